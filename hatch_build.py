@@ -1,0 +1,28 @@
+"""Build hook: compiles launcher/*.c into the package as one static executable (musl when it is there, else the default libc)."""
+import glob
+import os
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+OUT = "src/wardian/_bin/wardian-launcher"
+
+
+class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        os.makedirs(os.path.join(self.root, os.path.dirname(OUT)), exist_ok=True)
+        compiler = shlex.split(os.environ.get("CC") or ("musl-gcc" if shutil.which("musl-gcc") else "cc"))
+        flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-D_GNU_SOURCE"]
+        if "musl" in compiler[0]:  # musl-tools ships no kernel headers: take the machine's, after musl's own
+            triplet = sysconfig.get_config_var("MULTIARCH") or "x86_64-linux-gnu"
+            flags += ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{triplet}"]
+        sources = sorted(glob.glob("launcher/*.c", root_dir=self.root))
+        subprocess.run([*compiler, *flags, "-o", OUT, *sources], cwd=self.root, check=True)
+        tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = f"py3-none-{tag}"
+        build_data["pure_python"] = False
+        build_data["artifacts"].append("/" + OUT)

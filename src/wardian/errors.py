@@ -1,0 +1,43 @@
+"""One error type for the whole house: a kind, an operation, a subject, errno where there is one, and a hint.
+
+A kind says what class of thing went wrong; `server` maps kinds to HTTP status and `cli` maps them to exit codes, each by
+one table. An error is logged once, at the boundary. This module imports nothing of Wardian and nothing heavy.
+"""
+
+NOT_FOUND = "not found"
+CONFLICT = "conflict"
+INVALID = "invalid"
+NOT_MODIFIED = "not modified"
+FORBIDDEN = "forbidden"
+UNAUTHORIZED = "unauthorized"
+UNAVAILABLE = "unavailable"
+NOT_IMPLEMENTED = "not implemented"
+SYSTEM = "system"
+
+KINDS = frozenset(
+    {NOT_FOUND, CONFLICT, INVALID, NOT_MODIFIED, FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, NOT_IMPLEMENTED, SYSTEM}
+)
+
+
+class WardianError(Exception):
+    """What went wrong, for a person and for a program.
+
+    `message` is the whole sentence that a client sees (docker's clients match on some of them); `kind` is one of the
+    constants above; `operation` and `subject` name what was being done to what; `errno` is the kernel's number or 0;
+    `hint` says how to mend it, or is empty.
+    """
+
+    def __init__(
+        self, kind: str, message: str, *, operation: str = "", subject: str = "", errno: int = 0, hint: str = ""
+    ) -> None:
+        assert kind in KINDS, kind
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.operation = operation
+        self.subject = subject
+        self.errno = errno
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message

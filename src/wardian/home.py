@@ -1,0 +1,59 @@
+"""Where an engine lives: one `Home` value. Rootless is another `Home`; a test makes its own.
+
+Nothing else in Wardian names these places, and nothing imports more than `os` here: the command line reads it too.
+"""
+
+import os
+from collections import namedtuple
+
+_Fields = namedtuple("_Fields", "data_root run_root socket cgroup_base network_backend bridge")
+
+DEFAULT_DATA_ROOT = "/var/lib/wardian"
+DEFAULT_RUN_ROOT = "/run/wardian"
+
+
+class Home(_Fields):
+    """Absolute paths of one engine.
+
+    `data_root` holds what a reboot must not lose, `run_root` what it may; `socket` is the API's unix socket;
+    `cgroup_base` is a group path relative to each hierarchy's root ("wardian" or "wardian/TEST"), below which
+    `containers/ID` and `supervisors` are made; `network_backend` is "nftables"; `bridge` names the default bridge link.
+    """
+
+    __slots__ = ()
+
+    @property
+    def database(self) -> str:
+        return os.path.join(self.data_root, "wardian.db")
+
+    @property
+    def content(self) -> str:
+        return os.path.join(self.data_root, "content")
+
+    @property
+    def layers(self) -> str:
+        return os.path.join(self.data_root, "layers")
+
+    def container(self, identity: str) -> str:
+        """Durable directory of one container: config.json, plan.json, upper, work, log."""
+        return os.path.join(self.data_root, "containers", identity)
+
+    def run_container(self, identity: str) -> str:
+        """Volatile directory of one container: supervisor.sock, exit."""
+        return os.path.join(self.run_root, "containers", identity)
+
+
+def make_home(
+    data_root: str = DEFAULT_DATA_ROOT,
+    run_root: str = DEFAULT_RUN_ROOT,
+    socket: str = "",
+    cgroup_base: str = "wardian",
+    network_backend: str = "nftables",
+    bridge: str = "wardian0",
+) -> Home:
+    """A Home from absolute paths; `socket` is `RUN_ROOT/wardian.sock` unless given. Raises ValueError on a relative path."""
+    for name, path in (("data root", data_root), ("run root", run_root)):
+        if not os.path.isabs(path):
+            raise ValueError(f"{name} must be an absolute path: {path!r}")
+    socket = socket or os.path.join(run_root, "wardian.sock")
+    return Home(data_root, run_root, socket, cgroup_base, network_backend, bridge)
