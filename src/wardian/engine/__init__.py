@@ -1,0 +1,63 @@
+"""Containers, execs, images and networks as users know them: life cycles, events, state.
+
+    engine = Engine(home)                      opens nothing yet
+    await engine.start()                       database, networks, recovery of what still runs
+    await engine.close()                       lets go of everything; containers run on
+
+Everything below takes and returns bodies in the shape of Docker's Engine API 1.51 (plain dicts), and raises WardianError.
+`ref` is an id, a unique prefix of one, or a name. Reads are plain calls: they take a snapshot of memory and never wait.
+
+engine.containers
+    async create(body, name: str | None = None, platform: str | None = None) -> {"Id", "Warnings"}
+    inspect(ref, size: bool = False) -> dict
+    list(all: bool = False, limit: int = 0, size: bool = False, filters: Filters | None = None) -> list[dict]
+    async start(ref, detach_keys: str | None = None) -> None
+    async stop(ref, signal: str | None = None, timeout: int | None = None) -> None
+    async restart(ref, signal: str | None = None, timeout: int | None = None) -> None
+    async kill(ref, signal: str = "KILL") -> None          a name with or without SIG, or a number
+    async remove(ref, force: bool = False, volumes: bool = False, link: bool = False) -> None
+    async resize(ref, height: int, width: int) -> None
+    async rename(ref, name: str) -> None
+    async pause(ref) / unpause(ref) -> None
+    async update(ref, body) -> {"Warnings"}
+    async top(ref, ps_args: str = "-ef") -> {"Titles", "Processes"}
+    wait(ref, condition: str = "not-running") -> Awaitable[dict]      404 at once; then {"StatusCode", "Error"?}
+    attach(ref, options: AttachOptions) -> AttachSession              raises before any header is sent
+        session.tty: bool; await session.hand_over(fd: int, early: bytes) -> None   owns fd from then on
+        returns at once when the supervisor has it (or when it is queued for start)
+    logs(ref, options: LogOptions) -> LogStream                       tty, chunks
+    async prune(filters: Filters | None = None) -> {"ContainersDeleted", "SpaceReclaimed"}
+    async plan(body) -> dict                                          what `run` would do; nothing is made
+    explain(ref) -> dict                                              what `start` did, with durations
+engine.execs
+    async create(ref, body) -> {"Id"}
+    start(identity, body) -> ExecSession     session.tty; await session.hand_over(fd, early); await session.run_detached()
+    inspect(identity) -> dict
+    async resize(identity, height: int, width: int) -> None
+engine.images
+    async pull(from_image: str, tag: str, platform: str, auth: dict | None, emit: Emit) -> None
+    list(filters: Filters | None = None, all: bool = False, digests: bool = False) -> list[dict]
+    inspect(ref) -> dict
+    history(ref) -> list[dict]
+    async tag(ref, repo: str, tag: str) -> None
+    async remove(ref, force: bool = False, noprune: bool = False) -> list[dict]
+    async load(file: BinaryIO, emit: Emit) -> None
+    async import_(file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit: Emit) -> None
+    `emit` is called with one progress message of docker's JSON stream at a time, in the event loop's thread.
+engine.networks
+    list(filters: Filters | None = None) -> list[dict];  inspect(ref) -> dict
+engine.events
+    publish(kind, action, identity, attributes) ; subscribe(since_ns, until_ns, filters) -> AsyncIterator[dict]
+    (subscribe is live from the call itself, not from the first step of the iteration)
+engine.system
+    info() -> dict ; version() -> dict ; ping() -> dict[str, str] (header values: Api-Version, OSType, ...) ; disk_usage() -> dict
+
+`Filters` is dict[str, list[str]]: the server has turned the API's two spellings of filters into it.
+"""
+
+from wardian.engine.attach import AttachOptions
+from wardian.engine.logs import LogOptions, LogStream
+
+Filters = dict[str, list[str]]
+
+__all__ = ["AttachOptions", "Filters", "LogOptions", "LogStream"]
