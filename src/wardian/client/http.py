@@ -1,0 +1,271 @@
+"""Requests to an engine: one kept-alive connection for short calls, one of its own for each stream.
+
+The API version is asked for as the newest that we know; an engine that knows less says so (400, "client version 1.51
+is too new. Maximum supported API version is 1.41") and is then asked again with what it named: the usual command needs
+no ping.
+"""
+
+from __future__ import annotations
+
+import _socket
+
+from wardian.client import jsontext
+from wardian.client.hosts import Target
+from wardian.client.wire import Connection, Hijacked, Response, Stream
+from wardian.errors import UNAVAILABLE, WardianError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+API_VERSION = "1.51"
+_UNVERSIONED = ("/_ping", "/wardian/")
+_TOO_NEW = "Maximum supported API version is "
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
+
+
+def quote(text: str, safe: str = "") -> str:
+    """Percent-encoding of RFC 3986: everything but unreserved characters and those of `safe`."""
+    keep = _SAFE | frozenset(safe.encode())
+    return "".join(chr(byte) if byte in keep else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
+
+
+def query_text(query: Mapping[str, object]) -> str:
+    """`a=1&b=2`: True is 1, None and False are left out, a list repeats its key, a dict is JSON (as `filters` is)."""
+    pairs = []
+    for key, value in query.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is None or one is False:
+                continue
+            text = "1" if one is True else jsontext.encode(one).decode() if isinstance(one, dict) else str(one)
+            pairs.append(f"{quote(key)}={quote(text)}")
+    return "&".join(pairs)
+
+
+class Client:
+    """Speaks to the engine of one target. Not for use from several threads at once."""
+
+    def __init__(self, target: Target, version: str = API_VERSION) -> None:
+        self.target = target
+        self.version = version
+        self._idle: Connection | None = None
+
+    def close(self) -> None:
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """One request, its whole answer. Raises WardianError(UNAVAILABLE) when there is no engine."""
+        connection, status, answer_headers = self._exchange(method, path, body, query, headers, reuse=True)
+        try:
+            content = b"".join(connection.body(method, status, answer_headers))
+        except (OSError, ValueError) as error:
+            connection.close()
+            raise self._lost(error) from error
+        if answer_headers.get("connection", "").lower() == "close" or self._idle is not None:
+            connection.close()
+        else:
+            self._idle = connection
+        return Response(status, answer_headers, content)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> object:
+        """The decoded JSON answer, None when it has none. Raises ApiError from status 400 on."""
+        response = self.request(method, path, body, query, headers)
+        if response.status >= 400:
+            raise response.error(f"{method} {path}")
+        return response.json() if "json" in response.headers.get("content-type", "") else None
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Stream:
+        """The answer's head is read, its body is yours. Raises ApiError from status 400 on."""
+        connection, status, answer_headers = self._exchange(method, path, body, query, headers, reuse=False)
+        stream = Stream(connection, method, status, answer_headers)
+        if status >= 400:
+            with stream:
+                raise Response(status, answer_headers, stream.read()).error(f"{method} {path}")
+        return stream
+
+    def hijack(
+        self, method: str, path: str, body: object = None, query: Mapping[str, object] | None = None
+    ) -> Hijacked:
+        """Asks for the raw connection (`Upgrade: tcp`). Raises ApiError when the engine refuses."""
+        headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        connection, status, answer_headers = self._exchange(method, path, body, query, headers, reuse=False)
+        if status not in (101, 200):
+            with Stream(connection, method, status, answer_headers) as stream:
+                raise Response(status, answer_headers, stream.read()).error(f"{method} {path}")
+        kind = answer_headers.get("content-type", "")
+        multiplexed = {
+            "application/vnd.docker.multiplexed-stream": True,
+            # Before API 1.42 both kinds were called raw: the engine then did not say.
+            "application/vnd.docker.raw-stream": False if _at_least(self.version, 42) else None,
+        }.get(kind)
+        return Hijacked(connection.sock, connection.take_ahead(), multiplexed, status)
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        query: Mapping[str, object] | None,
+        headers: Mapping[str, str] | None,
+        reuse: bool,
+    ) -> tuple[Connection, int, dict[str, str]]:
+        while True:
+            connection, status, answer = self._send_and_read_head(method, path, body, query, headers, reuse)
+            if status != 400:
+                return connection, status, answer
+            content = b"".join(connection.body(method, status, answer))
+            known = _maximum_version(content)
+            replayable = body is None or isinstance(body, dict | list | str | bytes)
+            if known and known != self.version and replayable:
+                connection.close()
+                self.version = known
+                continue
+            # Give the caller the body that was read to look at.
+            return (
+                Connection(connection.sock, content),
+                status,
+                {**_without_framing(answer), "content-length": str(len(content))},
+            )
+
+    def _send_and_read_head(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        query: Mapping[str, object] | None,
+        headers: Mapping[str, str] | None,
+        reuse: bool,
+    ) -> tuple[Connection, int, dict[str, str]]:
+        target = path if path.startswith(_UNVERSIONED) else f"/v{self.version}{path}"
+        if query and (text := query_text(query)):
+            target += ("&" if "?" in target else "?") + text
+        head, content = _encode_request(method, target, body, headers or {})
+        kept = self._idle if reuse else None
+        if kept is not None:
+            self._idle = None
+            try:
+                return self._converse(kept, head, content, body)
+            except ConnectionError:
+                # The engine closed the idle connection before it saw this request: once more on a new one.
+                kept.close()
+        connection = Connection(self._connect())
+        try:
+            return self._converse(connection, head, content, body)
+        except (OSError, ValueError) as error:
+            connection.close()
+            raise self._lost(error) from error
+
+    def _converse(
+        self, connection: Connection, head: bytes, content: bytes, body: object
+    ) -> tuple[Connection, int, dict[str, str]]:
+        try:
+            connection.sock.sendall(head + content)
+            if _is_iterator(body):
+                _send_chunked(connection.sock, body)  # type: ignore[arg-type]
+        except BrokenPipeError:
+            pass  # an engine that refuses an upload answers before it has read it all: the answer says why
+        status, answer = connection.read_head()
+        return connection, status, answer
+
+    def _connect(self) -> _socket.socket:
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            sock.connect(self.target.socket)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            sock.close()
+            if self.target.home is None:
+                raise self._unreachable(error) from error
+            from wardian.client.start import start_engine
+
+            start_engine(self.target.home)
+            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            sock.connect(self.target.socket)
+        except OSError as error:
+            sock.close()
+            raise self._unreachable(error) from error
+        return sock
+
+    def _unreachable(self, error: OSError) -> WardianError:
+        denied = isinstance(error, PermissionError)
+        return WardianError(
+            UNAVAILABLE,
+            f"cannot connect to the engine at {self.target}: {error.strerror}",
+            operation="connect",
+            subject=self.target.socket,
+            errno=error.errno or 0,
+            hint="the socket belongs to root and group docker" if denied else "is it running?",
+        )
+
+    def _lost(self, error: Exception) -> WardianError:
+        return WardianError(
+            UNAVAILABLE,
+            f"lost the engine at {self.target}: {error}",
+            operation="request",
+            subject=self.target.socket,
+            errno=getattr(error, "errno", 0) or 0,
+        )
+
+
+def _is_iterator(body: object) -> bool:
+    return body is not None and not isinstance(body, dict | list | str | bytes)
+
+
+def _encode_request(method: str, target: str, body: object, headers: Mapping[str, str]) -> tuple[bytes, bytes]:
+    lines = [f"{method} {target} HTTP/1.1", "Host: wardian", "User-Agent: wardian"]
+    content = b""
+    if _is_iterator(body):
+        lines.append("Transfer-Encoding: chunked")
+    elif body is not None:
+        content = body if isinstance(body, bytes) else jsontext.encode(body)
+        lines.append(f"Content-Length: {len(content)}")
+        if not isinstance(body, bytes):
+            lines.append("Content-Type: application/json")
+    elif method in ("POST", "PUT"):
+        lines.append("Content-Length: 0")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), content
+
+
+def _send_chunked(sock: _socket.socket, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        if piece:
+            sock.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
+    sock.sendall(b"0\r\n\r\n")
+
+
+def _at_least(version: str, minor: int) -> bool:
+    return int(version.partition(".")[2]) >= minor
+
+
+def _maximum_version(content: bytes) -> str:
+    """The version that an older engine says it knows, from its refusal; empty when it is another error."""
+    _, found, rest = content.decode("utf-8", "replace").partition(_TOO_NEW)
+    version = rest.split('"')[0].strip().rstrip(".") if found else ""
+    return version if version.replace(".", "", 1).isdigit() and "." in version else ""
+
+
+def _without_framing(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name not in ("transfer-encoding", "content-length")}
