@@ -1,0 +1,124 @@
+"""Mounts as values, and the mount calls by descriptor: fsopen(2), fsconfig(2), fsmount(2), open_tree(2).
+
+`Mount` is what storage, volumes, build and runtime hand to each other. A *view* uses `attach_detached`: a mount that is
+in nobody's mount namespace and is gone when its descriptor closes. A container's root is made of the same value by the
+launcher (the plan's FS_* operations say the same calls).
+"""
+
+import os
+from typing import NamedTuple
+
+from wardian.kernel import syscalls
+
+FSOPEN_CLOEXEC = 1
+FSMOUNT_CLOEXEC = 1
+FSCONFIG_SET_FLAG = 0
+FSCONFIG_SET_STRING = 1
+FSCONFIG_SET_FD = 5
+FSCONFIG_CMD_CREATE = 6
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+AT_RECURSIVE = 0x8000
+AT_EMPTY_PATH = 0x1000
+
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+MOUNT_ATTR_ATIME = 0x70
+MOUNT_ATTR_RELATIME = 0x0
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_STRICTATIME = 0x20
+MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_IDMAP = 0x100000
+MOUNT_ATTR_NOSYMFOLLOW = 0x200000
+
+MS_UNBINDABLE = 1 << 17
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+
+
+class Mount(NamedTuple):
+    """A mount that can be made: an overlay over directories or other mounts, a bind of `source`, or a tmpfs.
+
+    `lowers` is top first. A read-only overlay has `upper == ""`. `options` are the filesystem's own ("metacopy=on").
+    """
+
+    type: str
+    source: str = ""
+    lowers: "tuple[str | Mount, ...]" = ()
+    upper: str = ""
+    work: str = ""
+    options: tuple[str, ...] = ()
+
+
+def attach_detached(mount: Mount) -> int:
+    """Make `mount` and return a descriptor of it, attached nowhere. Raises OSError, its text from the kernel's own log."""
+    if mount.type == "bind":
+        return open_tree(mount.source, OPEN_TREE_CLONE | AT_RECURSIVE)
+    context = syscalls.call(syscalls.FSOPEN, mount.type.encode(), FSOPEN_CLOEXEC, subject=mount.type)
+    try:
+        return _configure(context, mount)
+    except OSError as error:
+        reason = context_log(context)
+        raise OSError(error.errno, f"{error.strerror}{': ' + reason if reason else ''}", error.filename) from None
+    finally:
+        os.close(context)
+
+
+def open_tree(path: str, flags: int, directory: int = -100) -> int:
+    """open_tree(2): a descriptor of the mount tree at `path`; with OPEN_TREE_CLONE a detached copy of it."""
+    return syscalls.call(syscalls.OPEN_TREE, directory, os.fsencode(path), flags | OPEN_TREE_CLOEXEC, subject=path)
+
+
+def context_log(context: int) -> str:
+    """What the kernel says about the last failure on an fsopen context (fsopen(2), message retrieval), or ""."""
+    lines = []
+    os.set_blocking(context, False)
+    while True:
+        try:
+            line = os.read(context, 4096)
+        except OSError:
+            return "; ".join(lines)
+        lines.append(line.decode(errors="replace").strip().partition(" ")[2])
+
+
+def _configure(context: int, mount: Mount) -> int:
+    if mount.type == "overlay":
+        if not mount.lowers:
+            raise OSError(22, "an overlay needs at least one lower directory", mount.upper or None)
+        _set(context, "source", "overlay")
+        for lower in mount.lowers:
+            _set_directory(context, "lowerdir+", lower)
+        if mount.upper:
+            _set_directory(context, "upperdir", mount.upper)
+            _set_directory(context, "workdir", mount.work)
+    for option in mount.options:
+        key, equals, value = option.partition("=")
+        _set(context, key, value if equals else None)
+    syscalls.call(syscalls.FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0, subject=mount.upper or mount.type)
+    return syscalls.call(syscalls.FSMOUNT, context, FSMOUNT_CLOEXEC, 0, subject=mount.type)
+
+
+def _set(context: int, key: str, value: str | None) -> None:
+    command = FSCONFIG_SET_FLAG if value is None else FSCONFIG_SET_STRING
+    data = None if value is None else os.fsencode(value)
+    syscalls.call(syscalls.FSCONFIG, context, command, key.encode(), data, 0, subject=key)
+
+
+def _set_directory(context: int, key: str, directory: "str | Mount") -> None:
+    """By descriptor (Linux 6.13: any length of path, and mounts); below, by path (lowerdir+ since 6.5)."""
+    made = isinstance(directory, Mount)
+    if isinstance(directory, Mount):
+        descriptor, path = attach_detached(directory), ""
+    else:
+        descriptor, path = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), directory
+    try:
+        syscalls.call(syscalls.FSCONFIG, context, FSCONFIG_SET_FD, key.encode(), None, descriptor, subject=path)
+    except OSError as error:
+        if error.errno != 22:
+            raise
+        _set(context, key, f"/proc/self/fd/{descriptor}" if made else path)
+    finally:
+        os.close(descriptor)

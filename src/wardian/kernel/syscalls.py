@@ -1,0 +1,43 @@
+"""Raw system calls that Python's `os` lacks: numbers, and one function that calls them and raises OSError.
+
+Numbers from asm-generic/unistd.h: every call added since Linux 5.0 has the same number on all architectures.
+"""
+
+import ctypes
+import os
+
+OPEN_TREE = 428
+MOVE_MOUNT = 429
+FSOPEN = 430
+FSCONFIG = 431
+FSMOUNT = 432
+FSPICK = 433
+PIDFD_OPEN = 434
+CLONE3 = 435
+CLOSE_RANGE = 436
+OPENAT2 = 437
+PIDFD_GETFD = 438
+MOUNT_SETATTR = 442
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+
+
+def call(number: int, *arguments: int | bytes | None, subject: str = "") -> int:
+    """`syscall(2)`: integers are passed as longs, bytes as pointers to them. Raises OSError naming `subject`."""
+    raw = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
+    result: int = _syscall(ctypes.c_long(number), *raw)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), subject or None)
+    return result
+
+
+def available(number: int) -> bool:
+    """Whether this kernel knows a call: with impossible arguments it answers anything but ENOSYS. Nothing is changed."""
+    try:
+        call(number, -1, None, -1, None, -1)
+    except OSError as error:
+        return error.errno != 38
+    return True

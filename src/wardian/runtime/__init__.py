@@ -1,0 +1,1 @@
+"""OCI spec → plan → launcher: what a container is (`plan`), who carries it out (`launch`), and the runc-like command."""
