@@ -34,6 +34,16 @@ class Home(_Fields):
     def layers(self) -> str:
         return os.path.join(self.data_root, "layers")
 
+    @property
+    def staging(self) -> str:
+        """What is being written and has not its final name yet; whatever is here at a start is swept away."""
+        return os.path.join(self.data_root, "staging")
+
+    @property
+    def trash(self) -> str:
+        """What was removed (renamed to here) and is being deleted in the background."""
+        return os.path.join(self.data_root, "trash")
+
     def container(self, identity: str) -> str:
         """Durable directory of one container: config.json, plan.json, upper, work, log."""
         return os.path.join(self.data_root, "containers", identity)

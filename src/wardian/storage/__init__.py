@@ -1,0 +1,30 @@
+"""How layers become a root: layers on disk, writable directories, views, locks, disk usage. Mounts nothing: returns `Mount`s.
+
+    trash = Trash(home.trash); layers = LayerStore(home, trash); snapshots = Snapshots(home, layers, trash)
+    at start: trash.sweep(); layers.sweep()          at the end: trash.close()
+    root = snapshots.prepare(container_id, image.layers)         # root.mount goes into the plan
+    with lock_root(home, container_id, "start"): ...             # held while a container is being started
+    with open_view(snapshots.image_mount(image.layers)) as view: view.fd, view.read("/etc/passwd")
+    with open_view(root.mount, lock_root(home, container_id, "cp")) as view: ...
+"""
+
+from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer
+from wardian.storage.locks import RootLock, lock_root
+from wardian.storage.snapshots import ContainerRoot, Snapshots
+from wardian.storage.trash import Trash
+from wardian.storage.usage import tree_size
+from wardian.storage.views import View, open_view
+
+__all__ = [
+    "ContainerRoot",
+    "LayerFacts",
+    "LayerStore",
+    "RootLock",
+    "Snapshots",
+    "StagedLayer",
+    "Trash",
+    "View",
+    "lock_root",
+    "open_view",
+    "tree_size",
+]
