@@ -1,4 +1,8 @@
-"""Build hook: compiles launcher/*.c into the package as one static executable (musl when it is there, else the default libc)."""
+"""Compiles launcher/*.c into the package as one static executable (musl when it is there, else the default libc).
+
+A build hook of hatchling, so `pip install .` needs nothing else; `python hatch_build.py` does the same alone, for `make`.
+"""
+
 import glob
 import os
 import shlex
@@ -12,17 +16,28 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 OUT = "src/wardian/_bin/wardian-launcher"
 
 
+def compile_launcher(root: str) -> None:
+    """Builds OUT, under another name first: the old one may be running (ETXTBSY), or a second build be under way."""
+    os.makedirs(os.path.join(root, os.path.dirname(OUT)), exist_ok=True)
+    compiler = shlex.split(os.environ.get("CC") or ("musl-gcc" if shutil.which("musl-gcc") else "cc"))
+    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-D_GNU_SOURCE"]
+    if "musl" in compiler[0]:  # musl-tools ships no kernel headers: take the machine's, after musl's own
+        triplet = sysconfig.get_config_var("MULTIARCH") or "x86_64-linux-gnu"
+        flags += ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{triplet}"]
+    sources = sorted(glob.glob("launcher/*.c", root_dir=root))
+    staging = f"{OUT}.{os.getpid()}"
+    subprocess.run([*compiler, *flags, "-o", staging, *sources], cwd=root, check=True)
+    os.rename(os.path.join(root, staging), os.path.join(root, OUT))
+
+
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        os.makedirs(os.path.join(self.root, os.path.dirname(OUT)), exist_ok=True)
-        compiler = shlex.split(os.environ.get("CC") or ("musl-gcc" if shutil.which("musl-gcc") else "cc"))
-        flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-D_GNU_SOURCE"]
-        if "musl" in compiler[0]:  # musl-tools ships no kernel headers: take the machine's, after musl's own
-            triplet = sysconfig.get_config_var("MULTIARCH") or "x86_64-linux-gnu"
-            flags += ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{triplet}"]
-        sources = sorted(glob.glob("launcher/*.c", root_dir=self.root))
-        subprocess.run([*compiler, *flags, "-o", OUT, *sources], cwd=self.root, check=True)
+        compile_launcher(self.root)
         tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{tag}"
         build_data["pure_python"] = False
         build_data["artifacts"].append("/" + OUT)
+
+
+if __name__ == "__main__":
+    compile_launcher(os.path.dirname(os.path.abspath(__file__)))
