@@ -5,7 +5,9 @@ in nobody's mount namespace and is gone when its descriptor closes. A container'
 launcher (the plan's FS_* operations say the same calls).
 """
 
+import errno
 import os
+import struct
 from typing import NamedTuple
 
 from wardian.kernel import syscalls
@@ -54,22 +56,36 @@ class Mount(NamedTuple):
 
 
 def attach_detached(mount: Mount) -> int:
-    """Make `mount` and return a descriptor of it, attached nowhere. Raises OSError, its text from the kernel's own log."""
+    """Make `mount` and return an O_PATH descriptor of it, attached nowhere. Raises OSError with the kernel's own words.
+
+    overlayfs refuses a single lower directory without an upper one: that is a bind of it, made read-only.
+    """
     if mount.type == "bind":
         return open_tree(mount.source, OPEN_TREE_CLONE | AT_RECURSIVE)
+    if mount.type == "overlay" and not mount.upper and len(mount.lowers) == 1:
+        return _read_only(mount.lowers[0])
     context = syscalls.call(syscalls.FSOPEN, mount.type.encode(), FSOPEN_CLOEXEC, subject=mount.type)
+    held: list[int] = []
     try:
-        return _configure(context, mount)
+        return _configure(context, mount, held)
     except OSError as error:
         reason = context_log(context)
         raise OSError(error.errno, f"{error.strerror}{': ' + reason if reason else ''}", error.filename) from None
     finally:
-        os.close(context)
+        for descriptor in (context, *held):
+            os.close(descriptor)
 
 
 def open_tree(path: str, flags: int, directory: int = -100) -> int:
     """open_tree(2): a descriptor of the mount tree at `path`; with OPEN_TREE_CLONE a detached copy of it."""
     return syscalls.call(syscalls.OPEN_TREE, directory, os.fsencode(path), flags | OPEN_TREE_CLOEXEC, subject=path)
+
+
+def set_attributes(descriptor: int, attributes: int, *, recursive: bool = False) -> None:
+    """mount_setattr(2) on a mount descriptor: set MOUNT_ATTR_* bits."""
+    value = struct.pack("=4Q", attributes, 0, 0, 0)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    syscalls.call(syscalls.MOUNT_SETATTR, descriptor, b"", flags, value, len(value))
 
 
 def context_log(context: int) -> str:
@@ -84,16 +100,17 @@ def context_log(context: int) -> str:
         lines.append(line.decode(errors="replace").strip().partition(" ")[2])
 
 
-def _configure(context: int, mount: Mount) -> int:
+def _configure(context: int, mount: Mount, held: list[int]) -> int:
+    """`held` gets the descriptors that must stay open until the filesystem is created: a detached mount ends with its last."""
     if mount.type == "overlay":
         if not mount.lowers:
             raise OSError(22, "an overlay needs at least one lower directory", mount.upper or None)
         _set(context, "source", "overlay")
         for lower in mount.lowers:
-            _set_directory(context, "lowerdir+", lower)
+            held.append(_set_directory(context, "lowerdir+", lower))
         if mount.upper:
-            _set_directory(context, "upperdir", mount.upper)
-            _set_directory(context, "workdir", mount.work)
+            held.append(_set_directory(context, "upperdir", mount.upper))
+            held.append(_set_directory(context, "workdir", mount.work))
     for option in mount.options:
         key, equals, value = option.partition("=")
         _set(context, key, value if equals else None)
@@ -107,18 +124,26 @@ def _set(context: int, key: str, value: str | None) -> None:
     syscalls.call(syscalls.FSCONFIG, context, command, key.encode(), data, 0, subject=key)
 
 
-def _set_directory(context: int, key: str, directory: "str | Mount") -> None:
+def _set_directory(context: int, key: str, directory: "str | Mount") -> int:
     """By descriptor (Linux 6.13: any length of path, and mounts); below, by path (lowerdir+ since 6.5)."""
-    made = isinstance(directory, Mount)
-    if isinstance(directory, Mount):
-        descriptor, path = attach_detached(directory), ""
-    else:
-        descriptor, path = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), directory
+    descriptor = _open_layer(directory)
     try:
-        syscalls.call(syscalls.FSCONFIG, context, FSCONFIG_SET_FD, key.encode(), None, descriptor, subject=path)
+        syscalls.call(syscalls.FSCONFIG, context, FSCONFIG_SET_FD, key.encode(), None, descriptor, subject=str(directory))
     except OSError as error:
-        if error.errno != 22:
+        if error.errno != errno.EINVAL:
+            os.close(descriptor)
             raise
-        _set(context, key, f"/proc/self/fd/{descriptor}" if made else path)
-    finally:
-        os.close(descriptor)
+        _set(context, key, f"/proc/self/fd/{descriptor}")
+    return descriptor
+
+
+def _open_layer(directory: "str | Mount") -> int:
+    if isinstance(directory, Mount):
+        return attach_detached(directory)
+    return os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _read_only(lower: "str | Mount") -> int:
+    descriptor = open_tree(lower, OPEN_TREE_CLONE) if isinstance(lower, str) else attach_detached(lower)
+    set_attributes(descriptor, MOUNT_ATTR_RDONLY)
+    return descriptor
