@@ -1,0 +1,31 @@
+"""Networks: none, host and the default bridge; the addresses, the firewall rules and the files that name them.
+
+What others use, all of it named here (the loop's thread only, as the database is):
+
+    networks = Networks(home, database)         with SCHEMA among the database's schemas
+    await networks.start()                      bridge, ip_forward, firewall table, pool; idempotent, keeps what lives
+    networks.recover(live_sandbox_ids)          after start: forgets the addresses of sandboxes that are gone
+    await networks.stop(purge=False)            closes the pool; purge also removes bridge, rules and table
+    networks.info() -> list[str]                warnings for `GET /info`
+    networks.network(mode) -> Network           "default" | "bridge" | "none" | "host" | an id; NOT_FOUND otherwise
+    networks.list(filters) -> list[dict]        `GET /networks`
+    networks.inspect(ref, attached) -> dict     `GET /networks/{id}`; attached: sandbox id -> (container id, name)
+
+    endpoint = await networks.bridge.acquire(sandbox_id, EndpointWant())
+                                                the caller owns endpoint.netns_fd and closes it after the launch
+    await networks.bridge.release(sandbox_id)   when the sandbox's last process is gone; no error when it has none
+    networks.bridge.endpoint(sandbox_id)        what it has, netns_fd -1, or None; survives an engine restart
+    endpoint.settings()                         its EndpointSettings in the API's shape
+
+    resolv_conf(host_text, stub_text) -> str    the container's files, as text
+    hosts_file(address, hostname, domain, extra) -> str
+    hostname_file(hostname) -> str
+
+In the container's namespace this package sets what belongs to the link: eth0's address, MAC, default route,
+`disable_ipv6` and `arp_notify`, and lo up. The namespace-wide sysctls (`ip_unprivileged_port_start`,
+`ping_group_range`) are part of the plan, as they are for a container that has no network of ours.
+"""
+
+from wardian.network.values import Endpoint, EndpointWant
+
+__all__ = ["Endpoint", "EndpointWant"]
