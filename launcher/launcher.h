@@ -1,0 +1,109 @@
+/* The launcher: carries out a plan, then stays as the container's supervisor.
+ *
+ * Executor: main.c (life), decode.c (bytes → ops, no system calls), child.c (what runs after clone), ops_*.c (one function
+ * for an op). Supervisor: supervise.c, stream.c, log.c, tty.c, exit.c, attach.c, control.c.
+ * The numbers of the protocol are generated from src/wardian/runtime/protocol.py. */
+#ifndef WARDIAN_LAUNCHER_H
+#define WARDIAN_LAUNCHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "protocol.gen.h"
+
+/* ---- a decoded plan (decode.c) ---- */
+
+struct field {
+    uint64_t number;            /* u, h, n */
+    const unsigned char *bytes; /* s (NUL-terminated), b */
+    uint32_t length;            /* s, b: bytes without the NUL */
+    uint32_t count;             /* l, H, U */
+    char **texts;               /* l: NULL-terminated */
+    uint64_t *numbers;          /* H, U */
+};
+
+struct op {
+    uint16_t number;
+    uint8_t phase;
+    uint8_t flags;
+    struct field fields[PROTOCOL_MAX_FIELDS];
+};
+
+struct plan {
+    uint32_t count;     /* ops */
+    uint32_t slots;     /* handles that came with HELLO */
+    uint32_t handles;   /* all handles, slots first */
+    uint32_t fail_step; /* a test's wish: this step answers ECANCELED; PROTOCOL_NONE: no step */
+    struct op *ops;
+    uint32_t offset;    /* where decoding stopped */
+    const char *reason; /* why */
+};
+
+/* 0, or an errno with plan->offset and plan->reason. Allocates plan->ops and `arena` (both one block each). */
+int plan_decode(struct plan *plan, const unsigned char *data, size_t length);
+void plan_free(struct plan *plan);
+
+const char *op_name(uint16_t number);
+
+static inline const char *op_text(const struct op *op, int at) { return (const char *)op->fields[at].bytes; }
+static inline uint64_t op_number(const struct op *op, int at) { return op->fields[at].number; }
+
+/* ---- carrying it out ---- */
+
+struct record {
+    uint32_t step;
+    int32_t error; /* errno or 0 */
+    uint64_t ns;
+};
+
+/* Shared between launcher and child (MAP_SHARED): how far it came, and why it stopped. */
+struct progress {
+    uint32_t done;             /* records written */
+    uint32_t notes;
+    uint32_t failed;           /* 1: the last record is a failure, `text` says more */
+    uint32_t exec_step;        /* the step of exec, once it is reached */
+    uint64_t exec_started;     /* CLOCK_MONOTONIC ns */
+    char text[PROTOCOL_MAX_TEXT];
+    struct record records[];   /* one for each op of the plan */
+};
+
+/* ---- the seam with the supervisor ---- */
+
+/* The container's end of stdio and ours. -1: none. Filled by stdio_open before clone. */
+struct stdio {
+    int child[3]; /* dup2'd onto 0, 1, 2 by stdio_child; -1: /dev/null was opened instead at stdio_open */
+    int ours[3];  /* write end of stdin, read ends of stdout and stderr */
+};
+
+/* Decoded from the SUPERVISE op; descriptors, not handles. */
+struct supervision {
+    uint32_t flags;       /* SUPERVISE_* */
+    int run_dir;          /* supervisor.sock and the exit record go here */
+    int log_dir;          /* -1: no log */
+    const char *log_name; /* file name in log_dir, "ID-json.log" */
+    uint64_t log_size;    /* rotate at this many bytes; 0: never */
+    uint64_t log_files;
+    const char *identity; /* container id */
+    uint32_t cgroup_count;
+    const int *cgroups;                /* directories, made by the plan: counters are read and the groups removed at the end */
+    const char *const *cgroup_paths;   /* their paths, for rmdir (NULL: joined, not ours to remove) */
+    int root;             /* the root's mount descriptor, -1: none */
+};
+
+struct child {
+    pid_t pid;
+    int pidfd;
+    uint64_t start_time; /* field 22 of /proc/PID/stat */
+    struct stdio *stdio;
+    int tty_master; /* -1: no terminal */
+};
+
+/* supervise.c; each returns 0 or an errno unless said otherwise. */
+int stdio_open(struct supervision *supervision, struct stdio *stdio);       /* before clone: pipes, or nothing for a tty */
+int stdio_child(struct stdio *stdio);                                       /* in the child: dup2 onto 0, 1, 2 */
+int supervise(struct supervision *supervision, struct child *child, int control_fd); /* returns the launcher's exit status */
+/* Before clone: receives `count` ATTACH messages from the control socket and keeps them for supervise(). */
+int control_read_attachers(struct supervision *supervision, int control_fd, uint32_t count);
+
+#endif
