@@ -35,10 +35,25 @@ MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
+MS_REC = 1 << 14
 MS_UNBINDABLE = 1 << 17
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
+
+
+ATTRIBUTE_NAMES = {
+    MOUNT_ATTR_RDONLY: "read-only",
+    MOUNT_ATTR_NOSUID: "nosuid",
+    MOUNT_ATTR_NODEV: "nodev",
+    MOUNT_ATTR_NOEXEC: "noexec",
+    MOUNT_ATTR_NOATIME: "noatime",
+    MOUNT_ATTR_STRICTATIME: "strictatime",
+    MOUNT_ATTR_NODIRATIME: "nodiratime",
+    MOUNT_ATTR_IDMAP: "idmapped",
+    MOUNT_ATTR_NOSYMFOLLOW: "nosymfollow",
+}
+PROPAGATION_NAMES = {MS_UNBINDABLE: "unbindable", MS_PRIVATE: "private", MS_SLAVE: "slave", MS_SHARED: "shared"}
 
 
 class Mount(NamedTuple):
@@ -90,7 +105,7 @@ def set_attributes(descriptor: int, attributes: int, *, recursive: bool = False)
 
 def context_log(context: int) -> str:
     """What the kernel says about the last failure on an fsopen context (fsopen(2), message retrieval), or ""."""
-    lines = []
+    lines: list[str] = []
     os.set_blocking(context, False)
     while True:
         try:
@@ -101,7 +116,7 @@ def context_log(context: int) -> str:
 
 
 def _configure(context: int, mount: Mount, held: list[int]) -> int:
-    """`held` gets the descriptors that must stay open until the filesystem is created: a detached mount ends with its last."""
+    """`held` gets what must stay open until the filesystem is made: a detached mount ends with its last descriptor."""
     if mount.type == "overlay":
         if not mount.lowers:
             raise OSError(22, "an overlay needs at least one lower directory", mount.upper or None)
@@ -128,7 +143,8 @@ def _set_directory(context: int, key: str, directory: "str | Mount") -> int:
     """By descriptor (Linux 6.13: any length of path, and mounts); below, by path (lowerdir+ since 6.5)."""
     descriptor = _open_layer(directory)
     try:
-        syscalls.call(syscalls.FSCONFIG, context, FSCONFIG_SET_FD, key.encode(), None, descriptor, subject=str(directory))
+        subject = directory if isinstance(directory, str) else directory.type
+        syscalls.call(syscalls.FSCONFIG, context, FSCONFIG_SET_FD, key.encode(), None, descriptor, subject=subject)
     except OSError as error:
         if error.errno != errno.EINVAL:
             os.close(descriptor)
@@ -147,3 +163,13 @@ def _read_only(lower: "str | Mount") -> int:
     descriptor = open_tree(lower, OPEN_TREE_CLONE) if isinstance(lower, str) else attach_detached(lower)
     set_attributes(descriptor, MOUNT_ATTR_RDONLY)
     return descriptor
+
+
+def attribute_text(attributes: int) -> str:
+    """MOUNT_ATTR_* bits for a person: ", read-only, nosuid", or ""."""
+    return "".join(f", {name}" for bit, name in ATTRIBUTE_NAMES.items() if attributes & bit)
+
+
+def propagation_text(flags: int) -> str:
+    """MS_* propagation flags for a person: ", slave", or ""."""
+    return "".join(f", {name}" for bit, name in PROPAGATION_NAMES.items() if flags & bit)

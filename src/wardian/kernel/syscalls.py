@@ -4,6 +4,7 @@ Numbers from asm-generic/unistd.h: every call added since Linux 5.0 has the same
 """
 
 import ctypes
+import errno
 import os
 
 OPEN_TREE = 428
@@ -35,9 +36,9 @@ def call(number: int, *arguments: int | bytes | None, subject: str = "") -> int:
 
 
 def available(number: int) -> bool:
-    """Whether this kernel knows a call: with impossible arguments it answers anything but ENOSYS. Nothing is changed."""
+    """Whether this kernel knows a call: impossible arguments get any answer but ENOSYS. Nothing is changed."""
     try:
         call(number, -1, None, -1, None, -1)
     except OSError as error:
-        return error.errno != 38
+        return error.errno != errno.ENOSYS
     return True
