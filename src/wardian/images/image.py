@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 
 class Image(NamedTuple):
-    """An image that is here whole. `config` is its OCI image config as it was published: data, never settings of ours."""
+    """An image that is here whole. `config` is its OCI image config as published: data, never settings of ours."""
 
     id: str  # "sha256:" + digest of the config's bytes
     config: dict[str, Any]

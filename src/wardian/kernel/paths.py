@@ -60,7 +60,7 @@ def open_beneath(dir_fd: int, path: str | bytes, flags: int, mode: int = 0) -> i
 
 
 def read_in_root(root_fd: int, path: str | bytes, limit: int) -> bytes:
-    """The content of a regular file of the tree, at most `limit` bytes: a device, a fifo or a longer file is EINVAL/EFBIG.
+    """The content of a regular file of the tree. EINVAL for a device or a fifo, EFBIG past `limit` bytes.
 
     O_NONBLOCK keeps a planted fifo from holding the caller (CVE-2024-9676 was such a file named /etc/passwd).
     """

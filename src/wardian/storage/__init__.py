@@ -1,4 +1,4 @@
-"""How layers become a root: layers on disk, writable directories, views, locks, disk usage. Mounts nothing: returns `Mount`s.
+"""How layers become a root: layers on disk, writable directories, views, locks, disk usage. Returns `Mount` values.
 
     trash = Trash(home.trash); layers = LayerStore(home, trash); snapshots = Snapshots(home, layers, trash)
     at start: trash.sweep(); layers.sweep()          at the end: trash.close()

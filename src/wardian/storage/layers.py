@@ -95,7 +95,7 @@ class LayerStore:
     def stage(self, chunks: Iterable[bytes], expected_diff_id: str = "") -> StagedLayer:
         """Unpack an uncompressed layer archive, every byte of it hashed on the way.
 
-        Raises INVALID when the archive is not a layer or its digest is not `expected_diff_id` (64 hex); nothing is left.
+        Raises INVALID when the archive is no layer or its digest is not `expected_diff_id` (64 hex); nothing is left.
         """
         path = os.path.join(self._staging, f"layer.{secrets.token_hex(8)}")
         os.mkdir(path, 0o710)
@@ -106,7 +106,7 @@ class LayerStore:
             if expected_diff_id and diff_id != expected_diff_id:
                 raise WardianError(
                     INVALID,
-                    f"digest mismatch: layer unpacks to diff id sha256:{diff_id}, its image says sha256:{expected_diff_id}",
+                    f"digest mismatch: layer has diff id sha256:{diff_id}, its image says sha256:{expected_diff_id}",
                     operation="unpack layer",
                     subject=f"sha256:{expected_diff_id}",
                 )

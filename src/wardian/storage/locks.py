@@ -1,8 +1,9 @@
-"""The one lock of a container's writable layer: two overlays on one upper are undefined, and the kernel does not refuse them.
+"""The one lock of a container's writable layer.
 
-Who starts a container holds it until the container's overlay is made and its state says so; who opens a view of a
-stopped container holds it until the view is closed. It is flock(2) on `containers/ID/lock`: it ends with the last
-descriptor of its holder, so a killed engine leaves none behind.
+Two overlays on one upper are undefined, and the kernel does not refuse them. So who starts a container holds the lock
+until its overlay is made and its state says so; who opens a view of a stopped container holds it until the view is
+closed. It is flock(2) on `containers/ID/lock`: it ends with the last descriptor of its holder, so a killed engine
+leaves none behind.
 """
 
 import errno
@@ -30,7 +31,7 @@ class RootLock:
     def __enter__(self) -> "RootLock":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.release()
 
 

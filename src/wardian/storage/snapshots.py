@@ -63,7 +63,7 @@ class Snapshots:
         return Mount("overlay", lowers=(*lowers, self._layers.empty)) if lowers else Mount("bind", self._layers.empty)
 
     def remove(self, container_id: str) -> None:
-        """Take away the container's whole directory: gone for every reader when this returns, deleted later. Idempotent."""
+        """Take away the container's whole directory: out of sight when this returns, deleted later. Idempotent."""
         self._trash.discard(self._home.container(container_id))
 
     def size(self, container_id: str) -> int:

@@ -68,11 +68,16 @@ def remove_tree(parent: str, name: str) -> None:
     """Delete `parent/name`, whatever it is. `parent` must be writable: deep directories are moved up into it."""
     parent_fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        pending = [os.fsencode(name)]
-        while pending:
-            _remove_one(parent_fd, pending.pop(), pending)
+        remove_at(parent_fd, os.fsencode(name))
     finally:
         os.close(parent_fd)
+
+
+def remove_at(dir_fd: int, name: bytes) -> None:
+    """The same, by the descriptor of the directory that holds it."""
+    pending = [name]
+    while pending:
+        _remove_one(dir_fd, pending.pop(), pending)
 
 
 def _remove_one(top_fd: int, name: bytes, deeper: list[bytes]) -> None:
