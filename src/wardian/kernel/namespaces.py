@@ -1,4 +1,4 @@
-"""Namespaces (namespaces(7)): their flags for clone3, unshare and setns, and their names in /proc/PID/ns and the OCI spec."""
+"""Namespaces (namespaces(7)): flags for clone3, unshare and setns, and their names in /proc and the OCI spec."""
 
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000

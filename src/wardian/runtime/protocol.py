@@ -20,6 +20,7 @@ All numbers are little-endian. `tools/protocol_header.py` writes launcher/protoc
 """
 
 import struct
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 VERSION: Final = 1
@@ -164,7 +165,7 @@ def _list(kind: str, value: object) -> bytes:
     return struct.pack("<I", len(value)) + b"".join(_ENCODERS[kind](item) for item in value)
 
 
-_ENCODERS = {
+_ENCODERS: "dict[str, Callable[[object], bytes]]" = {
     "u": _number,
     "h": _handle,
     "n": _handle,

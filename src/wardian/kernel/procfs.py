@@ -1,0 +1,57 @@
+"""What /proc says of processes and mounts (proc(5)): small readers, each of one file."""
+
+import os
+from typing import NamedTuple
+
+
+class MountInfo(NamedTuple):
+    """A line of /proc/PID/mountinfo."""
+
+    root: str
+    target: str
+    options: str
+    type: str
+    source: str
+    super_options: str
+
+
+def read(path: str) -> str:
+    """The text of a file of /proc or /sys; "" when it is not there or not readable."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def mounts(pid: "int | str" = "self") -> list[MountInfo]:
+    """The mounts that a process sees, in the kernel's order."""
+    result = []
+    for line in read(f"/proc/{pid}/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        fields, rest = left.split(" "), right.split(" ")
+        result.append(MountInfo(_unescape(fields[3]), _unescape(fields[4]), fields[5], rest[0], _unescape(rest[1]), rest[2]))
+    return result
+
+
+def status(pid: "int | str" = "self") -> dict[str, str]:
+    """/proc/PID/status by key; {} when the process is gone."""
+    rows = (line.partition(":") for line in read(f"/proc/{pid}/status").splitlines())
+    return {key: value.strip() for key, _, value in rows}
+
+
+def start_time(pid: "int | str" = "self") -> int:
+    """When a process started, in clock ticks since boot: with the pid, its identity. Raises ProcessLookupError."""
+    text = read(f"/proc/{pid}/stat")
+    if not text:
+        raise ProcessLookupError(3, os.strerror(3), f"/proc/{pid}")
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def _unescape(text: str) -> str:
+    """mountinfo writes space, tab, newline and backslash as three octal digits."""
+    if "\\" not in text:
+        return text
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text

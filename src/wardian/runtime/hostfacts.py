@@ -1,0 +1,97 @@
+"""The facts of this host that a plan depends on, probed once: the planner itself asks the kernel nothing."""
+
+import os
+import platform
+import resource
+from typing import NamedTuple
+
+from wardian.kernel import capabilities, procfs, syscalls
+
+V1 = "v1"
+V2 = "v2"
+HYBRID = "hybrid"  # v1 controllers, and a v2 hierarchy beside them
+
+
+class HostFacts(NamedTuple):
+    """Kernel, cgroups, capabilities and limits of the process that launches."""
+
+    kernel: tuple[int, int]
+    architecture: str  # as uname says: x86_64, aarch64
+    cgroup_layout: str
+    cgroup_mounts: tuple[tuple[str, str], ...]  # v1: controllers ("cpu,cpuacct", "name=systemd") → mount point
+    cgroup2: str  # mount point of the v2 hierarchy, ""
+    cgroup2_controllers: tuple[str, ...]
+    bounding: int  # capability mask
+    rlimits: tuple[tuple[int, int], ...]  # by resource number: soft, hard
+    uid_map: tuple[tuple[int, int, int], ...]  # our own user namespace
+    seccomp: bool
+    apparmor: bool
+    selinux: bool
+    cpus: int
+    devices: tuple[str, ...]  # CPU directories with thermal_throttle, and other paths that Docker masks by what is there
+
+    def kernel_at_least(self, major: int, minor: int) -> bool:
+        return self.kernel >= (major, minor)
+
+    @property
+    def initial_user_namespace(self) -> bool:
+        return self.uid_map == ((0, 0, 4294967295),)
+
+
+def probe_host() -> HostFacts:
+    """Ask the kernel (about a millisecond). The caller keeps the answer."""
+    release = platform.release().split("-")[0].split(".")
+    layout, v1, v2 = _cgroups(procfs.mounts())
+    status = procfs.status()
+    return HostFacts(
+        kernel=(int(release[0]), int(release[1])),
+        architecture=platform.machine(),
+        cgroup_layout=layout,
+        cgroup_mounts=v1,
+        cgroup2=v2,
+        cgroup2_controllers=tuple(procfs.read(f"{v2}/cgroup.controllers").split()) if v2 else (),
+        bounding=int(status["CapBnd"], 16) & capabilities.ALL,
+        rlimits=tuple(_limits(number) for number in range(16)),
+        uid_map=tuple(
+            (int(row[0]), int(row[1]), int(row[2])) for row in map(str.split, procfs.read("/proc/self/uid_map").splitlines())
+        ),
+        seccomp="Seccomp" in status,
+        apparmor=procfs.read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
+        selinux=os.path.exists("/sys/fs/selinux/enforce"),
+        cpus=os.cpu_count() or 1,
+        devices=_thermal_throttles(),
+    )
+
+
+def _limits(number: int) -> tuple[int, int]:
+    soft, hard = resource.getrlimit(number)
+    return soft & 0xFFFFFFFFFFFFFFFF, hard & 0xFFFFFFFFFFFFFFFF
+
+
+def _cgroups(mounts: "list[procfs.MountInfo]") -> tuple[str, tuple[tuple[str, str], ...], str]:
+    v1: dict[str, str] = {}
+    v2 = ""
+    for mount in mounts:
+        if mount.type == "cgroup2" and not v2:
+            v2 = mount.target
+        elif mount.type == "cgroup" and mount.root == "/":
+            known = [option for option in mount.super_options.split(",") if option in V1_CONTROLLERS or option.startswith("name=")]
+            v1.setdefault(",".join(known), mount.target)
+    layout = V2 if v2 and not v1 else HYBRID if v2 else V1
+    return layout, tuple(v1.items()), v2
+
+
+V1_CONTROLLERS = frozenset(
+    "cpuset cpu cpuacct blkio memory devices freezer net_cls perf_event net_prio hugetlb pids rdma misc".split()
+)
+
+
+def _thermal_throttles() -> tuple[str, ...]:
+    base = "/sys/devices/system/cpu"
+    names = sorted(name for name in os.listdir(base) if name.startswith("cpu") and name[3:].isdigit())
+    return tuple(path for path in (f"{base}/{name}/thermal_throttle" for name in names) if os.path.isdir(path))
+
+
+def newer_mount_calls() -> bool:
+    """Whether mount_setattr (Linux 5.12) is there: the floor that the planner builds on."""
+    return syscalls.available(syscalls.MOUNT_SETATTR)

@@ -1,0 +1,38 @@
+"""What a plan needs to know besides the spec, the host and the root: where the container goes and who watches it."""
+
+from typing import NamedTuple
+
+
+class Supervision(NamedTuple):
+    """How the launcher stays with the container. Directories are absolute; `log_dir` "" means no log."""
+
+    container_id: str
+    run_dir: str
+    log_dir: str = ""
+    log_name: str = ""
+    log_max_size: int = 0  # bytes; 0: never rotated
+    log_max_files: int = 1
+    terminal: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    console_size: tuple[int, int] = (0, 0)  # rows, columns
+
+
+class ExecTarget(NamedTuple):
+    """A running process whose namespaces are joined; the start time (field 22 of /proc/PID/stat) says that it is still it."""
+
+    pid: int
+    start_time: int
+
+
+class Placement(NamedTuple):
+    """Where the container goes.
+
+    `cgroup` and `supervisor_cgroup` are relative to each hierarchy's root ("wardian/containers/ID",
+    "wardian/supervisors"); "" leaves the process where the launcher is. `joins` are namespaces (OCI names) taken from a
+    running process. A namespace path of the spec that begins with "@" is a descriptor that the launching side brings.
+    """
+
+    cgroup: str = ""
+    supervisor_cgroup: str = ""
+    joins: tuple[tuple[str, ExecTarget], ...] = ()

@@ -1,0 +1,95 @@
+"""A plan: the whole of what will be done to start a container, as a value that can be shown, kept and sent."""
+
+import base64
+from typing import Any, NamedTuple
+
+from wardian.errors import INVALID, WardianError
+from wardian.runtime import ops, protocol
+from wardian.runtime.ops import Step
+
+JSON_VERSION = 1
+
+
+class Plan(NamedTuple):
+    """Steps in order; `descriptors` names what the launching side brings (index = slot), `warnings` is for the user."""
+
+    ops: tuple[Step, ...]
+    descriptors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def encode(self, fail_step: int | None = None) -> bytes:
+        """The launcher's bytes (`protocol`). `fail_step` makes that step fail with ECANCELED: a test's hook."""
+        numbers = {name: slot for slot, name in enumerate(self.descriptors)}
+        body = b"".join(_encode_step(step, numbers) for step in self.ops)
+        return protocol.PLAN_HEADER.pack(
+            protocol.PLAN_MAGIC,
+            protocol.VERSION,
+            0,
+            protocol.PLAN_HEADER.size + len(body),
+            len(self.ops),
+            len(self.descriptors),
+            len(numbers),
+            protocol.NONE if fail_step is None else fail_step,
+            0,
+        ) + body
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` reads: kept beside the container, for `explain`."""
+        return {
+            "version": JSON_VERSION,
+            "descriptors": list(self.descriptors),
+            "warnings": list(self.warnings),
+            "ops": [_step_to_json(step) for step in self.ops],
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "Plan":
+        """Raises WardianError when `data` was not written by `to_json` of this or an earlier version."""
+        if data.get("version") != JSON_VERSION:
+            raise WardianError(INVALID, f"a plan of version {data.get('version')!r}: this Wardian reads {JSON_VERSION}")
+        steps = tuple(_step_from_json(row) for row in data["ops"])
+        return Plan(steps, tuple(data["descriptors"]), tuple(data["warnings"]))
+
+
+def _encode_step(step: Step, numbers: dict[str, int]) -> bytes:
+    """Handles become numbers; one that the step makes gets the next."""
+    row = ops.ROWS[ops.row_name(type(step.op))]
+    types = protocol.field_types(row)
+    values = tuple(_resolve(kind, value, numbers) for kind, value in zip(types, step.op, strict=True))
+    fields = protocol.encode_fields(types, values)
+    flags = protocol.MAY_FAIL if step.may_fail else 0
+    return protocol.OP_HEADER.pack(row.number, step.phase, flags, len(fields)) + fields
+
+
+def _resolve(kind: str, value: object, numbers: dict[str, int]) -> object:
+    if kind == "n":
+        assert isinstance(value, str) and value not in numbers, value
+        return numbers.setdefault(value, len(numbers))
+    if kind == "h":
+        assert isinstance(value, str)
+        return numbers[value] if value else protocol.NONE
+    if kind == "H":
+        assert isinstance(value, tuple)
+        return tuple(numbers[name] for name in value)
+    return value
+
+
+def _step_to_json(step: Step) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in step.op._asdict().items():
+        fields[name] = {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+    row: dict[str, Any] = {"op": ops.row_name(type(step.op)), "phase": step.phase, "fields": fields}
+    if step.may_fail:
+        row["may_fail"] = True
+    return row
+
+
+def _step_from_json(row: dict[str, Any]) -> Step:
+    fields = {name: _field_from_json(value) for name, value in row["fields"].items()}
+    return Step(ops.CLASSES[row["op"]](**fields), row["phase"], row.get("may_fail", False))
+
+
+def _field_from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return base64.b64decode(value["base64"])
+    return tuple(value) if isinstance(value, list) else value
