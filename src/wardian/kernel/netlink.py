@@ -1,0 +1,355 @@
+"""Links, addresses and routes: rtnetlink(7), netlink(7), linux/if_link.h, linux/rtnetlink.h.
+
+A `Message` is one request as a value, made by the functions below; `Netlink.send` gives any number of them to the kernel
+in one call. The kernel carries them out in order and goes on after a refused one; it answers every refusal, and only the
+last request asks for an answer when all is well. A socket stays in the network namespace in which it was opened.
+"""
+
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 0x1, 0x4, 0x10
+NLM_F_DUMP = 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLM_F_ACK_TLVS = 0x200
+NLMSGERR_ATTR_MSG = 1
+SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
+IFLA_NET_NS_FD = 28
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+VETH_INFO_PEER = 1
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
+RT_TABLE_MAIN = 254
+RTPROT_BOOT = 3
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RTN_UNICAST = 1
+IFF_UP = 0x1
+NLA_TYPE_MASK = 0x3FFF
+
+_HEADER = struct.Struct("=IHHII")
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBI")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_ATTRIBUTE = struct.Struct("=HH")
+
+ANSWER_SECONDS = 10
+
+
+class NetlinkError(OSError):
+    """The kernel refused a request: errno, and a text that names the operation and the kernel's own words."""
+
+
+class Message(NamedTuple):
+    """One request: `kind` is RTM_*, `operation` says for people what it does."""
+
+    kind: int
+    flags: int
+    payload: bytes
+    operation: str
+
+
+class Link(NamedTuple):
+    index: int
+    name: str
+    kind: str
+    master: int
+    mac: str
+    mtu: int
+    up: bool
+
+
+class Address(NamedTuple):
+    index: int
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    prefix: int
+
+
+class Route(NamedTuple):
+    """`destination` of a default route is 0.0.0.0/0 or ::/0; `gateway` is empty for a link's own subnet."""
+
+    destination: ipaddress.IPv4Network | ipaddress.IPv6Network
+    gateway: str
+    index: int
+    table: int
+
+
+# ---- requests as values ----
+
+
+def new_bridge(name: str, mac: str) -> Message:
+    """A bridge, down. A MAC of its own: else it takes that of its lowest port and changes with the ports."""
+    info = _attribute(IFLA_INFO_KIND, b"bridge")
+    payload = _link(0, 0, 0) + _text(IFLA_IFNAME, name) + _attribute(IFLA_ADDRESS, _mac(mac))
+    return Message(
+        RTM_NEWLINK,
+        NLM_F_CREATE | NLM_F_EXCL,
+        payload + _attribute(IFLA_LINKINFO, info),
+        f"create bridge {name}",
+    )
+
+
+def new_veth(name: str, master: int, peer: str, peer_netns: int, mtu: int = 0) -> Message:
+    """A veth pair: `name` here, up and a port of link `master` (0: of none); `peer`, down, in another namespace."""
+    size = _number(IFLA_MTU, mtu) if mtu else b""
+    end = _link(0, 0, 0) + _text(IFLA_IFNAME, peer) + _number(IFLA_NET_NS_FD, peer_netns) + size
+    info = _attribute(IFLA_INFO_KIND, b"veth") + _attribute(IFLA_INFO_DATA, _attribute(VETH_INFO_PEER, end))
+    payload = _link(0, IFF_UP, IFF_UP) + _text(IFLA_IFNAME, name) + size + _attribute(IFLA_LINKINFO, info)
+    if master:
+        payload += _number(IFLA_MASTER, master)
+    return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, payload, f"create veth {name} with peer {peer}")
+
+
+def link_up(index: int, name: str) -> Message:
+    return Message(RTM_NEWLINK, 0, _link(index, IFF_UP, IFF_UP), f"set link {name} up")
+
+
+def set_mac(index: int, name: str, mac: str) -> Message:
+    return Message(
+        RTM_NEWLINK, 0, _link(index, 0, 0) + _attribute(IFLA_ADDRESS, _mac(mac)), f"set address of link {name} to {mac}"
+    )
+
+
+def delete_link(index: int, name: str) -> Message:
+    return Message(RTM_DELLINK, 0, _link(index, 0, 0), f"delete link {name}")
+
+
+def new_address(index: int, name: str, address: str, prefix: int) -> Message:
+    """An IPv4 or IPv6 address on a link, with the subnet's broadcast address for IPv4."""
+    interface = ipaddress.ip_interface(f"{address}/{prefix}")
+    raw = interface.ip.packed
+    payload = _ADDRESS.pack(_family(interface.ip), prefix, 0, RT_SCOPE_UNIVERSE, index)
+    payload += _attribute(IFA_LOCAL, raw) + _attribute(IFA_ADDRESS, raw)
+    if interface.version == 4 and prefix < 31:
+        payload += _attribute(IFA_BROADCAST, interface.network.broadcast_address.packed)
+    return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, payload, f"add address {address}/{prefix} to link {name}")
+
+
+def new_route(destination: str, index: int, gateway: str = "") -> Message:
+    """A route in the main table: `destination` as CIDR, "0.0.0.0/0" for the default route."""
+    network = ipaddress.ip_network(destination)
+    scope = RT_SCOPE_UNIVERSE if gateway else RT_SCOPE_LINK
+    payload = _ROUTE.pack(
+        _family(network.network_address), network.prefixlen, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0
+    )
+    if network.prefixlen:
+        payload += _attribute(RTA_DST, network.network_address.packed)
+    if gateway:
+        payload += _attribute(RTA_GATEWAY, ipaddress.ip_address(gateway).packed)
+    payload += _number(RTA_OIF, index)
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, payload, f"add route to {destination} by {gateway or index}")
+
+
+# ---- the socket ----
+
+
+class Netlink:
+    """A route netlink socket, in the network namespace of the thread that made it. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        self._socket.settimeout(ANSWER_SECONDS)
+        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
+            try:
+                self._socket.setsockopt(SOL_NETLINK, option, 1)
+            except OSError:
+                pass  # an older kernel: the answers are longer and say less
+        self._sequence = 0
+
+    def __enter__(self) -> "Netlink":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Carry out `messages` in order. Raises NetlinkError of the first that was refused; the others are done."""
+        if not messages:
+            return
+        first = self._sequence + 1
+        data = b"".join(
+            self._frame(message, NLM_F_REQUEST | (NLM_F_ACK if message is messages[-1] else 0)) for message in messages
+        )
+        last = self._sequence
+        self._socket.sendto(data, (0, 0))
+        refused: NetlinkError | None = None
+        while True:
+            for kind, flags, sequence, payload in self._receive(messages[-1].operation):
+                if kind != NLMSG_ERROR or not first <= sequence <= last:
+                    continue
+                code = -int(struct.unpack_from("=i", payload)[0])
+                if code and refused is None:
+                    refused = _refusal(code, messages[sequence - first].operation, flags, payload)
+                if sequence == last:
+                    if refused is not None:
+                        raise refused
+                    return
+
+    def links(self) -> list[Link]:
+        return [_parse_link(payload) for payload in self._dump(RTM_GETLINK, _link(0, 0, 0), "list links")]
+
+    def link(self, name: str) -> Link | None:
+        """The link of that name, or None."""
+        request = Message(RTM_GETLINK, 0, _link(0, 0, 0) + _text(IFLA_IFNAME, name), f"look up link {name}")
+        self._socket.sendto(self._frame(request, NLM_F_REQUEST), (0, 0))
+        while True:
+            for kind, flags, sequence, payload in self._receive(request.operation):
+                if sequence != self._sequence:
+                    continue
+                if kind == RTM_NEWLINK:
+                    return _parse_link(payload)
+                code = -int(struct.unpack_from("=i", payload)[0])
+                if code == 19:  # ENODEV
+                    return None
+                raise _refusal(code, request.operation, flags, payload)
+
+    def addresses(self) -> list[Address]:
+        return [_parse_address(payload) for payload in self._dump(RTM_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0), "list addresses")]
+
+    def routes(self) -> list[Route]:
+        """Unicast routes of all tables, without those of type local and broadcast."""
+        blank = _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)
+        found = []
+        for payload in self._dump(RTM_GETROUTE, blank, "list routes"):
+            if payload[7] == RTN_UNICAST and payload[0] in (socket.AF_INET, socket.AF_INET6):
+                found.append(_parse_route(payload))
+        return found
+
+    def _frame(self, message: Message, flags: int) -> bytes:
+        self._sequence += 1
+        length = _HEADER.size + len(message.payload)
+        header = _HEADER.pack(length, message.kind, message.flags | flags, self._sequence, 0)
+        return header + message.payload + b"\0" * (-length % 4)
+
+    def _receive(self, operation: str) -> Iterator[tuple[int, int, int, bytes]]:
+        try:
+            data = self._socket.recv(1 << 17)
+        except TimeoutError:
+            raise NetlinkError(110, f"{operation}: no answer from the kernel for {ANSWER_SECONDS} s") from None
+        offset = 0
+        while offset + _HEADER.size <= len(data):
+            length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+            yield kind, flags, sequence, data[offset + _HEADER.size : offset + length]
+            offset += (length + 3) & ~3
+
+    def _dump(self, kind: int, payload: bytes, operation: str) -> list[bytes]:
+        """All answers to a dump. One that a change interrupted (NLM_F_DUMP_INTR) is asked again."""
+        while True:
+            found, interrupted = self._dump_once(Message(kind, NLM_F_DUMP, payload, operation))
+            if not interrupted:
+                return found
+
+    def _dump_once(self, request: Message) -> tuple[list[bytes], bool]:
+        self._socket.sendto(self._frame(request, NLM_F_REQUEST), (0, 0))
+        found, interrupted = [], False
+        while True:
+            for kind, flags, sequence, payload in self._receive(request.operation):
+                if sequence != self._sequence:
+                    continue
+                interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+                if kind == NLMSG_DONE:
+                    return found, interrupted
+                if kind == NLMSG_ERROR:
+                    raise _refusal(-int(struct.unpack_from("=i", payload)[0]), request.operation, flags, payload)
+                found.append(payload)
+
+
+# ---- bytes ----
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def _text(kind: int, value: str) -> bytes:
+    return _attribute(kind, value.encode() + b"\0")
+
+
+def _number(kind: int, value: int) -> bytes:
+    return _attribute(kind, struct.pack("=I", value))
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _link(index: int, flags: int, change: int) -> bytes:
+    return _LINK.pack(0, 0, index, flags, change)
+
+
+def _family(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+    return int(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found = {}
+    offset = 0
+    while offset + 4 <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+        if length < 4:
+            break
+        found[kind & NLA_TYPE_MASK] = data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+def _as_text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode("utf-8", "replace")
+
+
+def _as_number(value: bytes) -> int:
+    return int(struct.unpack_from("=I", value)[0]) if len(value) >= 4 else 0
+
+
+def _parse_link(payload: bytes) -> Link:
+    _, _, index, flags, _ = _LINK.unpack_from(payload)
+    found = _attributes(payload[_LINK.size :])
+    kind = _attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
+    return Link(
+        index,
+        _as_text(found.get(IFLA_IFNAME, b"")),
+        _as_text(kind),
+        _as_number(found.get(IFLA_MASTER, b"")),
+        found.get(IFLA_ADDRESS, b"").hex(":"),
+        _as_number(found.get(IFLA_MTU, b"")),
+        bool(flags & IFF_UP),
+    )
+
+
+def _parse_address(payload: bytes) -> Address:
+    _, prefix, _, _, index = _ADDRESS.unpack_from(payload)
+    found = _attributes(payload[_ADDRESS.size :])
+    return Address(index, ipaddress.ip_address(found.get(IFA_LOCAL) or found[IFA_ADDRESS]), prefix)
+
+
+def _parse_route(payload: bytes) -> Route:
+    family, prefix, _, _, table, _, _, _, _ = _ROUTE.unpack_from(payload)
+    found = _attributes(payload[_ROUTE.size :])
+    raw = found.get(RTA_DST) or bytes(4 if family == socket.AF_INET else 16)
+    gateway = found.get(RTA_GATEWAY, b"")
+    return Route(
+        ipaddress.ip_network((raw, prefix)),
+        str(ipaddress.ip_address(gateway)) if gateway else "",
+        _as_number(found.get(RTA_OIF, b"")),
+        _as_number(found[RTA_TABLE]) if RTA_TABLE in found else table,
+    )
+
+
+def _refusal(code: int, operation: str, flags: int, payload: bytes) -> NetlinkError:
+    """An extended acknowledgement carries the kernel's own sentence behind the header that it answers."""
+    said = ""
+    if flags & NLM_F_ACK_TLVS:
+        said = _as_text(_attributes(payload[4 + _HEADER.size :]).get(NLMSGERR_ATTR_MSG, b""))
+    return NetlinkError(code, f"{operation}: {os.strerror(code)}" + (f": {said}" if said else ""))

@@ -1,0 +1,102 @@
+"""Network namespaces by descriptor: network_namespaces(7), unshare(2), setns(2).
+
+A namespace belongs to a thread, not to a process. Everything here that enters another one does it in a short-lived
+thread of its own that never comes back to the host's: whatever fails inside, no thread that others use is left in the
+wrong network. What was opened there (a socket, a file below /proc/sys/net) stays bound to where it was opened.
+"""
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+CLONE_NEWNET = 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_T = TypeVar("_T")
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def unshare() -> None:
+    """Move the calling thread into a new network namespace, in which only lo exists and is down."""
+    _check(_libc.unshare(CLONE_NEWNET), "unshare a network namespace")
+
+
+def enter(netns: int) -> None:
+    """Move the calling thread into the namespace of descriptor `netns`."""
+    _check(_libc.setns(netns, CLONE_NEWNET), "enter a network namespace")
+
+
+def current() -> int:
+    """A descriptor of the calling thread's network namespace. The caller closes it."""
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def run_inside(netns: int, work: Callable[[], _T]) -> _T:
+    """What `work` returns or raises, called in the namespace `netns`. Returns when it is done."""
+
+    def inside() -> _T:
+        enter(netns)
+        return work()
+
+    return _in_own_thread(inside)
+
+
+def create(prepare: Callable[[], _T]) -> tuple[int, _T]:
+    """Make a namespace; returns its descriptor and what `prepare`, called inside it, returned."""
+
+    def inside() -> tuple[int, _T]:
+        unshare()
+        result = prepare()
+        return current(), result
+
+    return _in_own_thread(inside)
+
+
+def write_sysctl(name: str, value: str) -> bool:
+    """Write a file below /proc/sys/net of the calling thread's namespace; False when this kernel has no such file.
+
+    /proc/sys/net shows the namespace of the thread that opens it, whoever mounted /proc.
+    """
+    try:
+        descriptor = os.open(f"/proc/sys/net/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def read_sysctl(name: str) -> str | None:
+    """The text of a file below /proc/sys/net as the calling thread's namespace has it; None when there is none."""
+    try:
+        with open(f"/proc/sys/net/{name}") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return None
+
+
+def _in_own_thread(work: Callable[[], _T]) -> _T:
+    results: list[_T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # carried to the caller's thread, whatever it is
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name="netns")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
