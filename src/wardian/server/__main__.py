@@ -1,0 +1,45 @@
+"""`python -m wardian.server`: the engine in the foreground. `wardian` starts it so when none runs."""
+
+import argparse
+import logging
+import os
+import sys
+
+from wardian.errors import WardianError
+from wardian.home import DEFAULT_DATA_ROOT, DEFAULT_RUN_ROOT, make_home
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="wardian serve", description="Run a Wardian engine in the foreground.")
+    parser.add_argument("--data-root", default=DEFAULT_DATA_ROOT, help="what a reboot must not lose (%(default)s)")
+    parser.add_argument("--run-root", default=DEFAULT_RUN_ROOT, help="what it may (%(default)s)")
+    parser.add_argument("--socket", default="", help="the API's unix socket (RUN_ROOT/wardian.sock)")
+    parser.add_argument("--cgroup-base", default="wardian", help="group below which containers live (%(default)s)")
+    parser.add_argument("--bridge", default="wardian0", help="link of the default bridge network (%(default)s)")
+    parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if given.debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    from wardian.server.serve import serve
+
+    try:
+        home = make_home(
+            os.path.abspath(given.data_root),
+            os.path.abspath(given.run_root),
+            os.path.abspath(given.socket) if given.socket else "",
+            cgroup_base=given.cgroup_base,
+            bridge=given.bridge,
+        )
+        serve(home)
+    except WardianError as error:
+        print(f"wardian serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Operations on what a Wardian does not have, answered as a Docker without it answers: no swarm, no volume, no plugin.
+
+These are true answers, not stand-ins: making one of these things is what says that it is not built yet.
+"""
+
+from __future__ import annotations
+
+from wardian.errors import NOT_FOUND, UNAVAILABLE, WardianError
+from wardian.server.messages import Answer, Request, json_answer
+
+_NO_MANAGER = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
+    "to connect this node to swarm and try again."
+)
+
+
+async def swarm(request: Request) -> Answer:
+    raise WardianError(UNAVAILABLE, _NO_MANAGER, operation="swarm")
+
+
+async def swarm_member(request: Request) -> Answer:
+    raise WardianError(UNAVAILABLE, "This node is not part of a swarm", operation="swarm")
+
+
+async def volumes(request: Request) -> Answer:
+    return json_answer({"Volumes": [], "Warnings": None})
+
+
+async def volume(request: Request) -> Answer:
+    name = request.parameters["name"]
+    raise WardianError(NOT_FOUND, f"get {name}: no such volume", operation="volume", subject=name)
+
+
+async def plugins(request: Request) -> Answer:
+    return json_answer([])
+
+
+async def plugin(request: Request) -> Answer:
+    name = request.parameters["name"]
+    raise WardianError(NOT_FOUND, f'plugin "{name}" not found', operation="plugin", subject=name)

@@ -1,0 +1,340 @@
+"""One client's connection: HTTP/1.1 by h11, one request at a time, a handler in a task of its own.
+
+    bytes ─▶ h11 ─▶ Request ─▶ task: router → handler → reply ─▶ h11 ─▶ bytes
+                    Data ────▶ Body (bounded: past its mark the socket is not read)
+
+A route that is handed over stops reading at the end of its request, so that nothing of what follows enters this process
+but what came in the same read (h11's trailing data): the socket's duplicate and those bytes go to the supervisor, and
+this side lets go without shutdown(2), which would end the stream for everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import h11
+
+from wardian.errors import NOT_IMPLEMENTED, WardianError
+from wardian.server.body import Body
+from wardian.server.errors import STATUS, explain_error, log_error
+from wardian.server.messages import JSON_BODY_LIMIT, Answer, Caller, Handover, Reply, Request, Streamed, json_answer
+from wardian.server.query import Query
+from wardian.server.routes import HANDED_OVER, PLAIN, STREAM, Route
+
+if TYPE_CHECKING:
+    from wardian.server.application import Application
+
+HEAD_LIMIT = 64 << 10
+_PIPELINE_LIMIT = 64 << 10
+_DISCARD_SECONDS = 2.0
+_UCRED = struct.Struct("iII")
+_INTERNAL = Route("GET", "", "", "read")
+
+
+class Connection(asyncio.Protocol):
+    """What asyncio calls. `application` has the routes, the handlers and the engine."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._loop = asyncio.get_running_loop()
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
+        self._task: asyncio.Task[None] | None = None
+        self._body: Body | None = None
+        self._kind = PLAIN
+        self._wants_content = True
+        self._pauses: set[str] = set()
+        self._client_left = False
+        self._handed_over = False
+        self._writable: asyncio.Future[None] | None = None
+        self._discarding: asyncio.TimerHandle | None = None
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        credentials = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        self._caller = Caller(*_UCRED.unpack(credentials))
+        self._application.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._http.receive_data(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """True keeps the transport: a client may end its side and still read its answer."""
+        self._http.receive_data(b"")
+        self._advance()
+        return not self._transport.is_closing()
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        self._wake_writer()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._application.connections.discard(self)
+        self._wake_writer()
+        if not self._handed_over:
+            self._leave()
+
+    # Reading.
+
+    def _advance(self) -> None:
+        """Takes what h11 has understood, as far as it goes."""
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                self._refuse(error)
+                return
+            if isinstance(event, h11.Request):
+                self._begin(event)
+            elif isinstance(event, h11.Data):
+                if self._body is not None:
+                    self._body.feed(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage):
+                self._end_of_request()
+            elif isinstance(event, h11.ConnectionClosed):
+                self._leave()
+                return
+            else:  # NEED_DATA or PAUSED
+                waiting = len(self._http.trailing_data[0]) if event is h11.PAUSED else 0
+                self._pause("pipeline", waiting > _PIPELINE_LIMIT)
+                return
+
+    def _begin(self, head: h11.Request) -> None:
+        self._body = Body(self._continue, lambda on: self._pause("body", on))
+        target = head.target.decode("latin-1")
+        path, _, query = target.partition("?")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        self._wants_content = head.method != b"HEAD"
+        self._kind = PLAIN
+        try:
+            match = self._application.router.match(head.method.decode("latin-1"), unquote(path))
+        except WardianError as error:
+            self._task = self._loop.create_task(self._answer_error(error, f"{head.method.decode('latin-1')} {path}"))
+            return
+        self._kind = match.route.kind
+        request = Request(
+            self._application.engine,
+            match.route,
+            match.parameters,
+            Query(query),
+            headers,
+            match.version,
+            self._caller,
+            self._body,
+            self._application.shut_down,
+        )
+        self._task = self._loop.create_task(self._serve(request))
+
+    def _end_of_request(self) -> None:
+        if self._body is not None:
+            self._body.feed_end()
+        if self._kind == HANDED_OVER and self._task is not None:
+            self._pause("handover", True)
+        if self._task is None:  # the rest of an upload whose answer is already out
+            self._next_request()
+
+    def _leave(self) -> None:
+        """The client is gone, or has ended its side."""
+        self._client_left = True
+        if self._task is None:
+            self._transport.close()
+            return
+        if self._body is not None and not self._body.ended:
+            self._body.feed_end(broken=True)
+        if self._kind == STREAM:
+            self._task.cancel()
+
+    def _refuse(self, error: h11.RemoteProtocolError) -> None:
+        """Not HTTP, or too long: one answer if none is under way, then the end."""
+        if self._task is not None:
+            self._task.cancel()
+            return
+        status = error.error_status_hint
+        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._write_answer(json_answer({"message": f"bad request: {error}"}, status).encoded(_INTERNAL, (1, 51)))
+        self._transport.close()
+
+    def _pause(self, reason: str, on: bool) -> None:
+        (self._pauses.add if on else self._pauses.discard)(reason)
+        if self._transport.is_closing():
+            return
+        if self._pauses:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _continue(self) -> None:
+        if self._http.they_are_waiting_for_100_continue:
+            self._send(h11.InformationalResponse(status_code=100, headers=[]))
+
+    # Answering.
+
+    async def _serve(self, request: Request) -> None:
+        route = request.route
+        what = f"{route.method} {route.template}"
+        try:
+            if not route.handler:
+                raise WardianError(NOT_IMPLEMENTED, f"{what} is not built yet in Wardian", operation=what)
+            reply = await self._application.handler(route)(request)
+            await self._send_reply(request, reply)
+        except asyncio.CancelledError:
+            # The client left a stream, or the engine closes.
+            self._transport.abort()
+            raise
+        except (ConnectionError, _ClientGone):
+            self._transport.abort()
+        except Exception as error:  # the boundary: everything a handler raises becomes an answer
+            await self._answer_error(error, what)
+        else:
+            self._finish()
+
+    async def _answer_error(self, error: Exception, what: str) -> None:
+        log_error(what, error)
+        if self._handed_over:
+            return
+        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            # The head is out: a body without its end says that something went wrong.
+            self._transport.abort()
+            return
+        told = explain_error(error)
+        self._write_answer(json_answer({"message": str(told)}, STATUS[told.kind]).encoded(_INTERNAL, (1, 51)))
+        self._finish()
+
+    async def _send_reply(self, request: Request, reply: Reply) -> None:
+        if isinstance(reply, Answer):
+            self._write_answer(reply.encoded(request.route, request.version))
+            await self._drain()
+        elif isinstance(reply, Streamed):
+            await self._send_stream(reply)
+        else:
+            await self._hand_over(reply)
+
+    def _write_answer(self, answer: Answer) -> None:
+        """A whole response in one write."""
+        without = answer.status in (204, 304)
+        content = b"" if without else answer.content
+        headers = [*self._application.headers, *answer.headers]
+        if answer.content_type and not without:
+            headers.append(("Content-Type", answer.content_type))
+        if not without:
+            headers.append(("Content-Length", str(len(content))))
+        data = self._http.send(h11.Response(status_code=answer.status, headers=headers)) or b""
+        if content and self._wants_content:
+            data += self._http.send(h11.Data(data=content)) or b""
+        data += self._http.send(h11.EndOfMessage()) or b""
+        self._transport.write(data)
+
+    async def _send_stream(self, reply: Streamed) -> None:
+        pieces = reply.pieces
+        try:
+            first = b"" if reply.eager else await anext(pieces, b"")
+            headers = [*self._application.headers, ("Content-Type", reply.content_type)]
+            self._send(h11.Response(status_code=200, headers=headers))
+            if first:
+                self._send(h11.Data(data=first))
+            async for piece in pieces:
+                if piece:
+                    self._send(h11.Data(data=piece))
+                    await self._drain()
+            self._send(h11.EndOfMessage())
+            await self._drain()
+        finally:
+            close = getattr(pieces, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _hand_over(self, reply: Handover) -> None:
+        """Head out, then the socket itself goes; this side keeps nothing of it."""
+        assert self._body is not None
+        await self._body.read(JSON_BODY_LIMIT)
+        upgraded = self._http.their_state is not h11.DONE  # else MIGHT_SWITCH_PROTOCOL: the client offered it
+        early = self._http.trailing_data[0]
+        if self._transport.is_closing():
+            raise _ClientGone
+        self._transport.set_write_buffer_limits(0)
+        self._transport.write(_handover_head(upgraded, reply.content_type))
+        await self._drain()
+        if self._transport.is_closing():
+            raise _ClientGone
+        duplicate = os.dup(self._transport.get_extra_info("socket").fileno())
+        self._handed_over = True
+        self._transport.close()
+        await reply.take(duplicate, early)
+
+    def _send(self, event: h11.Event) -> None:
+        data = self._http.send(event)
+        if data:
+            self._transport.write(data)
+
+    async def _drain(self) -> None:
+        """Waits while the client reads slower than we write. Raises _ClientGone when it left."""
+        if self._writable is not None:
+            await self._writable
+        if self._transport.is_closing():
+            raise _ClientGone
+
+    def _wake_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def _finish(self) -> None:
+        """The answer is out: the next request, or the end."""
+        self._task = None
+        if self._handed_over:
+            return
+        waiting_for_continue = self._http.they_are_waiting_for_100_continue
+        if self._http.their_state is h11.SEND_BODY and not waiting_for_continue and not self._client_left:
+            # An answer that came before the end of an upload: closing now would take the answer from the client.
+            self._body = None
+            self._pauses.clear()
+            self._transport.resume_reading()
+            self._discarding = self._loop.call_later(_DISCARD_SECONDS, self._transport.close)
+            return
+        self._next_request()
+
+    def _next_request(self) -> None:
+        if self._discarding is not None:
+            self._discarding.cancel()
+            self._discarding = None
+        self._body = None
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE or self._client_left:
+            self._transport.close()
+            return
+        self._http.start_next_cycle()
+        self._pauses.clear()
+        self._transport.resume_reading()
+        self._advance()
+
+    def stop(self) -> None:
+        """The engine closes: idle connections and streams end, a short operation is left to finish."""
+        if self._task is None:
+            self._transport.close()
+        elif self._kind == STREAM:
+            self._task.cancel()
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+
+class _ClientGone(Exception):
+    """The client left while its answer was being written."""
+
+
+def _handover_head(upgraded: bool, content_type: str) -> bytes:
+    if upgraded:
+        start = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+    else:
+        start = "HTTP/1.1 200 OK\r\n"
+    return f"{start}Content-Type: {content_type}\r\n\r\n".encode("latin-1")

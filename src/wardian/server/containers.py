@@ -1,0 +1,154 @@
+"""Handlers of /containers: decode, call the engine, encode."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+from wardian.engine import AttachOptions, LogOptions
+from wardian.errors import INVALID, WardianError
+from wardian.server import versions
+from wardian.server.messages import NO_CONTENT, Answer, Handover, Request, Streamed, json_answer, json_line
+
+
+async def index(request: Request) -> Answer:
+    query = request.query
+    filters = query.filters()
+    for name in ("since", "before"):  # their own parameters, before they were filters
+        if query.text(name):
+            filters.setdefault(name, []).append(query.text(name))
+    limit = query.number("limit", 0) or 0
+    return json_answer(request.engine.containers.list(query.flag("all"), limit, query.flag("size"), filters))
+
+
+async def create(request: Request) -> Answer:
+    body = await request.json()
+    if not isinstance(body, dict):
+        raise WardianError(INVALID, "config cannot be empty in order to create a container", operation="create")
+    name = request.query.text("name") or None
+    platform = request.query.text("platform") or None
+    return json_answer(await request.engine.containers.create(body, name, platform), 201)
+
+
+async def inspect(request: Request) -> Answer:
+    return json_answer(request.engine.containers.inspect(_ref(request), request.query.flag("size")))
+
+
+async def start(request: Request) -> Answer:
+    await request.engine.containers.start(_ref(request), request.query.text("detachKeys") or None)
+    return NO_CONTENT
+
+
+async def stop(request: Request) -> Answer:
+    signal, seconds = request.query.text("signal") or None, request.query.number("t")
+    await request.engine.containers.stop(_ref(request), signal, seconds)
+    return NO_CONTENT
+
+
+async def restart(request: Request) -> Answer:
+    signal, seconds = request.query.text("signal") or None, request.query.number("t")
+    await request.engine.containers.restart(_ref(request), signal, seconds)
+    return NO_CONTENT
+
+
+async def kill(request: Request) -> Answer:
+    await request.engine.containers.kill(_ref(request), request.query.text("signal") or "KILL")
+    return NO_CONTENT
+
+
+async def pause(request: Request) -> Answer:
+    await request.engine.containers.pause(_ref(request))
+    return NO_CONTENT
+
+
+async def unpause(request: Request) -> Answer:
+    await request.engine.containers.unpause(_ref(request))
+    return NO_CONTENT
+
+
+async def rename(request: Request) -> Answer:
+    name = request.query.text("name")
+    if not name:
+        raise WardianError(INVALID, "Neither old nor new names may be empty", operation="rename")
+    await request.engine.containers.rename(_ref(request), name)
+    return NO_CONTENT
+
+
+async def update(request: Request) -> Answer:
+    return json_answer(await request.engine.containers.update(_ref(request), await request.json_object()))
+
+
+async def top(request: Request) -> Answer:
+    return json_answer(await request.engine.containers.top(_ref(request), request.query.text("ps_args") or "-ef"))
+
+
+async def prune(request: Request) -> Answer:
+    return json_answer(await request.engine.containers.prune(request.query.filters()))
+
+
+async def remove(request: Request) -> Answer:
+    query = request.query
+    await request.engine.containers.remove(_ref(request), query.flag("force"), query.flag("v"), query.flag("link"))
+    return NO_CONTENT
+
+
+async def resize(request: Request) -> Answer:
+    height, width = request.query.number("h"), request.query.number("w")
+    if height is None or width is None:
+        raise WardianError(INVALID, "resize needs a height (h) and a width (w)", operation="resize")
+    await request.engine.containers.resize(_ref(request), height, width)
+    return Answer(200)
+
+
+async def wait(request: Request) -> Streamed:
+    """Its head goes out at once: docker's CLI sends `start` only when it has seen it."""
+    condition = versions.wait_condition(request.version, request.query.text("condition"))
+    return Streamed(_exit_status(request.engine.containers.wait(_ref(request), condition)))
+
+
+async def _exit_status(ended: Awaitable[dict[str, Any]]) -> AsyncIterator[bytes]:
+    try:
+        yield json_line(await ended)
+    except WardianError as error:
+        yield json_line({"StatusCode": -1, "Error": {"Message": str(error)}})
+
+
+async def attach(request: Request) -> Handover:
+    query = request.query
+    options = AttachOptions(
+        stream=query.flag("stream"),
+        stdin=query.flag("stdin"),
+        stdout=query.flag("stdout"),
+        stderr=query.flag("stderr"),
+        logs=query.flag("logs"),
+        detach_keys=query.text("detachKeys"),
+    )
+    session = request.engine.containers.attach(_ref(request), options)
+    return Handover(session.hand_over, versions.stream_content_type(request.version, session.tty))
+
+
+async def logs(request: Request) -> Streamed:
+    query = request.query
+    options = LogOptions(
+        follow=query.flag("follow"),
+        stdout=query.flag("stdout"),
+        stderr=query.flag("stderr"),
+        since=query.nanoseconds("since"),
+        until=query.nanoseconds("until"),
+        tail=_tail(query.text("tail")),
+        timestamps=query.flag("timestamps"),
+    )
+    if not (options.stdout or options.stderr):
+        message = "Bad parameters: you must choose at least one stream"
+        raise WardianError(INVALID, message, operation="logs", subject=_ref(request))
+    stream = request.engine.containers.logs(_ref(request), options)
+    return Streamed(stream.chunks, versions.stream_content_type(request.version, stream.tty))
+
+
+def _tail(text: str) -> int:
+    """Docker takes what is no number, as "all", for all."""
+    return int(text) if text.isascii() and text.isdigit() else -1
+
+
+def _ref(request: Request) -> str:
+    return request.parameters["id"]

@@ -1,0 +1,54 @@
+"""What a failed operation looks like to a client: the one table from kinds to HTTP status, and the one log line."""
+
+import logging
+
+import msgspec
+
+from wardian.errors import (
+    CONFLICT,
+    FORBIDDEN,
+    INVALID,
+    NOT_FOUND,
+    NOT_IMPLEMENTED,
+    NOT_MODIFIED,
+    SYSTEM,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    WardianError,
+)
+
+STATUS = {
+    NOT_MODIFIED: 304,
+    INVALID: 400,
+    UNAUTHORIZED: 401,
+    FORBIDDEN: 403,
+    NOT_FOUND: 404,
+    CONFLICT: 409,
+    SYSTEM: 500,
+    NOT_IMPLEMENTED: 501,
+    UNAVAILABLE: 503,
+}
+
+log = logging.getLogger("wardian.server")
+
+
+def explain_error(error: BaseException) -> WardianError:
+    """Any exception of a handler as the error that a client is told."""
+    if isinstance(error, WardianError):
+        return error
+    if isinstance(error, msgspec.DecodeError | msgspec.ValidationError):
+        return WardianError(INVALID, f"invalid JSON: {error}", operation="decode")
+    if isinstance(error, OSError):
+        return WardianError(SYSTEM, str(error), errno=error.errno or 0)
+    return WardianError(SYSTEM, f"internal error: {type(error).__name__}: {error}")
+
+
+def log_error(what: str, error: BaseException) -> None:
+    """Once, at the boundary. What a client did wrong is no trouble of ours; a surprise comes with its traceback."""
+    if isinstance(error, WardianError):
+        level = logging.ERROR if error.kind == SYSTEM else logging.DEBUG
+        log.log(level, "%s: %s: %s", what, error.kind, error)
+    elif isinstance(error, OSError):
+        log.error("%s: %s", what, error)
+    else:
+        log.error("%s: %s", what, error, exc_info=error)

@@ -1,0 +1,107 @@
+"""What a handler takes and gives back: a request with its caller, and the four shapes of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from wardian.errors import INVALID, WardianError
+from wardian.server import versions
+from wardian.server.query import Query
+
+if TYPE_CHECKING:
+    from wardian.server.body import Body
+    from wardian.server.routes import Route
+
+JSON = "application/json"
+RAW_STREAM = "application/vnd.docker.raw-stream"
+MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
+JSON_BODY_LIMIT = 4 << 20
+
+
+class Caller(NamedTuple):
+    """Who is at the other end: SO_PEERCRED of a unix socket. It travels with every operation."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class Request(NamedTuple):
+    """One operation as a handler sees it. `headers` has lower-case names; `version` is the API version asked for."""
+
+    engine: Any
+    route: Route
+    parameters: Mapping[str, str]
+    query: Query
+    headers: Mapping[str, str]
+    version: tuple[int, int]
+    caller: Caller
+    body: Body
+    shut_down: Callable[[], None]
+
+    async def json(self) -> Any:
+        """The decoded body, None when there is none. Raises WardianError for one that is too long or no JSON."""
+        content = await self.body.read(JSON_BODY_LIMIT)
+        if not content.strip():
+            return None
+        return versions.adapt_request(self.route, self.version, msgspec.json.decode(content))
+
+    async def json_object(self) -> dict[str, Any]:
+        """A body that must be a JSON object; {} when there is none."""
+        value = await self.json()
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise WardianError(INVALID, "invalid JSON: the body must be an object", operation="decode")
+        return value
+
+
+class Answer(NamedTuple):
+    """A whole response: `content` as it is, or `value` as JSON once it fits the API version that was asked for."""
+
+    status: int
+    content: bytes = b""
+    content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    value: object = None
+
+    def encoded(self, route: Route, version: tuple[int, int]) -> Answer:
+        if self.content_type != JSON or self.content:
+            return self
+        # Docker ends each JSON body with a line feed; people read them with curl.
+        return self._replace(content=msgspec.json.encode(versions.adapt_answer(route, version, self.value)) + b"\n")
+
+
+class Streamed(NamedTuple):
+    """A response that comes in pieces. `eager`: its head goes out at once; otherwise with the first piece, and an error
+    before that piece is an ordinary error answer."""
+
+    pieces: AsyncIterator[bytes]
+    content_type: str = JSON
+    eager: bool = True
+
+
+class Handover(NamedTuple):
+    """The raw socket goes to `take(fd, early)`, which owns `fd` from the call on."""
+
+    take: Callable[[int, bytes], Awaitable[None]]
+    content_type: str
+
+
+Reply = Answer | Streamed | Handover
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+def json_answer(value: object, status: int = 200) -> Answer:
+    return Answer(status, content_type=JSON, value=value)
+
+
+NO_CONTENT = Answer(204)
+
+
+def json_line(value: object) -> bytes:
+    """One message of a JSON stream (progress, events); Docker ends them with CR LF."""
+    return msgspec.json.encode(value) + b"\r\n"

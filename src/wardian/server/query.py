@@ -1,0 +1,91 @@
+"""The query of a request: Docker's spellings of booleans, numbers, times and filters."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from wardian.errors import INVALID, WardianError
+
+# What Docker takes as false (httputils.BoolValue); everything else that is not empty is true.
+_FALSE = frozenset({"", "0", "no", "false", "none"})
+_SECOND = 1_000_000_000
+_TIMESTAMP = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?")
+
+
+class Query:
+    """Decoded query parameters, the first value of a repeated one unless asked for all."""
+
+    def __init__(self, text: str) -> None:
+        self._values = parse_qs(text, keep_blank_values=True) if text else {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._values.get(name, [default])[0]
+
+    def texts(self, name: str) -> list[str]:
+        return self._values.get(name, [])
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        if name not in self._values:
+            return default
+        return self.text(name).strip().lower() not in _FALSE
+
+    def number(self, name: str, default: int | None = None) -> int | None:
+        text = self.text(name).strip()
+        if not text:
+            return default
+        try:
+            return int(text)
+        except ValueError:
+            raise WardianError(INVALID, f"invalid value for {name}: {text!r} is no number", subject=name) from None
+
+    def nanoseconds(self, name: str) -> int:
+        """A unix time as `seconds[.fraction]`, or RFC 3339, in nanoseconds; 0 when it is not given."""
+        text = self.text(name).strip()
+        if not text:
+            return 0
+        found = _TIMESTAMP.fullmatch(text)
+        if found:
+            return int(found[1]) * _SECOND + int((found[2] or "").ljust(9, "0"))
+        return _parse_date(name, text)
+
+    def filters(self) -> dict[str, list[str]]:
+        return decode_filters(self.text("filters"))
+
+
+def _parse_date(name: str, text: str) -> int:
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise WardianError(INVALID, f"invalid value for {name}: {text!r} is no time", subject=name) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * _SECOND + moment.microsecond * 1000
+
+
+def decode_filters(text: str) -> dict[str, list[str]]:
+    """`{"label":["a"]}` (as of API 1.22) and `{"label":{"a":true}}` (since) are the same filter."""
+    if not text:
+        return {}
+    try:
+        value: Any = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise WardianError(INVALID, f"invalid filters: {error}", subject="filters") from error
+    if not isinstance(value, dict):
+        raise WardianError(INVALID, "invalid filters: must be a JSON object", subject="filters")
+    return {name: _filter_values(name, entry) for name, entry in value.items()}
+
+
+def _filter_values(name: str, entry: Any) -> list[str]:
+    if isinstance(entry, dict):
+        if all(isinstance(wanted, bool) for wanted in entry.values()):
+            return [key for key, wanted in entry.items() if wanted]
+    elif isinstance(entry, list) and all(isinstance(one, str) for one in entry):
+        return entry
+    raise WardianError(INVALID, f"invalid filters: {name} must be a list or a map to booleans", subject="filters")

@@ -1,0 +1,141 @@
+"""What older API versions saw differently: pure functions, one row each, applied around the handlers.
+
+A handler, and everything below it, knows the newest shape only. A row says for which operation it is, below which
+version it applies, and what it does to the JSON on its way in or out. Sources: the Engine API's version history
+(docs/api/version-history.md of moby).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from wardian.server.routes import Route
+
+Version = tuple[int, int]
+
+
+class Adapter(NamedTuple):
+    method: str
+    template: str
+    below: Version
+    adapt: Callable[[Any], Any]
+
+
+def _set_default(body: Any, name: str, value: str) -> Any:
+    host = body.get("HostConfig") or {}
+    return body if host.get(name) else {**body, "HostConfig": {**host, name: value}}
+
+
+def _private_cgroups_were_unknown(body: Any) -> Any:
+    """1.41 added CgroupnsMode; before, a container saw its host's."""
+    return _set_default(body, "CgroupnsMode", "host")
+
+
+def _ipc_was_shareable(body: Any) -> Any:
+    """1.40 made the daemon's default IpcMode private."""
+    return _set_default(body, "IpcMode", "shareable")
+
+
+def _no_console_size(body: Any) -> Any:
+    """1.42 added ConsoleSize to exec; a stray field of an older client means nothing."""
+    return {name: value for name, value in body.items() if name != "ConsoleSize"}
+
+
+def _no_start_interval(body: Any) -> Any:
+    """1.44 added Healthcheck.StartInterval."""
+    health = body.get("Healthcheck")
+    if not health or "StartInterval" not in health:
+        return body
+    return {**body, "Healthcheck": {name: value for name, value in health.items() if name != "StartInterval"}}
+
+
+def _virtual_size(image: Any) -> Any:
+    """VirtualSize was Size once more; gone in 1.44."""
+    return {**image, "VirtualSize": image.get("Size", 0)}
+
+
+def _virtual_sizes(images: Any) -> Any:
+    return [_virtual_size(image) for image in images]
+
+
+def _none_tags(images: Any) -> Any:
+    """Before 1.43 an image without a name was listed as <none>:<none>."""
+    return [
+        image
+        if image.get("RepoTags") or image.get("RepoDigests")
+        else {**image, "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
+        for image in images
+    ]
+
+
+def _made_by_container(image: Any) -> Any:
+    """Container and ContainerConfig are gone in 1.45; they had long been empty."""
+    return {"Container": "", "ContainerConfig": None, **image}
+
+
+def _uncounted(images: Any) -> Any:
+    """1.51 counts an image's containers in the list."""
+    return [{**image, "Containers": -1} for image in images]
+
+
+def _without(name: str) -> Callable[[Any], Any]:
+    return lambda value: {key: one for key, one in value.items() if key != name}
+
+
+REQUESTS = (
+    Adapter("POST", "/containers/create", (1, 40), _ipc_was_shareable),
+    Adapter("POST", "/containers/create", (1, 41), _private_cgroups_were_unknown),
+    Adapter("POST", "/containers/create", (1, 44), _no_start_interval),
+    Adapter("POST", "/containers/{id}/exec", (1, 42), _no_console_size),
+    Adapter("POST", "/exec/{id}/start", (1, 42), _no_console_size),
+)
+ANSWERS = (
+    Adapter("GET", "/images/json", (1, 51), _uncounted),
+    Adapter("GET", "/images/json", (1, 44), _virtual_sizes),
+    Adapter("GET", "/images/json", (1, 43), _none_tags),
+    Adapter("GET", "/images/{name...}/json", (1, 45), _made_by_container),
+    Adapter("GET", "/images/{name...}/json", (1, 44), _virtual_size),
+    Adapter("GET", "/info", (1, 49), _without("FirewallBackend")),
+    Adapter("GET", "/info", (1, 50), _without("DiscoveredDevices")),
+)
+
+
+def _by_route(rows: tuple[Adapter, ...]) -> dict[tuple[str, str], list[Adapter]]:
+    table: dict[tuple[str, str], list[Adapter]] = {}
+    for row in rows:
+        table.setdefault((row.method, row.template), []).append(row)
+    return table
+
+
+_REQUESTS = _by_route(REQUESTS)
+_ANSWERS = _by_route(ANSWERS)
+
+
+def _apply(table: dict[tuple[str, str], list[Adapter]], route: Route, version: Version, value: Any) -> Any:
+    for row in table.get((route.method, route.template), ()):
+        if version < row.below:
+            value = row.adapt(value)
+    return value
+
+
+def adapt_request(route: Route, version: Version, value: Any) -> Any:
+    """A client's JSON body, in the newest shape."""
+    return _apply(_REQUESTS, route, version, value) if isinstance(value, dict) else value
+
+
+def adapt_answer(route: Route, version: Version, value: Any) -> Any:
+    """A handler's value, in the shape of `version`."""
+    return _apply(_ANSWERS, route, version, value)
+
+
+def stream_content_type(version: Version, tty: bool) -> str:
+    """1.42 gave the framed stream its own name; before, both were called raw."""
+    framed = not tty and version >= (1, 42)
+    return "application/vnd.docker.multiplexed-stream" if framed else "application/vnd.docker.raw-stream"
+
+
+def wait_condition(version: Version, asked: str) -> str:
+    """1.30 added the condition of `wait`."""
+    return asked if asked and version >= (1, 30) else "not-running"
