@@ -96,12 +96,14 @@ struct child {
     int pidfd;
     uint64_t start_time; /* field 22 of /proc/PID/stat */
     struct stdio *stdio;
-    int tty_master; /* -1: no terminal */
+    int tty_master; /* -1: no terminal; the supervisor makes it non-blocking */
+    uint64_t started_at; /* Unix time in ns, as RUNNING says it */
 };
 
 /* supervise.c; each returns 0 or an errno unless said otherwise. */
-int stdio_open(struct supervision *supervision, struct stdio *stdio);       /* before clone: pipes, or nothing for a tty */
-int stdio_child(struct stdio *stdio);                                       /* in the child: dup2 onto 0, 1, 2 */
+int stdio_open(struct supervision *supervision, struct stdio *stdio);       /* before clone: pipes (or nothing for a tty), log, socket */
+int stdio_child(struct stdio *stdio, uid_t owner); /* in the child: dup2 onto 0, 1, 2; a pipe's owner may reopen /dev/stdout */
+void stdio_close(struct supervision *supervision, struct stdio *stdio); /* instead of supervise: the launch failed, nothing stays */
 int supervise(struct supervision *supervision, struct child *child, int control_fd); /* returns the launcher's exit status */
 /* Before clone: receives `count` ATTACH messages from the control socket and keeps them for supervise(). */
 int control_read_attachers(struct supervision *supervision, int control_fd, uint32_t count);

@@ -23,7 +23,8 @@ def header() -> str:
         lines.append(f"#define PROTOCOL_{name} {getattr(protocol, name):#x}u")
     lines.append(f"#define PROTOCOL_MAX_TEXT {protocol.MAX_TEXT}u")
     lines.append(f"#define PROTOCOL_MAX_FDS {protocol.MAX_FDS}u")
-    for name in ("PLAN_HEADER", "OP_HEADER", "CONTROL_HEADER", "HELLO", "RECORD", "RUNNING"):
+    lines.append(f"#define PROTOCOL_MAX_DETACH_KEYS {protocol.MAX_DETACH_KEYS}u")
+    for name in ("PLAN_HEADER", "OP_HEADER", "CONTROL_HEADER", "HELLO", "RECORD", "RUNNING", "REQUEST", "ANSWER", "STATE"):
         lines.append(f"#define SIZE_{name} {getattr(protocol, name).size}u")
     lines.append("")
     for prefix, table in (
@@ -31,6 +32,7 @@ def header() -> str:
         ("OP_FLAG", {"MAY_FAIL": protocol.MAY_FAIL}),
         ("KIND", protocol.KINDS),
         ("SUPERVISE", protocol.SUPERVISE_FLAGS),
+        ("ATTACHER", protocol.ATTACHER_FLAGS),
         ("CREATE", protocol.CREATE),
     ):
         lines.append("enum { " + ", ".join(f"{prefix}_{name} = {value}" for name, value in table.items()) + " };")

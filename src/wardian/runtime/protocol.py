@@ -3,13 +3,20 @@
     engine                                              launcher (posix_spawn: fd 3 = SOCK_SEQPACKET, own session, cwd /)
       │ HELLO {header; plan length, slots, attachers} + [plan memfd, slot fds …]   ──►  reads the plan, refuses a bad one
       │ MORE  {header} + [further slot fds …]            (past 250 descriptors)    ──►
-      │ ATTACH{header; attacher fields, early bytes} + [its socket]  (each)        ──►
+      │ ATTACH{header; serial, flags, detach keys} + [its socket, memfd of early bytes]  (each)  ──►
       │                                   HOST ops, clone, PARENT ops ‖ CHILD ops, exec
       │  ◄── DONE   {step, errno, ns} × n            what ran, in order of steps
       │  ◄── NOTE   {step, errno, ns, text}          an op that may fail did
       │  ◄── FAILED {step, errno, ns, text}          all undone; the launcher ends     │ exactly one of
       │  ◄── REFUSED{offset, errno, 0, text}         the plan is bad; nothing was done │ these three
       │  ◄── RUNNING{pid, start time, unix ns}       exec'd: now it is the supervisor  │
+
+From RUNNING on this socket and every connection to RUN_DIR/supervisor.sock (SOCK_SEQPACKET) speak the same, several at once:
+
+      │ ATTACH, RESIZE{rows, columns}, CLOSE_STDIN, LOG_SYNC   {header; serial, two numbers}  ──►   ◄── ANSWER{serial, errno}
+      │ STATUS                                                                    ──►   ◄── STATE {serial, 0, pid …}
+      │ WAIT (the first socket waits unasked, with serial 0)                      ──►   ◄── EXITED{serial, 0; exit record}
+      │                                                         EOF with no EXITED before: the supervisor was lost  │
 
 A plan is `PLAN_HEADER` and then operations, each `OP_HEADER` and the fields that its row in `OPERATIONS` names:
     u  number, u64            s  text: u32 length, bytes, NUL (none within)      b  bytes: u32 length, bytes
@@ -41,6 +48,9 @@ CONTROL_HEADER = struct.Struct("<IHHI")  # magic, version, kind, length of what 
 HELLO = struct.Struct("<III")  # plan length, slots, attachers
 RECORD = struct.Struct("<IiQ")  # step, errno, nanoseconds (then text to the end, where the kind has one)
 RUNNING = struct.Struct("<IIQQ")  # pid, 0, start time (field 22 of /proc/PID/stat), unix nanoseconds
+REQUEST = struct.Struct("<III")  # serial, two numbers (ATTACH: flags, count of the detach keys that follow; RESIZE: rows, columns)
+ANSWER = struct.Struct("<Ii")  # serial, errno (EXITED: then the exit record's JSON to the end)
+STATE = struct.Struct("<IiIIQQ")  # serial, errno, pid, attachers, log bytes written, container's bytes that no log took
 
 HOST: Final = 0  # by the launcher, before clone
 PARENT: Final = 1  # by the launcher, after clone, while the child waits
@@ -49,11 +59,16 @@ CHILD: Final = 2  # by the child
 MAY_FAIL: Final = 1  # op flag: its failure is noted and the plan goes on
 
 KINDS: Final = {
-    "HELLO": 1, "MORE": 2, "ATTACH": 3,
+    "HELLO": 1, "MORE": 2, "ATTACH": 3, "RESIZE": 4, "STATUS": 5, "WAIT": 6, "CLOSE_STDIN": 7, "LOG_SYNC": 8,
     "DONE": 16, "NOTE": 17, "FAILED": 18, "REFUSED": 19, "RUNNING": 20,
+    "ANSWER": 32, "STATE": 33, "EXITED": 34,
 }  # fmt: skip
 
 SUPERVISE_FLAGS: Final = {"TTY": 1, "OPEN_STDIN": 2, "STDIN_ONCE": 4, "SHARED_PID": 8}
+
+# EARLY: a second descriptor, a memfd with what the engine had already read from the attacher's socket.
+ATTACHER_FLAGS: Final = {"STDIN": 1, "STDOUT": 2, "STDERR": 4, "FRAMED": 8, "EARLY": 16}
+MAX_DETACH_KEYS: Final = 16
 
 CREATE: Final = {"NOTHING": 0, "DIRECTORY": 1, "FILE": 2}  # what a mount target is made as, when it is missing
 
