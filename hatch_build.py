@@ -1,6 +1,6 @@
-"""Compiles launcher/*.c into the package as one static executable (musl when it is there, else the default libc).
+"""Compiles launcher/*.c into the package as one static executable (musl when there, else the default libc).
 
-A build hook of hatchling, so `pip install .` needs nothing else; `python hatch_build.py` does the same alone, for `make`.
+A build hook of hatchling, so `pip install .` needs nothing else; `python hatch_build.py` does it alone, for `make`.
 """
 
 import glob

@@ -1,0 +1,42 @@
+"""Homes for tests: every engine of a test has its own data root, run root, socket, cgroup base and bridge.
+
+All names carry RUN, so that a check afterwards can tell this test run from another beside it.
+"""
+
+import contextlib
+import itertools
+import os
+import secrets
+
+from wardian.home import Home, make_home
+
+RUN = secrets.token_hex(3)
+CGROUP_PARENT = "wardian-test"
+
+_counter = itertools.count()
+
+
+def new_home(directory: str) -> Home:
+    """A Home below `directory` (keep it short: a unix socket's path has 107 bytes, unix(7)). Makes nothing."""
+    number = next(_counter)
+    return make_home(
+        data_root=os.path.join(directory, "data"),
+        run_root=os.path.join(directory, "run"),
+        cgroup_base=f"{CGROUP_PARENT}/{RUN}-{number}",
+        bridge=f"wt{RUN}{number}",
+    )
+
+
+def cgroup_mounts() -> list[str]:
+    with open("/proc/self/mounts") as file:
+        return [fields[1] for fields in (line.split() for line in file) if fields[2] in ("cgroup", "cgroup2")]
+
+
+def remove_empty_groups(base: str) -> None:
+    """Removes a home's cgroup directories that are empty; one that is not stays, for the leak check to find."""
+    for mount in cgroup_mounts():
+        for directory, _, _ in os.walk(os.path.join(mount, base), topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        with contextlib.suppress(OSError):  # shared with other test runs: goes with the last of them
+            os.rmdir(os.path.join(mount, CGROUP_PARENT))

@@ -1,0 +1,12 @@
+"""The last check: no process, namespace, mount, cgroup, link, firewall rule, descriptor or file of ours is left."""
+
+import pytest
+
+import homes
+import leaks
+
+
+def test_nothing_of_ours_is_left(snapshot_before: leaks.Snapshot, tmp_path_factory: pytest.TempPathFactory) -> None:
+    homes.remove_empty_groups(homes.CGROUP_PARENT)
+    left = leaks.wait_until_clean(snapshot_before, str(tmp_path_factory.getbasetemp()))
+    assert not left, "left behind:\n  " + "\n  ".join(left)

@@ -1,0 +1,109 @@
+"""The house itself: linters as tests, generated files current, and docs that name what exists."""
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+import needs
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.path.dirname(sys.executable)
+
+
+def _run(*argv: str) -> None:
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        pytest.fail(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}", pytrace=False)
+
+
+def _tool(name: str) -> str:
+    path = os.path.join(BIN, name)
+    if not os.access(path, os.X_OK):
+        needs.missing(f"{name} is not installed in {BIN}")
+    return path
+
+
+def test_ruff() -> None:
+    _run(_tool("ruff"), "check", "--no-cache", ".")
+
+
+@pytest.mark.timeout(300)
+def test_mypy_strict() -> None:
+    _run(_tool("mypy"))
+
+
+def test_imports_go_down() -> None:
+    _run(_tool("lint-imports"))
+
+
+def test_no_catch_all_module() -> None:
+    """A module is named for its subject; these names say that it has none."""
+    forbidden = {"utils", "util", "helpers", "common", "misc", "manager"}
+    for directory, _, files in os.walk(os.path.join(ROOT, "src")):
+        for name in {os.path.basename(directory), *(file.removesuffix(".py") for file in files)}:
+            assert name not in forbidden, os.path.join(directory, name)
+
+
+@pytest.mark.parametrize("tool", ["protocol_header.py", "api_docs.py"])
+def test_generated_file_is_current(tool: str) -> None:
+    """Each generator has `--check`: exit 0 when the file in the tree is what it would write."""
+    _run(sys.executable, os.path.join("tools", tool), "--check")
+
+
+TOUR_HOP = re.compile(r"`((?:src|launcher)/[\w/.]+\.(?:py|c|h)): ([\w.]+)`")
+
+
+def _tour() -> list[tuple[str, str]]:
+    with open(os.path.join(ROOT, "docs", "tour.md")) as file:
+        return TOUR_HOP.findall(file.read())
+
+
+def _python_names(path: str) -> set[str]:
+    """Functions and classes of a module, methods as Class.method."""
+    with open(path) as file:
+        tree = ast.parse(file.read())
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {
+                f"{node.name}.{m.name}" for m in node.body if isinstance(m, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
+    return names
+
+
+def _c_names(path: str) -> set[str]:
+    """Names that a C file defines as functions: at the start of a line, with a body."""
+    with open(path) as file:
+        return set(re.findall(r"^[a-z][\w \t*]*?\b(\w+)\([^;{]*\)\s*\{", file.read(), re.MULTILINE))
+
+
+def test_tour_names_exist() -> None:
+    """docs/tour.md leads from the command line to execve: each `file: function` is where it says."""
+    hops = _tour()
+    assert len(hops) >= 10
+    for file, name in hops:
+        path = os.path.join(ROOT, file)
+        assert os.path.exists(path), f"docs/tour.md names {file}"
+        names = _python_names(path) if file.endswith(".py") else _c_names(path)
+        assert name in names, f"docs/tour.md names {name} in {file}"
+
+
+def test_links_in_docs_exist() -> None:
+    for directory in ("", "docs", "docs/decisions", "bench"):
+        for name in os.listdir(os.path.join(ROOT, directory)):
+            if name.endswith(".md"):
+                with open(os.path.join(ROOT, directory, name)) as file:
+                    for target in re.findall(r"\]\(([^)#:]+)\)", file.read()):
+                        assert os.path.exists(os.path.join(ROOT, directory, target)), f"{directory}/{name}: {target}"
+
+
+def test_entry_points_exist() -> None:
+    for module in ("wardian.cli", "wardian.runtime.command", "wardian.server.__main__"):
+        assert importlib.util.find_spec(module) is not None, module
