@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
-from engines import engine, engine_socket, new_engine
 
 import homes
 import leaks
 import needs
+from engines import engine, engine_socket, new_engine
 from registry import registry
 from wardian.home import Home
 
-__all__ = ["registry"]
+__all__ = ["engine", "engine_socket", "new_engine", "registry"]
 
 __all__ = ["engine", "engine_socket", "new_engine", "registry"]  # fixtures that live beside what they start
 
