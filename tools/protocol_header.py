@@ -24,7 +24,8 @@ def header() -> str:
     lines.append(f"#define PROTOCOL_MAX_TEXT {protocol.MAX_TEXT}u")
     lines.append(f"#define PROTOCOL_MAX_FDS {protocol.MAX_FDS}u")
     lines.append(f"#define PROTOCOL_MAX_DETACH_KEYS {protocol.MAX_DETACH_KEYS}u")
-    for name in ("PLAN_HEADER", "OP_HEADER", "CONTROL_HEADER", "HELLO", "RECORD", "RUNNING", "REQUEST", "ANSWER", "STATE"):
+    sizes = ("PLAN_HEADER", "OP_HEADER", "CONTROL_HEADER", "HELLO", "RECORD", "RUNNING", "REQUEST", "ANSWER", "STATE")
+    for name in sizes:
         lines.append(f"#define SIZE_{name} {getattr(protocol, name).size}u")
     lines.append("")
     for prefix, table in (
@@ -39,6 +40,10 @@ def header() -> str:
     lines += ["", "/* X(NAME, name, number, types of the fields) */", "#define OPERATIONS(X) \\"]
     for row in protocol.OPERATIONS:
         lines.append(f'    X({row.name.upper()}, {row.name}, {row.number}, "{protocol.field_types(row)}") \\')
+    lines.append("")
+    lines.append("enum {")
+    lines += [f"    OP_{row.name.upper()} = {row.number}," for row in protocol.OPERATIONS]
+    lines.append("};")
     lines += ["", "/* The place of each field in struct op's `fields`. */"]
     for row in protocol.OPERATIONS:
         if row.fields:

@@ -1,7 +1,7 @@
 """What crosses between Python and the launcher: the one table of numbers for both sides, and the bytes of it.
 
-    engine                                              launcher (posix_spawn: fd 3 = SOCK_SEQPACKET, own session, cwd /)
-      │ HELLO {header; plan length, slots, attachers} + [plan memfd, slot fds …]   ──►  reads the plan, refuses a bad one
+    engine                                              launcher (posix_spawn; fd 3 = SOCK_SEQPACKET, own session)
+      │ HELLO {header; plan length, slots, attachers} + [plan memfd, slot fds …]   ──►  reads it, refuses a bad one
       │ MORE  {header} + [further slot fds …]            (past 250 descriptors)    ──►
       │ ATTACH{header; serial, flags, detach keys} + [its socket, memfd of early bytes]  (each)  ──►
       │                                   HOST ops, clone, PARENT ops ‖ CHILD ops, exec
@@ -11,12 +11,12 @@
       │  ◄── REFUSED{offset, errno, 0, text}         the plan is bad; nothing was done │ these three
       │  ◄── RUNNING{pid, start time, unix ns}       exec'd: now it is the supervisor  │
 
-From RUNNING on this socket and every connection to RUN_DIR/supervisor.sock (SOCK_SEQPACKET) speak the same, several at once:
+After RUNNING this socket and every connection to RUN_DIR/supervisor.sock (SOCK_SEQPACKET) speak the same:
 
-      │ ATTACH, RESIZE{rows, columns}, CLOSE_STDIN, LOG_SYNC   {header; serial, two numbers}  ──►   ◄── ANSWER{serial, errno}
-      │ STATUS                                                                    ──►   ◄── STATE {serial, 0, pid …}
-      │ WAIT (the first socket waits unasked, with serial 0)                      ──►   ◄── EXITED{serial, 0; exit record}
-      │                                                         EOF with no EXITED before: the supervisor was lost  │
+      │ ATTACH, RESIZE, CLOSE_STDIN, LOG_SYNC {header; serial, two numbers}  ──►   ◄── ANSWER{serial, errno}
+      │ STATUS                                                               ──►   ◄── STATE {serial, 0, pid …}
+      │ WAIT (the first socket waits unasked, with serial 0)                 ──►   ◄── EXITED{serial, 0; exit record}
+      │                                           EOF with no EXITED before: the supervisor was lost
 
 A plan is `PLAN_HEADER` and then operations, each `OP_HEADER` and the fields that its row in `OPERATIONS` names:
     u  number, u64            s  text: u32 length, bytes, NUL (none within)      b  bytes: u32 length, bytes
@@ -48,7 +48,7 @@ CONTROL_HEADER = struct.Struct("<IHHI")  # magic, version, kind, length of what 
 HELLO = struct.Struct("<III")  # plan length, slots, attachers
 RECORD = struct.Struct("<IiQ")  # step, errno, nanoseconds (then text to the end, where the kind has one)
 RUNNING = struct.Struct("<IIQQ")  # pid, 0, start time (field 22 of /proc/PID/stat), unix nanoseconds
-REQUEST = struct.Struct("<III")  # serial, two numbers (ATTACH: flags, count of the detach keys that follow; RESIZE: rows, columns)
+REQUEST = struct.Struct("<III")  # serial, two numbers: ATTACH flags, detach keys (they follow); RESIZE rows, columns
 ANSWER = struct.Struct("<Ii")  # serial, errno (EXITED: then the exit record's JSON to the end)
 STATE = struct.Struct("<IiIIQQ")  # serial, errno, pid, attachers, log bytes written, container's bytes that no log took
 
@@ -70,7 +70,7 @@ SUPERVISE_FLAGS: Final = {"TTY": 1, "OPEN_STDIN": 2, "STDIN_ONCE": 4, "SHARED_PI
 ATTACHER_FLAGS: Final = {"STDIN": 1, "STDOUT": 2, "STDERR": 4, "FRAMED": 8, "EARLY": 16}
 MAX_DETACH_KEYS: Final = 16
 
-CREATE: Final = {"NOTHING": 0, "DIRECTORY": 1, "FILE": 2}  # what a mount target is made as, when it is missing
+CREATE: Final = {"NOTHING": 0, "DIRECTORY": 1, "FILE": 2, "LIKE": 3}  # a missing mount target; LIKE: as what is mounted
 
 
 class Row(NamedTuple):

@@ -1,0 +1,283 @@
+/* What the engine asks of a supervisor: on the socket that it launched us with, and on RUN_DIR/supervisor.sock.
+ * The messages and their order are drawn in src/wardian/runtime/protocol.py. A message that is not exactly one of them
+ * ends its connection; nobody but our own user (and root) may connect. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "protocol.gen.h"
+#include "supervisor.h"
+
+enum { MAX_REQUEST = SIZE_CONTROL_HEADER + SIZE_REQUEST + MAX_DETACH_KEYS, PASSED = 2, LAUNCH_PATIENCE_MS = 10000 };
+
+struct request {
+    uint32_t kind, serial, numbers[2];
+    unsigned char rest[MAX_DETACH_KEYS];
+    int passed[PASSED];
+    unsigned passed_count;
+};
+
+/* Attachers that came with the launch, before there was a supervisor. */
+static struct request early_[MAX_ATTACHERS];
+static unsigned early_count_;
+
+int control_listen(int run_dir) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    /* By descriptor: RUN_DIR's own path may be longer than sun_path (unix(7)). */
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/supervisor.sock", run_dir);
+    unlinkat(run_dir, "supervisor.sock", 0); /* of an earlier run: the engine holds this directory's lock */
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, MAX_CLIENTS) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+static void close_passed(struct request *request) {
+    for (unsigned i = 0; i < request->passed_count; i++)
+        close(request->passed[i]);
+    request->passed_count = 0;
+}
+
+static void take_passed(struct request *request, struct msghdr *message) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (request->passed_count < PASSED)
+                request->passed[request->passed_count++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+/* The decoder: exactly a header, a request, and for ATTACH its keys. Little-endian, as every machine that we run on. */
+static bool decode(struct request *request, const unsigned char *bytes, size_t size) {
+    uint32_t magic, length;
+    uint16_t version, kind;
+    if (size < SIZE_CONTROL_HEADER + SIZE_REQUEST || size > MAX_REQUEST)
+        return false;
+    memcpy(&magic, bytes, 4);
+    memcpy(&version, bytes + 4, 2);
+    memcpy(&kind, bytes + 6, 2);
+    memcpy(&length, bytes + 8, 4);
+    memcpy(&request->serial, bytes + SIZE_CONTROL_HEADER, 4);
+    memcpy(request->numbers, bytes + SIZE_CONTROL_HEADER + 4, 8);
+    size_t rest = size - SIZE_CONTROL_HEADER - SIZE_REQUEST;
+    memcpy(request->rest, bytes + SIZE_CONTROL_HEADER + SIZE_REQUEST, rest);
+    request->kind = kind;
+    if (magic != PROTOCOL_CONTROL_MAGIC || version != PROTOCOL_VERSION || length != size - SIZE_CONTROL_HEADER)
+        return false;
+    if (kind != KIND_ATTACH)
+        return rest == 0 && request->passed_count == 0;
+    unsigned sockets = request->numbers[0] & ATTACHER_EARLY ? 2 : 1;
+    return rest == request->numbers[1] && request->passed_count == sockets;
+}
+
+/* 1: a request, 0: none there, -1: the connection is over, or speaks something else (EPROTO). */
+static int receive(int fd, int flags, struct request *request) {
+    unsigned char bytes[MAX_REQUEST + 1];
+    union {
+        struct cmsghdr header;
+        unsigned char space[CMSG_SPACE((PASSED + 2) * sizeof(int))];
+    } control;
+    struct iovec part = {bytes, sizeof bytes};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t n;
+    memset(request, 0, sizeof *request);
+    do
+        n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? 0 : -1;
+    take_passed(request, &message);
+    if (n > 0 && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && decode(request, bytes, (size_t)n))
+        return 1;
+    close_passed(request);
+    errno = n ? EPROTO : ECONNRESET;
+    return -1;
+}
+
+int control_read_attachers(struct supervision *supervision, int control_fd, uint32_t count) {
+    (void)supervision;
+    if (count > MAX_ATTACHERS)
+        return EUSERS;
+    for (; early_count_ < count; early_count_++) {
+        struct pollfd poll_one = {.fd = control_fd, .events = POLLIN};
+        int ready = poll(&poll_one, 1, LAUNCH_PATIENCE_MS);
+        if (ready <= 0)
+            return ready ? errno : ETIMEDOUT;
+        struct request *request = &early_[early_count_];
+        if (receive(control_fd, MSG_DONTWAIT, request) != 1)
+            return EPROTO;
+        if (request->kind != KIND_ATTACH) {
+            close_passed(request);
+            return EPROTO;
+        }
+    }
+    return 0;
+}
+
+static int attach(struct supervisor *s, struct request *request) {
+    int early = request->passed_count > 1 ? request->passed[1] : -1;
+    int added = s->phase == RECORDED ? (errno = ESRCH, -1)
+                                     : attacher_add(s, request->passed[0], early, request->numbers[0], request->rest,
+                                                    request->numbers[1]);
+    int error = added < 0 ? errno : 0;
+    if (added == 0)
+        request->passed_count = 0; /* they are the attacher's now */
+    close_passed(request);
+    return error;
+}
+
+void control_take_early_attachers(struct supervisor *s) {
+    for (unsigned i = 0; i < early_count_; i++)
+        attach(s, &early_[i]);
+    early_count_ = 0;
+}
+
+static void answer(int fd, uint16_t kind, const void *body, uint32_t length, const void *text, size_t text_length) {
+    unsigned char header[SIZE_CONTROL_HEADER];
+    uint32_t magic = PROTOCOL_CONTROL_MAGIC, total = length + (uint32_t)text_length;
+    uint16_t version = PROTOCOL_VERSION;
+    memcpy(header, &magic, 4);
+    memcpy(header + 4, &version, 2);
+    memcpy(header + 6, &kind, 2);
+    memcpy(header + 8, &total, 4);
+    struct iovec parts[3] = {{header, sizeof header}, {(void *)body, length}, {(void *)text, text_length}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+    sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); /* who does not read what it asked for goes without */
+}
+
+static void answer_errno(int fd, uint32_t serial, int error) {
+    uint32_t body[2] = {serial, (uint32_t)error};
+    _Static_assert(sizeof body == SIZE_ANSWER, "the table's ANSWER");
+    answer(fd, KIND_ANSWER, body, sizeof body, NULL, 0);
+}
+
+static void answer_exited(const struct supervisor *s, int fd, uint32_t serial) {
+    uint32_t body[2] = {serial, 0};
+    answer(fd, KIND_EXITED, body, sizeof body, s->record, s->record_length);
+}
+
+static void answer_state(const struct supervisor *s, int fd, uint32_t serial) {
+    struct {
+        uint32_t serial;
+        int32_t error;
+        uint32_t pid, attachers;
+        uint64_t written, lost;
+    } body = {serial, 0, (uint32_t)s->child->pid, attachers_count(s), log_written(), log_lost()};
+    _Static_assert(sizeof body == SIZE_STATE, "the table's STATE");
+    answer(fd, KIND_STATE, &body, sizeof body, NULL, 0);
+}
+
+/* What the container wrote before this was asked is in the log when it is answered, unless a slow attacher holds it up. */
+static void sync_log(struct supervisor *s) {
+    for (int which = 0; which < SOURCES; which++)
+        source_drain(s, which);
+}
+
+static int close_stdin(struct supervisor *s) {
+    if (s->supervision->flags & SUPERVISE_TTY)
+        return ENOTTY;
+    s->sink.closing = true;
+    sink_write(s);
+    return 0;
+}
+
+static int carry_out(struct supervisor *s, struct request *request) {
+    switch (request->kind) {
+    case KIND_ATTACH:
+        return attach(s, request);
+    case KIND_RESIZE:
+        return tty_resize(s->sources[SOURCE_OUT].fd, s->supervision->flags & SUPERVISE_TTY, request->numbers[0],
+                          request->numbers[1]);
+    case KIND_CLOSE_STDIN:
+        return close_stdin(s);
+    case KIND_LOG_SYNC:
+        sync_log(s);
+        return 0;
+    default:
+        return ENOSYS;
+    }
+}
+
+static void client_drop(struct supervisor *s, unsigned slot) {
+    struct client *client = &s->clients[slot];
+    watch(s, client->fd, TAG_CLIENT, slot, client->generation, &client->watched, 0);
+    close(client->fd);
+    client->fd = -1;
+}
+
+static void client_request(struct supervisor *s, struct client *client, struct request *request) {
+    if (request->kind == KIND_STATUS) {
+        answer_state(s, client->fd, request->serial);
+    } else if (request->kind == KIND_WAIT) {
+        client->waits = true;
+        client->serial = request->serial;
+        if (s->phase == RECORDED)
+            answer_exited(s, client->fd, client->serial);
+    } else {
+        answer_errno(client->fd, request->serial, carry_out(s, request));
+    }
+}
+
+void control_event(struct supervisor *s, unsigned slot, uint32_t events) {
+    struct client *client = &s->clients[slot];
+    struct request request;
+    (void)events;
+    for (;;) {
+        int got = receive(client->fd, MSG_DONTWAIT, &request);
+        if (got == 0)
+            return;
+        if (got < 0) {
+            client_drop(s, slot);
+            return;
+        }
+        client_request(s, client, &request);
+    }
+}
+
+int control_add(struct supervisor *s, int fd) {
+    for (unsigned slot = 0; slot < MAX_CLIENTS; slot++) {
+        struct client *client = &s->clients[slot];
+        if (client->fd >= 0)
+            continue;
+        *client = (struct client){.fd = fd, .generation = ++s->generations};
+        watch(s, fd, TAG_CLIENT, slot, client->generation, &client->watched, EPOLLIN);
+        return (int)slot;
+    }
+    close(fd);
+    return -1;
+}
+
+void control_accept(struct supervisor *s) {
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || (peer.uid != 0 && peer.uid != geteuid()))
+        close(fd);
+    else
+        control_add(s, fd);
+}
+
+void control_announce_exit(struct supervisor *s) {
+    for (unsigned slot = 0; slot < MAX_CLIENTS; slot++)
+        if (s->clients[slot].fd >= 0 && s->clients[slot].waits)
+            answer_exited(s, s->clients[slot].fd, s->clients[slot].serial);
+}

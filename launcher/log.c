@@ -1,0 +1,231 @@
+/* The container's log, in the format of Docker's json-file driver: one JSON object a line,
+ *
+ *      {"log":"hello\n","stream":"stdout","time":"2026-11-21T03:49:33.659402074Z"}
+ *
+ * A line longer than 16 KiB is written in parts, all but the last without its "\n" (so readers join them), all with the
+ * time of the first; what the container leaves without "\n" at its end likewise. Parts end between characters.
+ *
+ * Rotation happens between lines, before the file would grow past max_size: name → name.1 → name.2 …, max_files in all.
+ *
+ * Writing may fail (ENOSPC, EIO) and never holds up the container: the file is cut back to whole lines, the container's
+ * bytes in the lines that went missing are counted, and the next lines are tried afresh.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+enum { PART = 16384, LINE_EXTRA = 128, OUT_SIZE = 6 * (PART + 1) + LINE_EXTRA + 32768, NAME = 256 };
+
+struct line {
+    size_t length;
+    bool continued; /* a first part of this line is in the log */
+    struct timespec time; /* of that first part */
+    unsigned char bytes[PART];
+};
+
+static struct {
+    int dir, fd;
+    char name[NAME];
+    uint64_t max_size, size; /* of the file, without what is still in `out` */
+    uint32_t max_files;
+    uint64_t lost, written;
+    size_t out_length, out_source; /* bytes in `out`, and how many of the container's bytes they carry */
+    char out[OUT_SIZE];
+    struct line lines[SOURCES];
+    time_t second;
+    char date[20]; /* "2026-11-21T03:49:33" of `second` */
+} log_ = {.dir = -1, .fd = -1};
+
+uint64_t log_lost(void) { return log_.lost; }
+uint64_t log_written(void) { return log_.written; }
+
+/* A supervisor that was killed in the middle of a line left it open: the next line must not grow onto it. */
+static void close_broken_line(void) {
+    char last = '\n';
+    if (log_.size && pread(log_.fd, &last, 1, (off_t)log_.size - 1) == 1 && last != '\n' && write(log_.fd, "\n", 1) == 1)
+        log_.size++;
+}
+
+static int open_file(void) {
+    struct stat stat;
+    int fd = openat(log_.dir, log_.name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &stat) < 0) {
+        close(fd);
+        return -1;
+    }
+    if (log_.fd >= 0)
+        close(log_.fd);
+    log_.fd = fd;
+    log_.size = (uint64_t)stat.st_size;
+    return 0;
+}
+
+int log_open(int dir, const char *name, uint64_t max_size, uint32_t max_files) {
+    if (strlen(name) + 12 > NAME) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    log_.dir = dir;
+    log_.max_size = max_size;
+    log_.max_files = max_files ? max_files : 1;
+    strcpy(log_.name, name);
+    if (open_file() < 0)
+        return -1;
+    close_broken_line();
+    return 0;
+}
+
+/* name.(n-1) → name.n from the oldest on, then a fresh file. When that cannot be, the old one is written on. */
+static void rotate(void) {
+    char from[NAME + 12], to[NAME + 12];
+    if (log_.max_files == 1) {
+        if (ftruncate(log_.fd, 0) == 0)
+            log_.size = 0;
+        return;
+    }
+    for (uint32_t n = log_.max_files - 1; n >= 1; n--) {
+        snprintf(to, sizeof to, "%s.%u", log_.name, n);
+        if (n == 1)
+            strcpy(from, log_.name);
+        else
+            snprintf(from, sizeof from, "%s.%u", log_.name, n - 1);
+        renameat(log_.dir, from, log_.dir, to);
+    }
+    if (open_file() < 0) { /* to: name.1, where the old file is now */
+        renameat(log_.dir, to, log_.dir, log_.name);
+    }
+}
+
+/* `out` holds whole lines only. */
+static void flush(void) {
+    size_t done = 0;
+    while (done < log_.out_length) {
+        ssize_t n = write(log_.fd, log_.out + done, log_.out_length - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    if (done == log_.out_length) {
+        log_.size += done;
+        log_.written += done;
+    } else {
+        log_.lost += log_.out_source;
+        if (done && ftruncate(log_.fd, (off_t)log_.size) < 0)
+            log_.size += done; /* a broken line stays, but the count of bytes is right */
+    }
+    log_.out_length = log_.out_source = 0;
+}
+
+static size_t put_time(char *to, struct timespec time) {
+    if (time.tv_sec != log_.second || !log_.date[0]) {
+        struct tm tm;
+        gmtime_r(&time.tv_sec, &tm);
+        strftime(log_.date, sizeof log_.date, "%Y-%m-%dT%H:%M:%S", &tm);
+        log_.second = time.tv_sec;
+    }
+    memcpy(to, log_.date, 19);
+    to[19] = '.';
+    for (long i = 28, rest = time.tv_nsec; i > 19; i--, rest /= 10)
+        to[i] = (char)('0' + rest % 10);
+    to[29] = 'Z';
+    return 30;
+}
+
+static size_t put(char *to, const char *text) {
+    size_t length = strlen(text);
+    memcpy(to, text, length);
+    return length;
+}
+
+/* One entry: a whole line, or with `ends` false a part of one. */
+static void entry(int which, const unsigned char *bytes, size_t length, bool ends) {
+    struct line *line = &log_.lines[which];
+    if (OUT_SIZE - log_.out_length < 6 * length + LINE_EXTRA)
+        flush();
+    if (!line->continued)
+        clock_gettime(CLOCK_REALTIME, &line->time);
+    char *start = log_.out + log_.out_length, *to = start;
+    to += put(to, "{\"log\":\"");
+    to += json_escape(to, bytes, length);
+    to += put(to, ends ? "\\n\",\"stream\":\"" : "\",\"stream\":\"");
+    to += put(to, which == SOURCE_OUT ? "stdout\",\"time\":\"" : "stderr\",\"time\":\"");
+    to += put_time(to, line->time);
+    to += put(to, "\"}\n");
+    size_t size = (size_t)(to - start), held = log_.out_length;
+    if (log_.max_size && log_.size + held + size > log_.max_size && log_.size + held > 0) {
+        flush();
+        rotate();
+        memmove(log_.out, start, size);
+    }
+    log_.out_length += size;
+    log_.out_source += length + ends;
+    line->continued = !ends;
+}
+
+/* `length` bytes without a newline go to the end of the pending line; it is written in parts as it fills up. */
+static void append(int which, const unsigned char *bytes, size_t length) {
+    struct line *line = &log_.lines[which];
+    while (length) {
+        size_t take = PART - line->length < length ? PART - line->length : length;
+        memcpy(line->bytes + line->length, bytes, take);
+        line->length += take;
+        bytes += take;
+        length -= take;
+        if (line->length == PART) {
+            size_t whole = utf8_cut(line->bytes, PART);
+            entry(which, line->bytes, whole, false);
+            line->length = PART - whole;
+            memmove(line->bytes, line->bytes + whole, line->length);
+        }
+    }
+}
+
+void log_feed(int which, const unsigned char *bytes, size_t length) {
+    struct line *line = &log_.lines[which];
+    if (log_.fd < 0)
+        return;
+    while (length) {
+        const unsigned char *newline = memchr(bytes, '\n', length);
+        size_t size = newline ? (size_t)(newline - bytes) : length;
+        if (newline && !line->length && size < PART) {
+            entry(which, bytes, size, true); /* the common case: a whole line, not copied */
+        } else {
+            append(which, bytes, size);
+            if (newline) {
+                entry(which, line->bytes, line->length, true);
+                line->length = 0;
+            }
+        }
+        size += newline != NULL;
+        bytes += size;
+        length -= size;
+    }
+    flush();
+}
+
+void log_end(int which) {
+    struct line *line = &log_.lines[which];
+    if (log_.fd < 0 || !line->length)
+        return;
+    entry(which, line->bytes, line->length, false);
+    line->length = 0;
+    flush();
+}
+
+void log_close(void) {
+    if (log_.fd >= 0)
+        close(log_.fd);
+    log_.fd = -1;
+    memset(log_.lines, 0, sizeof log_.lines);
+    log_.lost = log_.written = 0;
+}

@@ -1,0 +1,97 @@
+/* The container's output (sources) and input (sink). All descriptors here are non-blocking. */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+enum { DRAIN_CHUNKS = 64 };
+
+void source_watch(struct supervisor *s, int which) {
+    struct source *source = &s->sources[which];
+    if (source->fd >= 0)
+        watch(s, source->fd, TAG_SOURCE, (unsigned)which, 0, &source->watched, source->length ? 0 : EPOLLIN);
+}
+
+void source_end(struct supervisor *s, int which) {
+    struct source *source = &s->sources[which];
+    if (source->fd < 0)
+        return;
+    watch(s, source->fd, TAG_SOURCE, (unsigned)which, 0, &source->watched, 0);
+    close(source->fd);
+    source->fd = -1;
+    source->left = 0;
+}
+
+/* Takes what is there, at most one chunk, to the log and to the attachers; does nothing while the last one waits for one. */
+void source_read(struct supervisor *s, int which) {
+    struct source *source = &s->sources[which];
+    if (source->fd < 0 || source->length)
+        return;
+    ssize_t n = read(source->fd, source->bytes, CHUNK);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        source->idle = errno == EAGAIN;
+        return;
+    }
+    if (n <= 0) { /* EIO: the last holder of the terminal's other side is gone (pty(7)) */
+        source_end(s, which);
+        return;
+    }
+    source->idle = false;
+    source->left -= n;
+    log_feed(which, source->bytes, (size_t)n);
+    source->length = (uint32_t)n;
+    source->waiting = 1; /* ourselves, until every attacher was asked */
+    for (unsigned slot = 0; slot < MAX_ATTACHERS; slot++)
+        attacher_offer(s, slot, which);
+    source_taken(s, which);
+}
+
+/* What is there now, or as much of it as can be taken; bounded, for a writer may be quicker than we. */
+void source_drain(struct supervisor *s, int which) {
+    struct source *source = &s->sources[which];
+    source->idle = false;
+    for (int chunks = 0; chunks < DRAIN_CHUNKS && source->fd >= 0 && !source->length && !source->idle; chunks++)
+        source_read(s, which);
+}
+
+void source_taken(struct supervisor *s, int which) {
+    struct source *source = &s->sources[which];
+    if (--source->waiting == 0)
+        source->length = 0;
+    source_watch(s, which);
+}
+
+void sink_close(struct supervisor *s) {
+    struct sink *sink = &s->sink;
+    if (sink->fd >= 0) {
+        watch(s, sink->fd, TAG_SINK, 0, 0, &sink->watched, 0);
+        close(sink->fd);
+    }
+    sink->fd = -1;
+    sink->sent = sink->length = 0;
+    attachers_stop_input(s);
+}
+
+/* Writes what is pending. When all of it is gone the attachers may bring more, or the input ends. */
+void sink_write(struct supervisor *s) {
+    struct sink *sink = &s->sink;
+    while (sink->fd >= 0 && sink->sent < sink->length) {
+        ssize_t n = write(sink->fd, sink->bytes + sink->sent, sink->length - sink->sent);
+        if (n > 0) {
+            sink->sent += (uint32_t)n;
+        } else if (n < 0 && errno == EAGAIN) {
+            watch(s, sink->fd, TAG_SINK, 0, 0, &sink->watched, EPOLLOUT);
+            return;
+        } else if (n == 0 || errno != EINTR) { /* EPIPE: the container closed its input */
+            sink_close(s);
+            return;
+        }
+    }
+    sink->sent = sink->length = 0;
+    if (sink->fd < 0)
+        return;
+    watch(s, sink->fd, TAG_SINK, 0, 0, &sink->watched, 0);
+    if (sink->closing)
+        sink_close(s);
+}

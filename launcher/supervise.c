@@ -1,0 +1,245 @@
+/* The supervisor's life:
+ *
+ *      RUNNING    one epoll loop over the container's output and input, attachers, clients and its end (a pidfd)
+ *         │ the child ended: its status; in a shared PID namespace the rest of its group is killed
+ *      DRAINING   what is in the pipes is taken, then for `GRACE_MS` what a process still writes that holds them;
+ *         │       a slow attacher is waited for, but after `DRAIN_MS` no longer by the engine
+ *      RECORDED   exit record on disk, groups removed, socket gone, waiters told; attachers get the rest and are closed
+ *         │
+ *        end
+ *
+ * It holds no descriptor of the engine's, has its own session and ignores the signals that a terminal or a group's end
+ * may bring. PR_SET_PDEATHSIG is not used: it fires when the forking thread ends (prctl(2)). */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+enum { GRACE_MS = 50, DRAIN_MS = 2000, EVENTS = 32, TERMINAL_BUFFER = 65536 };
+
+static struct supervisor supervisor_;
+
+int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+uint64_t unix_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have, uint32_t want) {
+    struct epoll_event event = {.events = want, .data.u64 = (uint64_t)generation << 32 | (uint64_t)slot << 8 | kind};
+    if (*have == want)
+        return;
+    int operation = !want ? EPOLL_CTL_DEL : *have ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    epoll_ctl(s->epoll, operation, fd, &event);
+    *have = want;
+}
+
+static void ignore_signals(void) {
+    static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        signal(ignored[i], SIG_IGN);
+}
+
+/* The kernel's OOM killer must not take the one that records its kills. Fails where we lack CAP_SYS_RESOURCE. */
+static void protect_from_oom(void) {
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (write(fd, "-999", 4) < 0) {
+        /* then as likely as any other process */
+    }
+    close(fd);
+}
+
+static void take_streams(struct supervisor *s) {
+    struct child *child = s->child;
+    s->sources[SOURCE_OUT].fd = s->sources[SOURCE_ERR].fd = s->sink.fd = -1;
+    if (child->tty_master >= 0) {
+        fcntl(child->tty_master, F_SETFL, O_NONBLOCK);
+        s->sources[SOURCE_OUT].fd = child->tty_master;
+        s->sink.fd = fcntl(child->tty_master, F_DUPFD_CLOEXEC, 0); /* epoll knows one interest for a descriptor */
+        return;
+    }
+    s->sink.fd = child->stdio->ours[0];
+    s->sources[SOURCE_OUT].fd = child->stdio->ours[1];
+    s->sources[SOURCE_ERR].fd = child->stdio->ours[2];
+}
+
+static int set_up(struct supervisor *s, int control) {
+    for (unsigned i = 0; i < MAX_ATTACHERS; i++)
+        s->attachers[i].fd = s->attachers[i].early = -1;
+    for (unsigned i = 0; i < MAX_CLIENTS; i++)
+        s->clients[i].fd = -1;
+    s->epoll = epoll_create1(EPOLL_CLOEXEC);
+    s->listener = stdio_listener();
+    if (s->epoll < 0)
+        return -1;
+    take_streams(s);
+    watch(s, s->child->pidfd, TAG_CHILD, 0, 0, &s->child_watched, EPOLLIN);
+    if (s->listener >= 0)
+        watch(s, s->listener, TAG_LISTENER, 0, 0, &s->listener_watched, EPOLLIN);
+    int first = control >= 0 ? control_add(s, control) : -1;
+    if (first >= 0)
+        s->clients[first].waits = true;
+    control_take_early_attachers(s); /* before anything is read from the container */
+    for (int which = 0; which < SOURCES; which++)
+        source_watch(s, which);
+    return 0;
+}
+
+/* waitid(2) as the kernel has it: its fifth argument, which libc hides, is the usage of this one child. */
+static void take_status(struct supervisor *s) {
+    siginfo_t info = {0};
+    while (syscall(SYS_waitid, P_PIDFD, s->child->pidfd, &info, WEXITED, &s->usage) < 0 && errno == EINTR)
+        ;
+    s->signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+    s->status = info.si_code == CLD_EXITED ? info.si_status : 0;
+    s->finished_at = unix_ns();
+    s->exited_at = now_ms();
+}
+
+static void child_ended(struct supervisor *s) {
+    watch(s, s->child->pidfd, TAG_CHILD, 0, 0, &s->child_watched, 0);
+    take_status(s);
+    s->phase = DRAINING;
+    if (s->supervision->flags & SUPERVISE_SHARED_PID)
+        groups_kill(s->supervision);
+    sink_close(s);
+    for (int which = 0; which < SOURCES; which++) {
+        struct source *source = &s->sources[which];
+        int there = 0;
+        if (source->fd >= 0 && ioctl(source->fd, FIONREAD, &there) < 0)
+            there = 0;
+        source->left = s->supervision->flags & SUPERVISE_TTY ? TERMINAL_BUFFER : there;
+        source_drain(s, which);
+    }
+}
+
+static void record_exit(struct supervisor *s) {
+    for (int which = 0; which < SOURCES; which++)
+        log_end(which);
+    exit_record(s, NULL);
+    groups_remove(s->supervision);
+    if (s->listener >= 0) {
+        watch(s, s->listener, TAG_LISTENER, 0, 0, &s->listener_watched, 0);
+        unlinkat(s->supervision->run_dir, "supervisor.sock", 0);
+        close(s->listener);
+        s->listener = -1;
+    }
+    s->phase = RECORDED;
+    control_announce_exit(s);
+}
+
+/* After the grace a stray process's pipe is closed once what was there at the end is read. True: all is taken and sent. */
+static bool drained(struct supervisor *s) {
+    bool over = now_ms() - s->exited_at >= GRACE_MS, all = true;
+    for (int which = 0; which < SOURCES; which++) {
+        struct source *source = &s->sources[which];
+        if (source->fd >= 0 && over && !source->length) {
+            while (source->fd >= 0 && !source->length && !source->idle && source->left > 0)
+                source_read(s, which);
+            if (!source->length && (source->idle || source->left <= 0))
+                source_end(s, which);
+        }
+        all = all && source->fd < 0 && !source->length;
+    }
+    return all;
+}
+
+/* What is due after the container's end. False: the supervisor is done. */
+static bool go_on(struct supervisor *s) {
+    if (s->phase == RUNNING)
+        return true;
+    bool all = drained(s);
+    if (s->phase == DRAINING && (all || now_ms() - s->exited_at >= DRAIN_MS))
+        record_exit(s);
+    if (!all)
+        return true;
+    for (int which = 0; which < SOURCES; which++)
+        log_end(which); /* nothing, unless the record did not wait */
+    attachers_end(s);
+    return attachers_count(s) > 0;
+}
+
+static int patience(const struct supervisor *s) {
+    if (s->phase == RUNNING)
+        return -1;
+    int64_t since = now_ms() - s->exited_at;
+    bool open = s->sources[SOURCE_OUT].fd >= 0 || s->sources[SOURCE_ERR].fd >= 0;
+    if (open && since < GRACE_MS)
+        return (int)(GRACE_MS - since);
+    return s->phase == DRAINING ? (int)(since < DRAIN_MS ? DRAIN_MS - since : 0) : -1;
+}
+
+static void dispatch(struct supervisor *s, const struct epoll_event *event) {
+    unsigned slot = event->data.u64 >> 8 & 0xFFFFFF;
+    uint32_t generation = (uint32_t)(event->data.u64 >> 32);
+    switch ((enum tag)(event->data.u64 & 0xFF)) {
+    case TAG_SOURCE:
+        source_read(s, (int)slot);
+        break;
+    case TAG_SINK:
+        sink_write(s);
+        if (s->sink.fd >= 0 && !s->sink.length)
+            attachers_resume_input(s);
+        break;
+    case TAG_ATTACHER:
+        if (s->attachers[slot].fd >= 0 && s->attachers[slot].generation == generation)
+            attacher_event(s, slot, event->events);
+        break;
+    case TAG_CLIENT:
+        if (s->clients[slot].fd >= 0 && s->clients[slot].generation == generation)
+            control_event(s, slot, event->events);
+        break;
+    case TAG_LISTENER:
+        control_accept(s);
+        break;
+    case TAG_CHILD:
+        if (s->phase == RUNNING)
+            child_ended(s);
+        break;
+    }
+}
+
+/* Without a loop nobody could wait for the container: it goes, and the record says why. */
+static int give_up(struct supervisor *s) {
+    syscall(SYS_pidfd_send_signal, s->child->pidfd, SIGKILL, NULL, 0);
+    take_status(s);
+    exit_record(s, "the supervisor could not start");
+    groups_remove(s->supervision);
+    return 1;
+}
+
+int supervise(struct supervision *supervision, struct child *child, int control) {
+    struct supervisor *s = &supervisor_;
+    struct epoll_event events[EVENTS];
+    s->supervision = supervision;
+    s->child = child;
+    s->started_at = child->started_at ? child->started_at : unix_ns();
+    ignore_signals();
+    if (child->stdio)
+        stdio_close_child(child->stdio);
+    if (set_up(s, control) < 0)
+        return give_up(s);
+    protect_from_oom();
+    while (go_on(s)) {
+        int count = epoll_wait(s->epoll, events, EVENTS, patience(s));
+        for (int i = 0; i < count; i++)
+            dispatch(s, &events[i]);
+    }
+    return 0;
+}

@@ -1,0 +1,157 @@
+/* Inside the supervisor: its one state and what its files offer each other. The executor sees launcher.h only.
+ *
+ *      container's stdout, stderr (or terminal) ──► source ──► log
+ *                                                    └──────► attachers that want it (8-byte frames, or raw)
+ *      attachers' sockets, early bytes ──► sink ──► container's stdin (or terminal)
+ *      clients (engine) ──► control: ATTACH RESIZE STATUS WAIT CLOSE_STDIN LOG_SYNC
+ *
+ * Everything is in fixed buffers: a source is read again only when its last chunk has gone to every attacher, so a slow
+ * attacher slows the container, as in Docker; nothing is allocated while the container runs.
+ */
+#ifndef WARDIAN_SUPERVISOR_H
+#define WARDIAN_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include "launcher.h"
+
+enum { CHUNK = 32768, MAX_ATTACHERS = 64, MAX_CLIENTS = 32, MAX_DETACH_KEYS = PROTOCOL_MAX_DETACH_KEYS };
+enum { SOURCE_OUT, SOURCE_ERR, SOURCES };
+
+/* One end of the container's output. `waiting` attachers have not yet taken all of `bytes[0..length]`. */
+struct source {
+    int fd; /* -1: ended, or never was */
+    uint32_t watched;
+    uint32_t length;
+    uint32_t waiting;
+    bool idle; /* the last read found nothing */
+    int64_t left; /* after the child's end: what was in the pipe then and is not read yet */
+    unsigned char bytes[CHUNK];
+};
+
+/* The container's input. Attachers are read only while it is empty. */
+struct sink {
+    int fd;
+    uint32_t watched;
+    uint32_t sent, length;
+    bool closing; /* close it once it is empty */
+    unsigned char bytes[CHUNK];
+};
+
+struct attacher {
+    int fd; /* -1: the slot is free */
+    int early; /* a memfd with bytes that the engine had already read from the socket, or -1 */
+    uint32_t generation; /* tells this attacher's events from those of the slot's last one */
+    uint32_t watched;
+    uint32_t flags; /* ATTACH_* of the protocol */
+    bool reading; /* its input is still wanted */
+    bool hung_up; /* nothing more can be sent to it */
+    bool ending; /* close it when it has everything */
+    bool pending[SOURCES];
+    int turn; /* the source whose frame is half sent, or -1 */
+    uint32_t sent; /* bytes of that frame, header included */
+    uint32_t key_count, keys_matched;
+    unsigned char keys[MAX_DETACH_KEYS];
+};
+
+struct client {
+    int fd;
+    uint32_t generation;
+    uint32_t watched;
+    bool waits;
+    uint32_t serial; /* of its WAIT */
+};
+
+enum phase { RUNNING, DRAINING, RECORDED };
+
+struct supervisor {
+    struct supervision *supervision;
+    struct child *child;
+    enum phase phase;
+    int epoll, listener;
+    uint32_t child_watched, listener_watched;
+    uint32_t generations;
+    struct source sources[SOURCES];
+    struct sink sink;
+    struct attacher attachers[MAX_ATTACHERS];
+    struct client clients[MAX_CLIENTS];
+    int64_t exited_at; /* CLOCK_MONOTONIC, ms */
+    uint64_t started_at, finished_at; /* Unix time, ns */
+    int status, signal; /* how the child ended */
+    struct rusage usage;
+    char record[2048];
+    size_t record_length;
+};
+
+/* supervise.c: what an epoll event is about. A tag is kind, slot and generation. */
+enum tag { TAG_SOURCE, TAG_SINK, TAG_ATTACHER, TAG_CLIENT, TAG_LISTENER, TAG_CHILD };
+/* Brings the interest in `fd` from *have to `want`; 0 removes it from the loop. */
+void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have, uint32_t want);
+int64_t now_ms(void);
+uint64_t unix_ns(void);
+
+/* stream.c */
+void source_read(struct supervisor *s, int which);
+void source_drain(struct supervisor *s, int which);
+void source_taken(struct supervisor *s, int which); /* one attacher fewer waits for the chunk */
+void source_end(struct supervisor *s, int which);
+void source_watch(struct supervisor *s, int which);
+void sink_write(struct supervisor *s);
+void sink_close(struct supervisor *s);
+
+/* attach.c */
+int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const unsigned char *keys, uint32_t key_count);
+void attacher_event(struct supervisor *s, unsigned slot, uint32_t events);
+void attacher_offer(struct supervisor *s, unsigned slot, int which);
+void attachers_resume_input(struct supervisor *s);
+void attachers_stop_input(struct supervisor *s);
+void attachers_end(struct supervisor *s);
+unsigned attachers_count(const struct supervisor *s);
+void attacher_watch(struct supervisor *s, unsigned slot);
+
+/* stdio.c */
+int stdio_listener(void);
+void stdio_close_child(struct stdio *stdio);
+
+/* log.c */
+int log_open(int dir, const char *name, uint64_t max_size, uint32_t max_files);
+void log_feed(int which, const unsigned char *bytes, size_t length);
+void log_end(int which);
+void log_close(void);
+uint64_t log_lost(void);
+uint64_t log_written(void);
+
+/* json.c: the inside of a JSON string; at most 6 bytes for each byte of input. */
+size_t json_escape(char *to, const unsigned char *from, size_t length);
+/* How many of the first `limit` bytes to take so that no character is cut. */
+size_t utf8_cut(const unsigned char *bytes, size_t limit);
+
+/* tty.c */
+int tty_resize(int master, bool tty, uint32_t rows, uint32_t columns); /* 0 or an errno */
+
+/* control.c */
+int control_listen(int run_dir);
+void control_accept(struct supervisor *s);
+int control_add(struct supervisor *s, int fd);
+void control_event(struct supervisor *s, unsigned slot, uint32_t events);
+void control_take_early_attachers(struct supervisor *s);
+void control_announce_exit(struct supervisor *s);
+
+/* group.c: the container's control groups, of either version: each is asked for the files that it has. */
+struct group_usage {
+    uint64_t oom_kills, peak_memory, cpu_ns;
+};
+void groups_kill(const struct supervision *supervision);
+void groups_read(const struct supervision *supervision, struct group_usage *usage);
+void groups_remove(const struct supervision *supervision);
+
+/* kmsg.c: "name (pid N)" of the last process that was killed for the memory of the group at `path` (or below), or "". */
+void oom_victim(const char *path, char *victim, size_t size);
+
+/* exit.c */
+void exit_record(struct supervisor *s, const char *failure);
+
+#endif
