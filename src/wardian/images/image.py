@@ -17,7 +17,7 @@ class Image(NamedTuple):
 
     @property
     def diff_ids(self) -> tuple[str, ...]:
-        """"sha256:…", bottom first, as in the config's rootfs."""
+        """ "sha256:…", bottom first, as in the config's rootfs."""
         return tuple(f"sha256:{layer}" for layer in reversed(self.layers))
 
     @property

@@ -1,11 +1,11 @@
 """How layers become a root: layers on disk, writable directories, views, locks, disk usage. Returns `Mount` values.
 
-    trash = Trash(home.trash); layers = LayerStore(home, trash); snapshots = Snapshots(home, layers, trash)
-    at start: trash.sweep(); layers.sweep()          at the end: trash.close()
-    root = snapshots.prepare(container_id, image.layers)         # root.mount goes into the plan
-    with lock_root(home, container_id, "start"): ...             # held while a container is being started
-    with open_view(snapshots.image_mount(image.layers)) as view: view.fd, view.read("/etc/passwd")
-    with open_view(root.mount, lock_root(home, container_id, "cp")) as view: ...
+trash = Trash(home.trash); layers = LayerStore(home, trash); snapshots = Snapshots(home, layers, trash)
+at start: trash.sweep(); layers.sweep()          at the end: trash.close()
+root = snapshots.prepare(container_id, image.layers)         # root.mount goes into the plan
+with lock_root(home, container_id, "start"): ...             # held while a container is being started
+with open_view(snapshots.image_mount(image.layers)) as view: view.fd, view.read("/etc/passwd")
+with open_view(root.mount, lock_root(home, container_id, "cp")) as view: ...
 """
 
 from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer

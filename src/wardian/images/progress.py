@@ -1,0 +1,68 @@
+"""Progress in the JSON shapes that docker's clients draw (jsonmessage): told by many threads, heard one at a time."""
+
+import threading
+import time
+from collections.abc import Callable
+
+Progress = Callable[[dict[str, object]], None]
+
+_INTERVAL = 0.1  # seconds between two messages about the same layer
+
+
+def silent(message: dict[str, object]) -> None:
+    """A Progress for callers who do not listen."""
+
+
+class Reporter:
+    """Passes messages on one at a time. When the listener raises (its client is gone), the next `check` raises too."""
+
+    def __init__(self, listener: Progress) -> None:
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def status(self, text: str, identity: str = "", current: int = -1, total: int = 0) -> None:
+        """`{"status", "progressDetail", "id"}`; an empty detail where there is an id but no count, as in Docker."""
+        message: dict[str, object] = {"status": text}
+        if identity:
+            message["progressDetail"] = {"current": current, "total": total} if current >= 0 else {}
+            message["id"] = identity
+        self.send(message)
+
+    def heading(self, text: str, identity: str) -> None:
+        """`{"status", "id"}` with no progress: the line above a pull."""
+        self.send({"status": text, "id": identity})
+
+    def send(self, message: dict[str, object]) -> None:
+        with self._lock:
+            try:
+                self._listener(message)
+            except BaseException:
+                self._stopped.set()
+                raise
+
+    def stop(self) -> None:
+        """Make every thread that reports or checks give up."""
+        self._stopped.set()
+
+    def check(self) -> None:
+        if self._stopped.is_set():
+            raise Cancelled
+
+    def counter(self, text: str, identity: str, total: int) -> Callable[[int], None]:
+        """A function that reports how far something is, now and then, and stops it when nobody wants it any more."""
+        last = 0.0
+
+        def tell(current: int) -> None:
+            nonlocal last
+            self.check()
+            now = time.monotonic()
+            if now - last >= _INTERVAL:
+                last = now
+                self.status(text, identity, current, total)
+
+        return tell
+
+
+class Cancelled(Exception):
+    """Another part of the same operation failed: its error is the one to tell."""

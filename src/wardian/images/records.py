@@ -1,0 +1,161 @@
+"""What images there are: rows in the state file, and a snapshot of them in memory that readers take without a lock.
+
+    image         one row for each image id; its config is a blob of the content store
+    image_tag     reference in full ("docker.io/library/busybox:latest") → image
+    image_digest  repository and manifest (or index) digest that an image was pulled by → image
+
+Writes come from worker threads (pulls) and from the event loop: one lock orders them, each is one durable transaction,
+and then the snapshot is replaced as a whole.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from sqlite3 import Connection
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from wardian.database import Database, Schema
+from wardian.home import Home
+from wardian.images.content import ContentStore, digest_of
+from wardian.images.image import Image
+from wardian.images.reference import Reference, parse_reference
+
+SCHEMA = Schema(
+    "images",
+    (
+        """
+        CREATE TABLE image (
+            id TEXT PRIMARY KEY,
+            size INTEGER NOT NULL,
+            manifest TEXT NOT NULL,
+            added_at INTEGER NOT NULL
+        );
+        CREATE TABLE image_tag (
+            reference TEXT PRIMARY KEY,
+            image TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE,
+            tagged_at INTEGER NOT NULL
+        );
+        CREATE TABLE image_digest (
+            repository TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            image TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE,
+            PRIMARY KEY (repository, digest)
+        )
+        """,
+    ),
+)
+
+
+class Snapshot(NamedTuple):
+    """All images at one moment. `tags` and `digests` are keyed by references in full."""
+
+    images: MappingProxyType[str, Image]
+    tags: MappingProxyType[str, str]
+    digests: MappingProxyType[str, str]
+
+
+class ImageRecords:
+    """The tables and their snapshot. `snapshot` is replaced, never changed: take it once for one decision."""
+
+    def __init__(self, home: Home, content: ContentStore) -> None:
+        self._database = Database(home.database, [SCHEMA])
+        self._content = content
+        self._lock = threading.Lock()
+        self._configs: dict[str, dict[str, Any]] = {}
+        self.snapshot = self._read()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def add(
+        self, config: bytes, size: int, manifest: bytes, names: Sequence[Reference], digests: Sequence[Reference]
+    ) -> str:
+        """Record an image whose layers are on disk, with the tags and repository digests it came by; returns its id.
+
+        Its config and manifest become blobs first. Idempotent. A tag that named another image names this one now.
+        """
+        image_id, now = digest_of(config), time.time_ns()
+
+        def write(db: Connection) -> None:
+            self._content.write(config)
+            manifest_digest = self._content.write(manifest) if manifest else ""
+            db.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)", (image_id, size, manifest_digest, now))
+            for name in names:
+                db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)", (str(name), image_id, now))
+            for one in digests:
+                db.execute("INSERT OR REPLACE INTO image_digest VALUES (?, ?, ?)", (one.name, one.digest, image_id))
+
+        self._write(write)
+        return image_id
+
+    def tag(self, image_id: str, name: Reference) -> None:
+        """Let `name` (with a tag) mean this image."""
+        row = (str(name), image_id, time.time_ns())
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)", row))
+
+    def forget(self, names: Sequence[Reference] = (), image_id: str = "") -> None:
+        """Remove tags and repository digests, and the image's own row when `image_id` is given."""
+
+        def write(db: Connection) -> None:
+            for name in names:
+                if name.digest:
+                    key = (name.name, name.digest)
+                    db.execute("DELETE FROM image_digest WHERE repository = ? AND digest = ?", key)
+                else:
+                    db.execute("DELETE FROM image_tag WHERE reference = ?", (str(name),))
+            if image_id:
+                db.execute("DELETE FROM image WHERE id = ?", (image_id,))
+
+        self._write(write)
+
+    def sweep_blobs(self) -> None:
+        """Delete the blobs that no row needs any more."""
+        with self._lock:  # an image that is being added has its blobs before its row
+            rows = self._database.read("SELECT id, manifest FROM image")
+            self._content.keep_only({digest for row in rows for digest in row if digest})
+
+    def _write(self, write: Callable[[Connection], object]) -> None:
+        with self._lock:
+            with self._database.durable() as db:
+                write(db)
+            self.snapshot = self._read()
+
+    def _read(self) -> Snapshot:
+        tags = {row["reference"]: row for row in self._database.read("SELECT * FROM image_tag ORDER BY reference")}
+        digests = self._database.read("SELECT * FROM image_digest ORDER BY repository, digest")
+        images: dict[str, Image] = {}
+        for row in self._database.read("SELECT * FROM image ORDER BY added_at"):
+            mine = [tag for tag in tags.values() if tag["image"] == row["id"]]
+            images[row["id"]] = Image(
+                id=row["id"],
+                config=self._config(row["id"]),
+                layers=layers_of(self._config(row["id"])),
+                size=row["size"],
+                repo_tags=tuple(parse_reference(tag["reference"]).familiar for tag in mine),
+                repo_digests=tuple(_familiar(one) for one in digests if one["image"] == row["id"]),
+                tagged_at=max((tag["tagged_at"] for tag in mine), default=0),
+            )
+        return Snapshot(
+            MappingProxyType(images),
+            MappingProxyType({reference: row["image"] for reference, row in tags.items()}),
+            MappingProxyType({f"{row['repository']}@{row['digest']}": row["image"] for row in digests}),
+        )
+
+    def _config(self, image_id: str) -> dict[str, Any]:
+        found = self._configs.get(image_id)
+        if found is None:
+            found = json.loads(self._content.read(image_id))
+            assert isinstance(found, dict)
+            self._configs[image_id] = found
+        return found
+
+
+def layers_of(config: dict[str, Any]) -> tuple[str, ...]:
+    """Layer ids of a config that `manifests.check_config` has accepted, top first."""
+    return tuple(diff_id.partition(":")[2] for diff_id in reversed(config["rootfs"].get("diff_ids") or []))
+
+
+def _familiar(row: Any) -> str:
+    return parse_reference(f"{row['repository']}@{row['digest']}").familiar

@@ -1,0 +1,308 @@
+"""A registry's client: the pull half of the OCI distribution-spec over urllib3, used from worker threads.
+
+Where credentials go (CVE-2020-15157 and its family):
+
+- Only to the registry whose name the reference carries, and only when they were given for that name.
+- To the token server that this registry itself names, in an answer that was no redirect, over https
+  (plain http only when the registry is on loopback).
+- Never along a redirect to another origin: a CDN gets the bare request. A challenge from there is an error.
+
+urllib3 is imported with this module, which is imported at the first pull.
+"""
+
+import base64
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import urllib3
+
+from wardian import __version__
+from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, SYSTEM, UNAVAILABLE, WardianError
+from wardian.images.auth import RegistryAuth
+from wardian.images.content import digest_of, mismatch
+from wardian.images.manifests import ACCEPTED, MANIFEST_LIMIT, Descriptor
+from wardian.images.reference import DEFAULT_DOMAIN, Reference
+from wardian.images.streams import CHUNK
+
+_HUB = "registry-1.docker.io"
+_TIMEOUT = urllib3.Timeout(connect=15, read=60)
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS = 5
+_RESUMES = 5  # how often a broken download goes on where it stopped
+_ERROR_LIMIT = 1 << 16
+_CHALLENGE = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"', re.ASCII)
+
+
+def is_loopback(domain: str) -> bool:
+    """Whether a registry is this machine's own: spoken to over plain http, as Docker does by default."""
+    host = urlsplit(f"//{domain}").hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
+class RegistryClient:
+    """One repository of one registry. Thread-safe: layers are fetched in parallel. `close` drops its connections."""
+
+    def __init__(self, reference: Reference, auth: RegistryAuth | None = None) -> None:
+        self._reference = reference
+        host = _HUB if reference.domain == DEFAULT_DOMAIN else reference.domain
+        self._plain = is_loopback(reference.domain)
+        self._base = f"{'http' if self._plain else 'https'}://{host}"
+        self._auth = auth if auth and auth.is_for(reference.domain) else None
+        self._authorization = f"Bearer {self._auth.registry_token}" if self._auth and self._auth.registry_token else ""
+        self._lock = threading.Lock()
+        self._pool = _pool(self._base)
+
+    @property
+    def name(self) -> str:
+        """The registry's, for errors."""
+        return self._reference.domain
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def manifest(self, at: str) -> tuple[bytes, str, str]:
+        """A manifest or index by tag or digest: bytes, digest, media type. Verified when `at` is a digest."""
+        path = f"/v2/{self._reference.path}/manifests/{at}"
+        response = self._get(path, {"Accept": ", ".join(ACCEPTED)})
+        try:
+            data = self._body(response, MANIFEST_LIMIT, path)
+            media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        finally:
+            response.release_conn()
+        digest = digest_of(data)
+        if at.startswith("sha256:") and digest != at:
+            raise mismatch(at, digest, self._reference.domain)
+        return data, digest, media_type
+
+    def blob(self, wanted: Descriptor, limit: int) -> bytes:
+        """A small blob whole, verified."""
+        if wanted.size > limit:
+            raise WardianError(INVALID, f"blob {wanted.digest} is of {wanted.size} bytes: more than {limit}")
+        data = b"".join(self.blob_chunks(wanted))
+        if (found := digest_of(data)) != wanted.digest:
+            raise mismatch(wanted.digest, found, self._reference.domain)
+        return data
+
+    def blob_chunks(self, wanted: Descriptor) -> Iterator[bytes]:
+        """A blob's bytes as they come, at most as many as stated; not verified. A broken connection is resumed."""
+        path = f"/v2/{self._reference.path}/blobs/{wanted.digest}"
+        done = attempts = 0
+        while True:
+            try:
+                for chunk in self._blob_from(path, done):
+                    done += len(chunk)
+                    attempts = 0
+                    yield chunk
+                    if done > wanted.size:
+                        raise mismatch(wanted.digest, f"of a longer one ({wanted.size} bytes stated)", path)
+                return
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if done == wanted.size:
+                    return
+                attempts += 1
+                if attempts > _RESUMES:
+                    raise self._unreachable(path, error) from error
+
+    def _blob_from(self, path: str, start: int) -> Iterator[bytes]:
+        response = self._get(path, {"Range": f"bytes={start}-"} if start else {})
+        try:
+            skip = start if start and response.status != 206 else 0  # a server without ranges begins anew
+            for chunk in response.stream(CHUNK, decode_content=False):
+                if skip >= len(chunk):
+                    skip -= len(chunk)
+                    continue
+                yield chunk[skip:]
+                skip = 0
+        finally:
+            response.close()  # whatever was not read ends with its connection
+            response.release_conn()
+
+    def _get(self, path: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        """GET with authentication and redirects; an answer of 200 or 206, or a WardianError."""
+        authorization = self._authorization
+        response, own = self._follow(path, headers, authorization)
+        if response.status == 401 and own:
+            challenge = response.headers.get("WWW-Authenticate", "")
+            response.drain_conn()
+            response.release_conn()
+            with self._lock:  # one thread gets the token, the others take it
+                if self._authorization == authorization:
+                    self._authorization = self._authorize(challenge, self._base + path)
+            response, _ = self._follow(path, headers, self._authorization)
+        if response.status not in (200, 206):
+            raise self._refusal(response, path)
+        return response
+
+    def _follow(self, path: str, headers: dict[str, str], authorization: str) -> tuple[urllib3.BaseHTTPResponse, bool]:
+        """The answer at the end of the redirects, and whether it is the registry's own."""
+        url = self._base + path
+        for _ in range(_MAX_REDIRECTS):
+            own = _origin(url) == _origin(self._base)
+            sent = {**headers, "Authorization": authorization} if own and authorization else headers
+            try:
+                response = self._pool.request("GET", url, headers=sent, redirect=False, preload_content=False)
+            except urllib3.exceptions.HTTPError as error:
+                raise self._unreachable(path, error) from error
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response, own
+            response.drain_conn()
+            response.release_conn()
+            following = urljoin(url, location)
+            if urlsplit(following).scheme not in (("http", "https") if self._plain else ("https",)):
+                raise WardianError(
+                    FORBIDDEN, f"registry {self._reference.domain} redirects to {following[:200]}, which is not https"
+                )
+            url = following
+        raise WardianError(UNAVAILABLE, f"registry {self._reference.domain} redirects without end", subject=path)
+
+    def _authorize(self, challenge: str, url: str) -> str:
+        """The Authorization header that answers a challenge (RFC 9110 11.6.1; distribution's token specification)."""
+        scheme, _, rest = challenge.partition(" ")
+        fields = {key.lower(): value for key, value in _CHALLENGE.findall(rest)}
+        if scheme.lower() == "basic":
+            if self._auth is None or not self._auth.username:
+                raise WardianError(
+                    SYSTEM, f'Get "{url}": no basic auth credentials', operation="pull", hint="docker login first"
+                )
+            return _basic(self._auth)
+        if scheme.lower() != "bearer" or not fields.get("realm"):
+            raise WardianError(SYSTEM, f'Get "{url}": unsupported authentication {scheme or "without a scheme"!r}')
+        return f"Bearer {self._token(fields)}"
+
+    def _token(self, fields: dict[str, str]) -> str:
+        realm = fields["realm"]
+        if urlsplit(realm).scheme != "https" and not (self._plain and is_loopback(urlsplit(realm).netloc)):
+            message = f"token server {realm[:200]} of {self._reference.domain} is not https: refused"
+            raise WardianError(FORBIDDEN, message, operation="pull", subject=self._reference.domain)
+        query = {"service": fields.get("service", ""), "scope": f"repository:{self._reference.path}:pull"}
+        pool = _pool(realm)
+        try:
+            if self._auth is not None and self._auth.identity_token:
+                form = {**query, "grant_type": "refresh_token", "refresh_token": self._auth.identity_token}
+                body = urlencode({**form, "client_id": "wardian"})
+                headers = {"Content-Type": "application/x-www-form-urlencoded"}
+                response = pool.request(
+                    "POST", realm, body=body, headers=headers, redirect=False, preload_content=False
+                )
+            else:
+                joint = "&" if urlsplit(realm).query else "?"
+                headers = {"Authorization": _basic(self._auth)} if self._auth and self._auth.username else {}
+                url = f"{realm}{joint}{urlencode({key: value for key, value in query.items() if value})}"
+                response = pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
+            data = self._body(response, MANIFEST_LIMIT, realm)
+            if response.status != 200:
+                raise self._denied(data, response.status)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(realm, error) from error
+        finally:
+            pool.clear()
+        token = _object(data).get("token") or _object(data).get("access_token")
+        if not isinstance(token, str) or not token:
+            raise WardianError(SYSTEM, f"token server {realm} gave no token", operation="pull")
+        return token
+
+    def _body(self, response: urllib3.BaseHTTPResponse, limit: int, path: str) -> bytes:
+        try:
+            data = response.read(limit + 1)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unreachable(path, error) from error
+        if len(data) > limit:
+            raise WardianError(INVALID, f"{self._reference.domain}{path} is larger than {limit} bytes")
+        return data
+
+    def _refusal(self, response: urllib3.BaseHTTPResponse, path: str) -> WardianError:
+        """Docker's words for what the registry answered: clients match on them."""
+        data = self._body(response, _ERROR_LIMIT, path)
+        response.close()
+        code, text = _first_error(data)
+        name = self._reference.familiar_name
+        if response.status == 404 and "/manifests/" in path and code in ("", "MANIFEST_UNKNOWN"):
+            message = f"manifest for {self._reference.familiar} not found: manifest unknown: manifest unknown"
+            return WardianError(NOT_FOUND, message, operation="pull", subject=self._reference.familiar)
+        if code == "NAME_UNKNOWN":
+            return WardianError(NOT_FOUND, f"repository {name} not found: {text}", operation="pull")
+        if response.status in (401, 403):
+            return self._denied(data, response.status)
+        if response.status == 429:
+            return WardianError(UNAVAILABLE, text or "toomanyrequests: the registry limits pulls", operation="pull")
+        kind = NOT_FOUND if response.status == 404 else UNAVAILABLE if response.status >= 500 else SYSTEM
+        said = text or f"{response.status} {response.reason or ''}".strip()
+        return WardianError(kind, f'Get "{self._base}{path}": {said}', operation="pull", subject=path)
+
+    def _denied(self, data: bytes, status: int) -> WardianError:
+        code, text = _first_error(data)
+        if status == 401 and code != "DENIED" and self._auth is not None:
+            message = f'Get "{self._base}/v2/": unauthorized: {text or "authentication required"}'
+            return WardianError(SYSTEM, message, operation="pull", subject=self._reference.familiar_name)
+        said = text if code == "DENIED" else "denied: requested access to the resource is denied"
+        return WardianError(
+            NOT_FOUND,
+            f"pull access denied for {self._reference.familiar_name}, "
+            f"repository does not exist or may require 'docker login': {said}",
+            operation="pull",
+            subject=self._reference.familiar_name,
+        )
+
+    def _unreachable(self, path: str, error: Exception) -> WardianError:
+        reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+        url = path if "://" in path else self._base + path
+        message = f'Get "{url}": {_plain_reason(reason)}'
+        number = getattr(error, "errno", 0) or 0
+        return WardianError(UNAVAILABLE, message, operation="pull", subject=self._reference.domain, errno=number)
+
+
+def _pool(base: str) -> urllib3.PoolManager:
+    """Connections for one pull; through HTTPS_PROXY or HTTP_PROXY unless NO_PROXY or loopback says otherwise."""
+    retries = urllib3.Retry(total=None, connect=2, read=0, redirect=False, status=0, other=0)
+    headers = {"User-Agent": f"wardian/{__version__}"}
+    parts = urlsplit(base)
+    proxy = os.environ.get(f"{parts.scheme.upper()}_PROXY") or os.environ.get(f"{parts.scheme}_proxy")
+    if proxy and not is_loopback(parts.netloc) and not _bypasses_proxy(parts.hostname or ""):
+        return urllib3.ProxyManager(proxy, headers=headers, retries=retries, timeout=_TIMEOUT, maxsize=8)
+    return urllib3.PoolManager(headers=headers, retries=retries, timeout=_TIMEOUT, maxsize=8)
+
+
+def _bypasses_proxy(host: str) -> bool:
+    listed = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    names = [name.strip().lstrip(".") for name in listed.split(",") if name.strip()]
+    return any(name == "*" or host == name or host.endswith(f".{name}") for name in names)
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _basic(auth: RegistryAuth) -> str:
+    return "Basic " + base64.b64encode(f"{auth.username}:{auth.password}".encode()).decode()
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _first_error(data: bytes) -> tuple[str, str]:
+    """Code and text of a registry's error body: ("DENIED", "denied: requested access …"); empty when it has none."""
+    errors = _object(data).get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else {}
+    if not isinstance(first, dict) or not first.get("code"):
+        return "", ""
+    code = str(first["code"])[:100]
+    return code, f"{code.lower().replace('_', ' ')}: {str(first.get('message') or '')[:500]}"
+
+
+def _plain_reason(reason: Exception | None) -> str:
+    """What an exception of urllib3 says, without its object's address."""
+    text = re.sub(r"^<[^>]*>: ", "", str(reason))
+    text = re.sub(r"^HTTPS?Connection\([^)]*\): ", "", text)
+    return text or type(reason).__name__

@@ -1,0 +1,239 @@
+"""The images of one engine, as the rest of it uses them. Reads are lookups in a snapshot; what writes says so.
+
+What takes long (`pull`, `load`, `import_image`, `make_hello`) blocks and belongs into a worker thread; the rest takes
+microseconds, or one durable transaction (`tag`, `remove`), and may run on the event loop.
+"""
+
+import errno
+import re
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from wardian.errors import INVALID, NOT_FOUND, SYSTEM, WardianError
+from wardian.home import Home
+from wardian.images import describe
+from wardian.images.auth import RegistryAuth
+from wardian.images.content import ContentStore
+from wardian.images.image import Image
+from wardian.images.listing import Filters, filtered
+from wardian.images.platforms import matches, parse_platform, platform_of
+from wardian.images.progress import Progress, Reporter, silent
+from wardian.images.records import ImageRecords, Snapshot
+from wardian.images.reference import Reference, parse_reference
+from wardian.images.removal import ImageUse, decide
+from wardian.storage import LayerStore
+
+_IDENTIFIER = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})", re.ASCII)
+
+
+class ImageStore:
+    """Opens its own connections to the state file: pulls write to it from their threads. `close` ends them."""
+
+    def __init__(self, home: Home, layers: LayerStore) -> None:
+        self._home = home
+        self._layers = layers
+        self._content = ContentStore(home)
+        self._records = ImageRecords(home, self._content)
+        self._pulls: dict[str, threading.Lock] = {}
+        self._pulls_lock = threading.Lock()
+
+    def close(self) -> None:
+        self._records.close()
+
+    def resolve(self, name_or_id: str, platform: str = "") -> Image:
+        """The image that a name, a digest, an id or the beginning of one means. Raises NOT_FOUND in Docker's words."""
+        snapshot = self._records.snapshot
+        image = _named(snapshot, name_or_id) or _by_id(snapshot, name_or_id)
+        if image is None:
+            shown = _shown(name_or_id)
+            raise WardianError(NOT_FOUND, f"No such image: {shown}", operation="find image", subject=shown)
+        if platform:
+            wanted, actual = parse_platform(platform), platform_of(image.config)
+            if not matches(wanted, actual):
+                from wardian.images.pull import wrong_platform
+
+                raise wrong_platform(_shown(name_or_id), wanted, actual)
+        return image
+
+    def get(self, image_id: str) -> Image | None:
+        """The image with exactly this id."""
+        return self._records.snapshot.images.get(image_id)
+
+    def list_images(self, filters: Filters | None = None) -> list[Image]:
+        """All images that pass `filters`, newest first. Raises INVALID for an unknown filter."""
+        return filtered(list(self._records.snapshot.images.values()), filters or {}, self.resolve)
+
+    def inspect(self, name_or_id: str) -> dict[str, Any]:
+        """GET /images/{name}/json."""
+        return describe.inspect(self.resolve(name_or_id), self._layers)
+
+    def history(self, name_or_id: str) -> list[dict[str, Any]]:
+        """GET /images/{name}/history."""
+        return describe.history(self.resolve(name_or_id), self._layers)
+
+    def pull(
+        self,
+        reference: str | Reference,
+        *,
+        platform: str = "",
+        auth: RegistryAuth | None = None,
+        progress: Progress = silent,
+    ) -> Image:
+        """Bring an image here from its registry (worker thread). Two pulls of one reference go one after the other."""
+        from wardian.images import pull  # urllib3 comes with it: 60 ms and 14 MB that an engine may never need
+
+        parsed = parse_reference(reference) if isinstance(reference, str) else reference
+        parsed = parsed.with_default_tag()
+        with self._alone(str(parsed)), _said_clearly(f"pull {parsed.familiar}"):
+            report = Reporter(progress)
+            image_id = pull.pull(parsed, self._records, self._layers, report, platform=platform, auth=auth)
+        return self._records.snapshot.images[image_id]
+
+    def load(self, chunks: Iterable[bytes], progress: Progress = silent, *, platform: str = "") -> list[Image]:
+        """Bring the images of an archive here (worker thread): docker save's or an OCI layout, gzip and zstd too."""
+        from wardian.images import archives
+
+        with _said_clearly("load"):
+            report = Reporter(progress)
+            ids = archives.load(chunks, self._home, self._records, self._layers, report, platform=platform)
+        return [self._records.snapshot.images[image_id] for image_id in ids]
+
+    def import_image(
+        self,
+        chunks: Iterable[bytes],
+        reference: str = "",
+        *,
+        changes: Sequence[str] = (),
+        message: str = "",
+        platform: str = "",
+    ) -> Image:
+        """Make an image of one layer out of a root's archive (worker thread)."""
+        from wardian.images import made
+
+        name = _tagged(reference) if reference else None
+        with _said_clearly("import"):
+            image_id = made.import_root(
+                chunks, name, self._records, self._layers, changes=changes, message=message, platform=platform
+            )
+        return self._records.snapshot.images[image_id]
+
+    def make_hello(self, launcher: str) -> Image:
+        """Make `wardian/hello:latest` from the launcher's static binary (worker thread; some 10 ms)."""
+        from wardian.images import made
+
+        with _said_clearly("make image"):
+            image_id = made.make_hello(launcher, self._records, self._layers)
+        return self._records.snapshot.images[image_id]
+
+    def tag(self, name_or_id: str, reference: str) -> Image:
+        """Let `reference` mean the image too; returns the image as it is then. Durable when it returns."""
+        image_id = self.resolve(name_or_id).id
+        self._records.tag(image_id, _tagged(reference))
+        return self._records.snapshot.images[image_id]
+
+    def remove(
+        self,
+        name_or_id: str,
+        uses: Sequence[ImageUse] = (),
+        layers_in_use: Collection[str] = (),
+        *,
+        force: bool = False,
+        noprune: bool = False,
+    ) -> list[dict[str, str]]:
+        """Remove a name, and the image with its last one: DELETE /images/{name}'s body. Raises NOT_FOUND, CONFLICT.
+
+        Layers that no image and no container (`layers_in_use`) has any more are gone from their place when it returns.
+        """
+        image = self.resolve(name_or_id)
+        removal = decide(image, _name_in(self._records.snapshot, name_or_id), uses, force)
+        self._records.forget(removal.names, image.id if removal.deletes else "")
+        answer = [{"Untagged": name.familiar} for name in removal.names]
+        if removal.deletes:
+            answer.append({"Deleted": image.id})
+            self._records.sweep_blobs()
+            answer += [{"Deleted": f"sha256:{layer}"} for layer in self.collect_layers(layers_in_use)]
+        return answer
+
+    def collect_layers(self, in_use: Collection[str]) -> list[str]:
+        """Remove every layer that no image has, no container (`in_use`) and no pull on its way; returns their ids."""
+        roots = set(in_use)
+        for image in self._records.snapshot.images.values():
+            roots.update(image.layers)
+        return self._layers.collect(roots)
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        with self._pulls_lock:
+            lock = self._pulls.setdefault(key, threading.Lock())
+        with lock:
+            yield
+
+
+def _named(snapshot: Snapshot, text: str) -> Image | None:
+    name = _name_in(snapshot, text)
+    if name is None:
+        return None
+    key = snapshot.digests.get(str(name)) if name.digest else snapshot.tags.get(str(name))
+    return snapshot.images.get(key) if key else None
+
+
+def _name_in(snapshot: Snapshot, text: str) -> Reference | None:
+    """The tag or repository digest that `text` is, when there is one of that name."""
+    try:
+        name = parse_reference(text).with_default_tag()
+    except WardianError:
+        return None
+    if name.digest:
+        name = name._replace(tag="")
+    return name if str(name) in (snapshot.digests if name.digest else snapshot.tags) else None
+
+
+def _by_id(snapshot: Snapshot, text: str) -> Image | None:
+    match = _IDENTIFIER.fullmatch(text)
+    if match is None:
+        return None
+    exact = snapshot.images.get(f"sha256:{match[1]}")
+    if exact is not None:
+        return exact
+    found = [image for key, image in snapshot.images.items() if key.startswith(f"sha256:{match[1]}")]
+    if len(found) > 1:
+        raise WardianError(INVALID, f"Multiple IDs found with provided prefix: {text}", subject=text)
+    return found[0] if found else None
+
+
+def _shown(text: str) -> str:
+    try:
+        return parse_reference(text).with_default_tag().familiar
+    except WardianError:
+        return text
+
+
+def _tagged(text: str) -> Reference:
+    reference = parse_reference(text).with_default_tag()
+    if reference.digest:
+        raise WardianError(INVALID, "refusing to create a tag with a digest reference", subject=text)
+    return reference
+
+
+@contextmanager
+def _said_clearly(operation: str) -> Iterator[None]:
+    """The disk's own errors as ours: full above all. What was staged is discarded by whoever staged it."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        full = "full" in str(error)
+        raise _disk_error(operation, str(error), errno.ENOSPC if full else errno.EIO) from error
+    except OSError as error:
+        raise _disk_error(operation, error.strerror or str(error), error.errno or errno.EIO) from error
+
+
+def _disk_error(operation: str, text: str, number: int) -> WardianError:
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        hint = "nothing of the image was kept; free some space below the data root"
+        return WardianError(
+            SYSTEM, f"{operation}: no space left on device", operation=operation, errno=number, hint=hint
+        )
+    return WardianError(SYSTEM, f"{operation}: {text}", operation=operation, errno=number)
