@@ -116,7 +116,8 @@ class CopyLoop:
     """Carries bytes between this process's descriptors and a hijacked connection until the engine closes it.
 
     `stdin` is a descriptor or None. `run` returns when the output ended; the end of stdin half-closes the connection
-    (the container sees EOF).
+    (the container sees EOF). `keys` are the detach keys of a terminal: they are carried like all else (the engine acts on
+    them), and `detached` says afterwards whether they were typed.
     """
 
     def __init__(
@@ -126,7 +127,10 @@ class CopyLoop:
         stdin: int | None = None,
         stdout: int = 1,
         stderr: int = 2,
+        keys: bytes = b"",
     ) -> None:
+        self._keys = keys
+        self._typed = 0
         self._sock = hijacked.sock
         self._early = hijacked.early
         self._frames = Demultiplexer() if multiplexed else None
@@ -156,6 +160,17 @@ class CopyLoop:
             if self._sock.fileno() in readable and not self._take_output():
                 return
 
+    @property
+    def detached(self) -> bool:
+        """Whether the detach keys were typed."""
+        return bool(self._keys) and self._typed == len(self._keys)
+
+    def _watch(self, data: bytes) -> None:
+        for byte in data:
+            if self.detached:
+                return
+            self._typed = self._typed + 1 if byte == self._keys[self._typed] else int(byte == self._keys[0])
+
     def _take_output(self) -> bool:
         try:
             data = self._sock.recv(_CHUNK)
@@ -184,6 +199,8 @@ class CopyLoop:
                 raise
             data = b""
         if data:
+            if self._keys:
+                self._watch(data)
             self._outgoing = data
             self._send()
         else:

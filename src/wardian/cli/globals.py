@@ -1,0 +1,51 @@
+"""The flags that come before the verb: which engine to speak to, and Docker's others as far as they mean something here."""
+
+from __future__ import annotations
+
+from wardian.cli.command import Failure
+from wardian.cli.pflag import Flag, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FLAGS = (
+    Flag("config", "", "string", "", "Directory of the client's own configuration"),
+    Flag("context", "c", "string", "", "Name of a context (only \"default\" is built)"),
+    Flag("debug", "D", "bool", "", "Show the traceback of an error of this command itself"),
+    Flag("host", "H", "list", "", "The engine's socket: unix:///path"),
+    Flag("log-level", "l", "string", "", "Accepted as Docker has it; nothing is logged here", default="info"),
+    Flag("tls", "", "bool", "", "Use TLS (not built yet)"),
+    Flag("tlscacert", "", "string", "", "Certificates of trusted authorities (not built yet)"),
+    Flag("tlscert", "", "string", "", "This client's certificate (not built yet)"),
+    Flag("tlskey", "", "string", "", "This client's key (not built yet)"),
+    Flag("tlsverify", "", "bool", "", "Use TLS and verify the engine (not built yet)"),
+    Flag("version", "v", "bool", "", "Print the version"),
+)
+
+
+class Globals:
+    __slots__ = ("args", "config", "host", "version")
+
+    def __init__(self, args: list[str], host: str, config: str, version: bool) -> None:
+        self.args = args
+        self.host = host
+        self.config = config
+        self.version = version
+
+
+def read_globals(words: Sequence[str]) -> Globals:
+    """Reads the flags before the verb. Raises FlagError, HelpAsked, and Failure for what is not built."""
+    if words and not words[0].startswith("-"):
+        return Globals(list(words), "", "", False)
+    parsed = parse(FLAGS, words, interspersed=False)
+    context = parsed["context"]
+    if context not in ("", "default"):
+        raise Failure(f"wardian: contexts are not built yet: --context {context} (name the engine by -H or DOCKER_HOST)")
+    for name in ("tls", "tlsverify"):
+        if parsed[name]:
+            raise Failure(f"wardian: '--{name}' is not built yet")
+    hosts = parsed["host"]
+    if len(hosts) > 1:
+        raise Failure("Specify only one -H")
+    return Globals(parsed.args, hosts[0] if hosts else "", parsed["config"], parsed["version"])

@@ -1,0 +1,225 @@
+"""`run`, `create`, and `plan`, which asks the engine what run would do.
+
+The order of requests is docker's: create (after a pull when the image is missing), attach, wait, start. Attach and wait
+come before start, so that no byte and no exit is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from wardian.cli.command import Command, Failure
+from wardian.cli.create_body import FLAG_CODE, BodyError, create_body
+from wardian.cli.run_flags import CREATE_FLAGS, RUN_FLAGS
+from wardian.errors import WardianError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wardian.cli.command import Invocation
+    from wardian.cli.streams import Session
+    from wardian.client import Hijacked, Stream
+
+_NOT_FOUND_CODE = 127
+_NOT_EXECUTABLE_CODE = 126
+# How docker's CLI tells the class of a failed start: by words of the engine's message.
+_NOT_FOUND_WORDS = ("executable file not found", "no such file or directory", "system cannot find the file specified")
+_NOT_EXECUTABLE_WORDS = ("permission denied", "is a directory", "exec format error", "wrong architecture")
+
+
+def start_failure_code(message: str) -> int:
+    """125, 126 or 127, from what the engine said about a container that did not start."""
+    if any(words in message for words in _NOT_FOUND_WORDS):
+        return _NOT_FOUND_CODE
+    if any(words in message for words in _NOT_EXECUTABLE_WORDS):
+        return _NOT_EXECUTABLE_CODE
+    return FLAG_CODE
+
+
+def _failed(invocation: Invocation, error: WardianError) -> Failure:
+    """An error of the engine, told as run tells it."""
+    from wardian.cli import error_text
+
+    return _told(invocation, error_text(error), start_failure_code(str(error)))
+
+
+def _told(invocation: Invocation, message: str, code: int) -> Failure:
+    return Failure(f"wardian: {message}\n\nRun 'wardian {invocation.path} --help' for more information", code)
+
+
+def run(invocation: Invocation) -> int:
+    from wardian.cli.streams import check_terminal
+
+    body = _body(invocation, RUN_FLAGS)
+    detach = invocation.flag("detach")
+    if detach:
+        if invocation.words("attach"):
+            raise Failure("conflicting options: cannot specify both --attach and --detach")
+        body.update(AttachStdin=False, AttachStdout=False, AttachStderr=False, StdinOnce=False)
+    else:
+        check_terminal(bool(body["AttachStdin"]), bool(body["Tty"]))
+    identity = _create(invocation, body)
+    if detach:
+        return _run_detached(invocation, identity)
+    return _run_attached(invocation, identity, body)
+
+
+def create(invocation: Invocation) -> int:
+    identity = _create(invocation, _body(invocation, CREATE_FLAGS))
+    print(identity)
+    return 0
+
+
+def _body(invocation: Invocation, flags: tuple[Any, ...]) -> dict[str, Any]:
+    try:
+        body = create_body(flags, invocation.parsed)
+    except BodyError as error:
+        raise _told(invocation, error.message, error.code) from None
+    if body["Tty"]:
+        from wardian.client.console import terminal_size
+
+        body["HostConfig"]["ConsoleSize"] = list(terminal_size() or (0, 0))
+    return body
+
+
+def _create(invocation: Invocation, body: dict[str, Any]) -> str:
+    """Makes the container and answers its id; pulls its image first where that is asked for or needed."""
+    path = invocation.text("cidfile")
+    if path and os.path.exists(path):
+        message = f"container ID file found, make sure the other container isn't running or delete {path}"
+        raise _told(invocation, message, FLAG_CODE)
+    if invocation.text("pull") == "always":
+        _pull(invocation, body)
+    try:
+        answer = _post_create(invocation, body)
+    except WardianError as error:
+        if getattr(error, "status", 0) != 404 or "No such image" not in str(error) or invocation.text("pull") != "missing":
+            raise _failed(invocation, error) from None
+        _say_missing(str(body["Image"]))
+        _pull(invocation, body)
+        try:
+            answer = _post_create(invocation, body)
+        except WardianError as again:
+            raise _failed(invocation, again) from None
+    for warning in answer.get("Warnings") or ():
+        sys.stderr.write(f"WARNING: {warning}\n")
+    if path:
+        _write_id(invocation, path, answer["Id"])
+    return str(answer["Id"])
+
+
+def _post_create(invocation: Invocation, body: dict[str, Any]) -> dict[str, Any]:
+    query = {"name": invocation.text("name") or None, "platform": invocation.text("platform") or None}
+    answer = invocation.client.call("POST", "/containers/create", body, query)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def _say_missing(image: str) -> None:
+    from wardian.cli.references import parse_name
+
+    try:
+        image = parse_name(image).shown
+    except Failure:
+        pass
+    sys.stderr.write(f"Unable to find image '{image}' locally\n")
+
+
+def _pull(invocation: Invocation, body: dict[str, Any]) -> None:
+    from wardian.cli.pull import pull_image
+
+    try:
+        pull_image(
+            invocation.client, str(body["Image"]), invocation.text("platform"), quiet=invocation.flag("quiet"), out=2
+        )
+    except WardianError as error:
+        raise _failed(invocation, error) from None
+    except Failure as failure:
+        raise _told(invocation, failure.message, FLAG_CODE) from None
+
+
+def _write_id(invocation: Invocation, path: str, identity: str) -> None:
+    try:
+        with open(path, "w") as file:
+            file.write(identity)
+    except OSError as error:
+        message = f"failed to create the container ID file: open {path}: {str(error.strerror).lower()}"
+        raise _told(invocation, message, FLAG_CODE) from None
+
+
+def _run_detached(invocation: Invocation, identity: str) -> int:
+    try:
+        invocation.client.call("POST", f"/containers/{identity}/start", query=_keys_query(invocation))
+    except WardianError as error:
+        raise _failed(invocation, error) from None
+    print(identity)
+    return 0
+
+
+def _keys_query(invocation: Invocation) -> dict[str, object]:
+    return {"detachKeys": invocation.text("detach-keys") or None}
+
+
+def _run_attached(invocation: Invocation, identity: str, body: dict[str, Any]) -> int:
+    from wardian.cli.streams import Session, read_detach_keys
+
+    client, container, tty = invocation.client, f"containers/{identity}", bool(body["Tty"])
+    stdin = bool(body["AttachStdin"])
+    query = {
+        "stream": True,
+        **{stream: bool(body[f"Attach{stream.title()}"]) for stream in ("stderr", "stdin", "stdout")},
+        **_keys_query(invocation),
+    }
+    keys = read_detach_keys(invocation.text("detach-keys"))
+    condition = "removed" if body["HostConfig"]["AutoRemove"] else "next-exit"
+    with Session(client, container, tty, invocation.flag("sig-proxy"), keys) as session:
+        try:
+            hijacked = client.hijack("POST", f"/{container}/attach", query=query)
+            waiting = client.stream("POST", f"/{container}/wait", query={"condition": condition})
+        except WardianError as error:
+            raise _failed(invocation, error) from None
+        try:
+            client.call("POST", f"/{container}/start", query=_keys_query(invocation))
+        except WardianError as error:
+            hijacked.sock.close()
+            _wait_for_removal(waiting, condition)
+            raise _failed(invocation, error) from None
+        return _follow(session, hijacked, waiting, tty, stdin)
+
+
+def _follow(session: Session, hijacked: Hijacked, waiting: Stream, tty: bool, stdin: bool) -> int:
+    if tty:
+        session.resize()
+    session.copy(hijacked, stdin)
+    if session.detached:
+        return 0
+    return session.exit_code(waiting)
+
+
+def _wait_for_removal(waiting: Stream, condition: str) -> None:
+    """A container that did not start and goes by --rm is gone when this command ends, or after ten seconds."""
+    import select
+
+    if condition == "removed":
+        select.select([waiting], [], [], 10.0)
+
+
+def plan(invocation: Invocation) -> int:
+    from wardian.cli.explain import show_plan
+
+    body = _body(invocation, RUN_FLAGS)
+    try:
+        answer = invocation.client.call("POST", "/wardian/plan", body)
+    except WardianError as error:
+        raise _failed(invocation, error) from None
+    assert isinstance(answer, dict)
+    show_plan(answer)
+    return 0
+
+
+_USAGE = "[OPTIONS] IMAGE [COMMAND] [ARG...]"
+RUN = Command(run, _USAGE, RUN_FLAGS, least=1, interspersed=False)
+CREATE = Command(create, _USAGE, CREATE_FLAGS, least=1, interspersed=False)
+PLAN = Command(plan, _USAGE, RUN_FLAGS, least=1, interspersed=False)

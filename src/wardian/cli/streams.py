@@ -1,0 +1,159 @@
+"""A container's streams in front of a person: raw mode, window size, signals passed on, and how it ended."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an import of enum, a tenth of a command's start
+import os
+import select
+
+from wardian.cli.command import Failure
+from wardian.client.console import CopyLoop, RawMode, terminal_size
+from wardian.errors import WardianError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wardian.client import Client, Hijacked, Stream
+
+DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
+# Not passed on: what the kernel does not let us catch, and what says something about this process only.
+_KEPT = frozenset(
+    getattr(_signal, f"SIG{name}") for name in "KILL STOP CHLD PIPE URG SEGV BUS ILL FPE TRAP SYS".split()
+)
+_CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
+
+
+def check_terminal(attach_stdin: bool, tty: bool) -> None:
+    """A terminal in the container needs one here when stdin is attached."""
+    if attach_stdin and tty and not os.isatty(0):
+        raise Failure("the input device is not a TTY")
+
+
+def read_detach_keys(text: str) -> bytes:
+    """`ctrl-p,ctrl-q` → the bytes that are typed. Raises Failure."""
+    keys = bytearray()
+    for key in (text or DEFAULT_DETACH_KEYS).split(","):
+        if len(key) == 1 and key.isascii():
+            keys += key.encode()
+        elif key.startswith("ctrl-") and len(key) == 6 and key[5] in _CONTROL:
+            keys.append(_CONTROL.index(key[5]))
+        else:
+            raise Failure(f"invalid detach keys ({text}): Unknown character: '{key}'")
+    return bytes(keys)
+
+
+def signal_name(number: int) -> str:
+    """INT for 2; the number itself for what has no name."""
+    for name in dir(_signal):
+        if name.startswith("SIG") and "_" not in name and getattr(_signal, name) == number:
+            return name[3:] if number not in _ALIASED else _ALIASED[number]
+    return str(number)
+
+
+_ALIASED = {_signal.SIGABRT: "ABRT", _signal.SIGIO: "IO", _signal.SIGRTMIN: "RTMIN", _signal.SIGRTMAX: "RTMAX"}
+
+
+class Signals:
+    """While the `with` block runs, signals arrive as bytes on `fd` instead of interrupting."""
+
+    def __init__(self, numbers: frozenset[int]) -> None:
+        self._numbers = numbers
+        self._before: dict[int, object] = {}
+        self.fd = -1
+        self._write = -1
+        self._previous = -1
+
+    def __enter__(self) -> Signals:
+        self.fd, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._previous = _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in self._numbers:
+            self._before[number] = _signal.signal(number, _note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, before in self._before.items():
+            _signal.signal(number, before if before is not None else _signal.SIG_DFL)
+        _signal.set_wakeup_fd(self._previous)
+        os.close(self.fd)
+        os.close(self._write)
+
+    def take(self) -> bytes:
+        """The signals that came since, one byte each."""
+        try:
+            return os.read(self.fd, 512)
+        except BlockingIOError:
+            return b""
+
+
+def _note(number: int, frame: object) -> None:
+    """The byte in the wakeup pipe says it all."""
+
+
+class Session:
+    """One attachment to `resource` ("containers/ID" or "exec/ID"), from its hijacked connection to the end of output."""
+
+    def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: bytes) -> None:
+        self._client = client
+        self._resource = resource
+        self._tty = tty
+        self._keys = keys
+        self.detached = False
+        caught = frozenset(_signal.valid_signals()) - _KEPT if proxy else frozenset()
+        if tty:
+            caught |= {_signal.SIGWINCH}
+        self.signals = Signals(frozenset(int(number) for number in caught))
+
+    def __enter__(self) -> Session:
+        self.signals.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.signals.__exit__(*exception)
+
+    def copy(self, hijacked: Hijacked, stdin: bool) -> None:
+        """Carries bytes until the output ends; `detached` tells whether the person left by the keys."""
+        multiplexed = hijacked.multiplexed if hijacked.multiplexed is not None else not self._tty
+        loop = CopyLoop(hijacked, multiplexed, 0 if stdin else None, keys=self._keys if self._tty else b"")
+        if self._tty and stdin:
+            with RawMode(0):
+                loop.run(self.signals.fd, self.act)
+        else:
+            loop.run(self.signals.fd, self.act)
+        self.detached = loop.detached
+
+    def resize(self) -> None:
+        """Tells the container's terminal the size of ours."""
+        size = terminal_size()
+        if size is not None:
+            self._quietly(f"/{self._resource}/resize", {"h": size[0], "w": size[1]})
+
+    def act(self) -> None:
+        """Does what the signals that came ask for."""
+        for number in self.signals.take():
+            if number == _signal.SIGWINCH and self._tty:
+                self.resize()
+            else:
+                self._quietly(f"/{self._resource}/kill", {"signal": signal_name(number)})
+
+    def _quietly(self, path: str, query: dict[str, object]) -> None:
+        # The container may have ended meanwhile: what the streams then say is what counts.
+        try:
+            self._client.request("POST", path, query=query)
+        except WardianError:
+            pass
+
+    def exit_code(self, waiting: Stream) -> int:
+        """The container's exit code, from the answer to a `wait`; signals are still passed on."""
+        while not select.select([waiting, self.signals.fd], [], [])[0].count(waiting):
+            self.act()
+        return read_exit_code(waiting)
+
+
+def read_exit_code(waiting: Stream) -> int:
+    """What the answer to a `wait` says. Raises Failure with what went wrong."""
+    answer = waiting.json()
+    if not isinstance(answer, dict):
+        raise Failure("the engine ended the wait without an answer", 125)
+    error = answer.get("Error")
+    if isinstance(error, dict) and error.get("Message"):
+        raise Failure(f"Error waiting for container: {error['Message']}", 125)
+    return int(answer["StatusCode"])

@@ -1,0 +1,158 @@
+"""Which verb lives where: the whole of Docker's command tree, each verb with its module, or without one (not built yet).
+
+A row is `verb: (module:COMMAND, summary)`; the module is imported only when its verb is typed. Top-level verbs that are
+short for a group's verb name that one: `ps` is `container ls`.
+"""
+
+from __future__ import annotations
+
+CONTAINER = {
+    "attach": ("attach:ATTACH", "Join the standard streams of a running container"),
+    "commit": ("", "Make an image from a container's changes"),
+    "cp": ("", "Copy files between a container and this machine"),
+    "create": ("run:CREATE", "Make a container, without starting it"),
+    "diff": ("", "List what changed in a container's file system"),
+    "exec": ("execute:EXEC", "Run a command inside a running container"),
+    "export": ("", "Write a container's file system as a tar archive"),
+    "inspect": ("inspect:CONTAINER", "Show everything known about containers"),
+    "kill": ("lifecycle:KILL", "Send a signal to running containers"),
+    "logs": ("logs:LOGS", "Show what a container wrote"),
+    "ls": ("ps:PS", "List containers"),
+    "pause": ("", "Freeze all processes of containers"),
+    "port": ("", "List the published ports of a container"),
+    "prune": ("", "Remove all stopped containers"),
+    "rename": ("", "Give a container another name"),
+    "restart": ("", "Stop and start containers"),
+    "rm": ("lifecycle:RM", "Remove containers"),
+    "run": ("run:RUN", "Make a container from an image and start it"),
+    "start": ("attach:START", "Start containers that are stopped"),
+    "stats": ("", "Watch what containers use"),
+    "stop": ("lifecycle:STOP", "Ask running containers to end, then make them"),
+    "top": ("", "List the processes of a container"),
+    "unpause": ("", "Thaw all processes of containers"),
+    "update": ("", "Change the limits of containers"),
+    "wait": ("lifecycle:WAIT", "Wait until containers end and print their exit codes"),
+}
+IMAGE = {
+    "build": ("", "Build an image from a Dockerfile"),
+    "history": ("images:HISTORY", "Show the steps that made an image"),
+    "import": ("archives:IMPORT", "Make an image from a tar archive of a file system"),
+    "inspect": ("inspect:IMAGE", "Show everything known about images"),
+    "load": ("archives:LOAD", "Load images from a tar archive or stdin"),
+    "ls": ("images:LS", "List images"),
+    "prune": ("", "Remove images that nothing uses"),
+    "pull": ("pull:PULL", "Fetch an image from a registry"),
+    "push": ("", "Upload an image to a registry"),
+    "rm": ("images:RM", "Remove images"),
+    "save": ("", "Write images as a tar archive"),
+    "tag": ("images:TAG", "Give an image another name"),
+}
+NETWORK = {
+    "connect": ("", "Connect a container to a network"),
+    "create": ("", "Create a network"),
+    "disconnect": ("", "Disconnect a container from a network"),
+    "inspect": ("inspect:NETWORK", "Show everything known about networks"),
+    "ls": ("networks:LS", "List networks"),
+    "prune": ("", "Remove networks that nothing uses"),
+    "rm": ("", "Remove networks"),
+}
+VOLUME = {
+    "create": ("", "Create a volume"),
+    "inspect": ("", "Show everything known about volumes"),
+    "ls": ("", "List volumes"),
+    "prune": ("", "Remove volumes that nothing uses"),
+    "rm": ("", "Remove volumes"),
+    "update": ("", "Update a volume (cluster volumes only)"),
+}
+SYSTEM = {
+    "df": ("", "Show what takes disk space"),
+    "dial-stdio": ("", "Carry stdio to the engine's socket"),
+    "events": ("events:EVENTS", "Watch what happens in the engine"),
+    "info": ("system:INFO", "Show the engine and this host"),
+    "install": ("", "Write the systemd unit and socket of the engine"),
+    "prune": ("", "Remove what is not used"),
+}
+BUILDER = {"build": ("", "Build an image from a Dockerfile"), "prune": ("", "Remove the build cache")}
+
+
+def _unbuilt(verbs: str) -> dict[str, tuple[str, str]]:
+    return {verb: ("", "") for verb in verbs.split()}
+
+
+GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "builder": ("Manage builds", BUILDER),
+    "buildx": (
+        "Build with BuildKit",
+        _unbuilt("bake build create debug dial-stdio du history imagetools inspect ls prune rm stop use"),
+    ),
+    "checkpoint": ("Manage checkpoints", _unbuilt("create ls rm")),
+    "compose": (
+        "Run several containers as one application",
+        _unbuilt(
+            "attach build commit config convert cp create down events exec export images kill logs ls pause port ps "
+            "publish pull push restart rm run scale start stats stop top unpause up version volumes wait watch"
+        ),
+    ),
+    "config": ("Manage Swarm configs", _unbuilt("create inspect ls rm")),
+    "container": ("Manage containers", CONTAINER),
+    "context": ("Manage contexts", _unbuilt("create export import inspect ls rm show update use")),
+    "image": ("Manage images", IMAGE),
+    "manifest": ("Manage image manifests and lists of them", _unbuilt("annotate create inspect push rm")),
+    "network": ("Manage networks", NETWORK),
+    "node": ("Manage Swarm nodes", _unbuilt("demote inspect ls promote ps rm update")),
+    "plugin": (
+        "Manage plugins",
+        _unbuilt("create disable enable inspect install ls push rm set upgrade"),
+    ),
+    "secret": ("Manage Swarm secrets", _unbuilt("create inspect ls rm")),
+    "service": ("Manage Swarm services", _unbuilt("create inspect logs ls ps rm rollback scale update")),
+    "stack": ("Manage Swarm stacks", _unbuilt("config deploy ls ps rm services")),
+    "swarm": ("Manage Swarm", _unbuilt("ca init join join-token leave unlock unlock-key update")),
+    "system": ("Manage the engine", SYSTEM),
+    "trust": ("Manage trust in images", _unbuilt("inspect key revoke sign signer")),
+    "volume": ("Manage volumes", VOLUME),
+}
+# A group's other names for a verb.
+ALIASES = {
+    "container": {"list": "ls", "ps": "ls", "remove": "rm"},
+    "image": {"list": "ls", "remove": "rm"},
+    "network": {"list": "ls", "remove": "rm"},
+    "volume": {"list": "ls", "remove": "rm"},
+}
+# Top-level verbs with a row of their own.
+OWN = {
+    "explain": ("explain:EXPLAIN", "Show the plan that started a container, with durations"),
+    "inspect": ("inspect:ANY", "Show everything known about objects of any kind"),
+    "login": ("", "Sign in to a registry"),
+    "logout": ("", "Sign out from a registry"),
+    "plan": ("run:PLAN", "Show what run would do with the same arguments; nothing is made"),
+    "search": ("", "Search a registry for images"),
+    "serve": ("serve:SERVE", "Run the engine in the foreground"),
+    "version": ("system:VERSION", "Show the versions of this command and of the engine"),
+}
+# Top-level verbs that stand for a verb of a group.
+SHORT = {
+    **{verb: ("container", verb) for verb in CONTAINER if verb not in ("inspect", "ls", "prune")},
+    **{verb: ("image", verb) for verb in ("build", "history", "import", "load", "pull", "push", "save", "tag")},
+    "events": ("system", "events"),
+    "images": ("image", "ls"),
+    "info": ("system", "info"),
+    "ps": ("container", "ls"),
+    "rmi": ("image", "rm"),
+}
+
+
+def find(words: list[str]) -> tuple[str, str, str, list[str]] | None:
+    """(path as typed, target, summary, the arguments left) for the verb that `words` begin with; None when none does."""
+    verb, rest = words[0], words[1:]
+    if verb in OWN:
+        return verb, *OWN[verb], rest
+    if verb in SHORT:
+        group, name = SHORT[verb]
+        return verb, *GROUPS[group][1][name], rest
+    if verb in GROUPS and rest:
+        name = ALIASES.get(verb, {}).get(rest[0], rest[0])
+        row = GROUPS[verb][1].get(name)
+        if row is not None:
+            return f"{verb} {rest[0]}", *row, rest[1:]
+    return None
