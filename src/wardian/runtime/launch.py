@@ -1,0 +1,231 @@
+"""Hand a plan to a launcher: one process is started, it carries the plan out and stays as the supervisor.
+
+The way is short because it is the hot path: a memfd, a socket pair, posix_spawn (vfork-fast, nothing inherited but
+descriptor 3), one sendmsg, then the event loop until RUNNING or FAILED. The same socket goes on as the supervisor's
+first client, and its EXITED comes unasked.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+from wardian.runtime import protocol
+from wardian.runtime.plan import Plan
+from wardian.runtime.supervisor import Attacher, SupervisorClient, message, send, send_attacher
+
+DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not waited for
+_KINDS = {number: name for name, number in protocol.KINDS.items()}
+_MAX_RECORDS = 1 << 17
+_REAP_AGAIN = 0.01
+# What Python ignores or a terminal may have set: the container starts with the kernel's defaults.
+_DEFAULT_SIGNALS = (
+    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD,
+)  # fmt: skip
+
+
+class Record(NamedTuple):
+    """What the launcher says of one step: `kind` is DONE, NOTE (failed, and the plan went on) or FAILED."""
+
+    kind: str
+    step: int
+    errno: int
+    ns: int
+    text: str = ""
+
+
+class Launched(NamedTuple):
+    """A container that runs. `start_time` (field 22 of /proc/PID/stat) and `pid` name its first process for ever."""
+
+    pid: int
+    start_time: int
+    started_at: int  # Unix time, ns
+    records: tuple[Record, ...]
+    supervisor: SupervisorClient
+
+
+class LaunchError(WardianError):
+    """The launch failed and nothing is left. `step` is the index in the plan (-1: no step), `op` its description."""
+
+    def __init__(self, text: str, step: int = -1, op: str = "", errno: int = 0, detail: str = "") -> None:
+        super().__init__(SYSTEM, text, operation="launch", subject=op, errno=errno)
+        self.step = step
+        self.op = op
+        self.detail = detail
+
+
+def launcher_path() -> str:
+    """The program that `pip install` compiled into the package."""
+    return os.path.join(os.path.dirname(os.path.dirname(__file__)), "_bin", "wardian-launcher")
+
+
+async def launch(
+    plan: Plan,
+    descriptors: Mapping[str, int],
+    attachers: Sequence[Attacher] = (),
+    run_dir: str = "",
+    *,
+    fail_step: int | None = None,
+    deadline: float = DEADLINE,
+) -> Launched:
+    """Carry out a plan. `descriptors` has what `plan.descriptors` names; they and the attachers' stay the caller's to
+    close. Raises LaunchError; then nothing is left. A cancelled launch is undone by the launcher.
+    """
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    with theirs:
+        process = _spawn(theirs)
+    try:
+        _send_plan(control, plan.encode(fail_step), [descriptors[name] for name in plan.descriptors], attachers)
+        records, running = await asyncio.wait_for(_answer(control, plan), deadline)
+    except BaseException as error:
+        control.close()  # the launcher sees it and undoes what it did
+        _reap(process)
+        raise _why(error, deadline) from error
+    asyncio.get_running_loop().call_soon(_reap_at_end, process)
+    pid, _, start_time, started_at = running
+    return Launched(pid, start_time, started_at, records, SupervisorClient(control, run_dir, waits=True))
+
+
+def _why(error: BaseException, deadline: float) -> BaseException:
+    if isinstance(error, TimeoutError):
+        return LaunchError(f"the launcher was not done within {deadline:.0f} s")
+    if isinstance(error, OSError):
+        return LaunchError(f"the launcher: {error.strerror}", errno=error.errno or 0)
+    return error
+
+
+def _spawn(control: socket.socket) -> int:
+    try:
+        return os.posix_spawn(
+            launcher_path(),
+            ["wardian-launcher"],
+            {},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, control.fileno(), 3),
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_DUP2, 0, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+    except FileNotFoundError as error:
+        raise WardianError(
+            UNAVAILABLE,
+            f"the launcher is not there: {launcher_path()}",
+            operation="launch",
+            errno=error.errno or 0,
+            hint="`pip install .` compiles it",
+        ) from error
+
+
+def _send_plan(control: socket.socket, data: bytes, slots: Sequence[int], attachers: Sequence[Attacher]) -> None:
+    memory = os.memfd_create("wardian-plan", os.MFD_CLOEXEC)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(memory, left) :]
+        most = protocol.MAX_FDS
+        send(
+            control,
+            message("HELLO", protocol.HELLO.pack(len(data), len(slots), len(attachers))),
+            (memory, *slots[: most - 1]),
+        )
+        for start in range(most - 1, len(slots), most):
+            send(control, message("MORE", b""), slots[start : start + most])
+    finally:
+        os.close(memory)
+    for attacher in attachers:
+        send_attacher(control, 0, attacher)
+
+
+async def _answer(control: socket.socket, plan: Plan) -> tuple[tuple[Record, ...], tuple[int, int, int, int]]:
+    """The launcher's records up to RUNNING. Raises LaunchError from FAILED, REFUSED, or its end."""
+    loop = asyncio.get_running_loop()
+    records: list[Record] = []
+    while True:
+        await _readable(loop, control)
+        try:
+            data = control.recv(_MAX_RECORDS)
+        except BlockingIOError:
+            continue
+        except OSError:
+            data = b""
+        if not data:
+            raise LaunchError("the launcher ended without a word")
+        magic, version, number, _ = protocol.CONTROL_HEADER.unpack_from(data)
+        if magic != protocol.CONTROL_MAGIC or version != protocol.VERSION:
+            raise LaunchError(f"the launcher speaks version {version} of the protocol, this Wardian {protocol.VERSION}")
+        body = memoryview(data)[protocol.CONTROL_HEADER.size :]
+        kind = _KINDS.get(number, str(number))
+        if kind == "RUNNING":
+            return tuple(records), protocol.RUNNING.unpack(body)
+        records += _records(kind, body)
+        if kind in ("FAILED", "REFUSED"):
+            raise _failure(kind, records[-1], plan)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
+    future: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(control.fileno(), _settle, future)
+    try:
+        await future
+    finally:
+        loop.remove_reader(control.fileno())
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _records(kind: str, body: memoryview) -> list[Record]:
+    """DONE carries many, the others one with a text."""
+    if kind == "DONE":
+        return [Record(kind, *fields) for fields in protocol.RECORD.iter_unpack(body)]
+    text = bytes(body[protocol.RECORD.size :]).rstrip(b"\0").decode(errors="replace")
+    step, number, duration = protocol.RECORD.unpack_from(body)
+    return [Record(kind, step, number, duration, text)]
+
+
+def _failure(kind: str, record: Record, plan: Plan) -> LaunchError:
+    what = os.strerror(record.errno) if record.errno else "failed"
+    if kind == "REFUSED":
+        text = f"the launcher refused the plan at byte {record.step}: {record.text or what}"
+        return LaunchError(text, errno=record.errno)
+    more = f", {record.text}" if record.text else ""
+    if not 0 <= record.step < len(plan.ops):
+        return LaunchError(f"the launcher: {what}{more}", errno=record.errno, detail=record.text)
+    op = plan.ops[record.step].describe()
+    return LaunchError(f"step {record.step}: {op}: {what}{more}", record.step, op, record.errno, record.text)
+
+
+def _reap(process: int) -> bool:
+    """Takes the status of a launcher that has ended; True when it has. It is our child only while we live."""
+    with contextlib.suppress(ChildProcessError):
+        ended, _ = os.waitpid(process, os.WNOHANG)
+        if not ended:
+            asyncio.get_running_loop().call_later(_REAP_AGAIN, _reap, process)
+            return False
+    return True
+
+
+def _reap_at_end(process: int) -> None:
+    """Once its container has ended the launcher ends too: its pidfd says when."""
+    loop = asyncio.get_running_loop()
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+
+    def ended() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        _reap(process)
+
+    loop.add_reader(descriptor, ended)

@@ -1,0 +1,313 @@
+"""The engine's side of a supervisor: requests over its socket, its exit, and what to do when it is lost.
+
+The messages are drawn in `protocol`. Sockets are non-blocking and read by the event loop; no threads.
+"""
+
+import array
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from wardian.errors import CONFLICT, NOT_FOUND, SYSTEM, UNAVAILABLE, WardianError
+from wardian.kernel import procfs
+from wardian.runtime import protocol
+from wardian.runtime.exitrecord import ExitRecord, lost_exit, parse_exit, read_exit, write_exit
+
+_KINDS = protocol.KINDS
+_FLAGS = protocol.ATTACHER_FLAGS
+_HEADER = protocol.CONTROL_HEADER.size
+_MAX_MESSAGE = 4096
+_KILL_ROUNDS, _KILL_PAUSE = 200, 0.005
+_DEADLINE = 10.0  # of an answer: a supervisor answers at once, or its machine has stopped
+
+
+class Attacher(NamedTuple):
+    """A client's connected socket for the supervisor. Whoever made it still closes its own `fd` afterwards.
+
+    `early` is what was already read from it. `framed`: output in Docker's 8-byte frames, else raw. `detach_keys` end
+    the attachment when typed; b"" for none.
+    """
+
+    fd: int
+    early: bytes
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    framed: bool
+    detach_keys: bytes = b""
+
+
+class SupervisorState(NamedTuple):
+    """What STATUS answers. `log_lost`: bytes of output that the log could not take."""
+
+    pid: int
+    attachers: int
+    log_written: int
+    log_lost: int
+
+
+def message(kind: str, body: bytes) -> bytes:
+    """One message of the protocol."""
+    return protocol.CONTROL_HEADER.pack(protocol.CONTROL_MAGIC, protocol.VERSION, _KINDS[kind], len(body)) + body
+
+
+def send(control: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
+    """One message with its descriptors (unix(7), SCM_RIGHTS). A supervisor that does not read in time is an OSError."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    control.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+
+
+def send_attacher(control: socket.socket, serial: int, attacher: Attacher) -> None:
+    """ATTACH. The bytes that were already read travel in a memfd: there may be more of them than a message holds."""
+    keys = attacher.detach_keys[: protocol.MAX_DETACH_KEYS]
+    flags = (
+        _FLAGS["STDIN"] * attacher.stdin
+        | _FLAGS["STDOUT"] * attacher.stdout
+        | _FLAGS["STDERR"] * attacher.stderr
+        | _FLAGS["FRAMED"] * attacher.framed
+        | _FLAGS["EARLY"] * bool(attacher.early)
+    )
+    body = protocol.REQUEST.pack(serial, flags, len(keys)) + keys
+    if not attacher.early:
+        return send(control, message("ATTACH", body), (attacher.fd,))
+    early = os.memfd_create("wardian-early", os.MFD_CLOEXEC)
+    try:
+        left = memoryview(attacher.early)
+        while left:
+            left = left[os.write(early, left) :]
+        os.lseek(early, 0, os.SEEK_SET)
+        return send(control, message("ATTACH", body), (attacher.fd, early))
+    finally:
+        os.close(early)
+
+
+class SupervisorClient:
+    """A connection to one supervisor, for the event loop's thread.
+
+    Of a launch (`Launched.supervisor`), or later from `connect`. When the supervisor ends without saying how the
+    container ended, `wait_exit` raises WardianError(UNAVAILABLE, "supervisor lost"): see `end_lost`.
+    """
+
+    def __init__(self, control: socket.socket, run_dir: str, waits: bool = False) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._control = control
+        self._run_dir = run_dir
+        self._serial = 0
+        self._answers: dict[int, asyncio.Future[bytes]] = {}
+        self._exit: asyncio.Future[ExitRecord] = self._loop.create_future()
+        self._waits = waits
+        control.setblocking(False)
+        self._loop.add_reader(control.fileno(), self._readable)
+
+    @classmethod
+    async def connect(cls, run_dir: str) -> "SupervisorClient":
+        """Of a container that an earlier engine launched. Raises WardianError(NOT_FOUND) when no supervisor listens."""
+        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        directory = -1
+        try:
+            directory = os.open(run_dir, os.O_PATH | os.O_DIRECTORY)
+            control.setblocking(False)  # connect to a unix socket is done at once, or it is EAGAIN: a full backlog
+            control.connect(f"/proc/self/fd/{directory}/supervisor.sock")
+        except OSError as error:
+            control.close()
+            raise WardianError(
+                NOT_FOUND,
+                f"no supervisor in {run_dir}: {error.strerror}",
+                operation="connect",
+                subject=run_dir,
+                errno=error.errno or 0,
+            ) from error
+        finally:
+            if directory >= 0:
+                os.close(directory)
+        return cls(control, run_dir)
+
+    async def attach(self, attacher: Attacher) -> None:
+        """Hand a client over. Raises WardianError(CONFLICT) when the container has ended."""
+        await self._ask("ATTACH", attacher=attacher)
+
+    async def resize(self, height: int, width: int) -> None:
+        """Set the terminal's size (TIOCSWINSZ, tty_ioctl(4)). Raises WardianError(CONFLICT) without a terminal."""
+        await self._ask("RESIZE", height, width)
+
+    async def close_stdin(self) -> None:
+        """End the container's input, after what was already given to it."""
+        await self._ask("CLOSE_STDIN")
+
+    async def sync_log(self) -> None:
+        """When this returns, what the container wrote before is in its log."""
+        await self._ask("LOG_SYNC")
+
+    async def status(self) -> SupervisorState:
+        data = await self._ask("STATUS")
+        return SupervisorState(*protocol.STATE.unpack(data)[2:])
+
+    async def wait_exit(self) -> ExitRecord:
+        """Wait until the container has ended, its output is drained and its record written."""
+        if not self._waits:
+            self._waits = True
+            self._request("WAIT", 0, 0, None)
+        return await asyncio.shield(self._exit)
+
+    def close(self) -> None:
+        """The container goes on; who waits gets a CancelledError."""
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()
+        for future in self._answers.values():
+            future.cancel()
+        self._exit.cancel()
+
+    async def _ask(self, kind: str, first: int = 0, second: int = 0, attacher: Attacher | None = None) -> bytes:
+        serial = self._request(kind, first, second, attacher)
+        future = self._answers[serial] = self._loop.create_future()
+        try:
+            data: bytes = await asyncio.wait_for(future, _DEADLINE)
+        except TimeoutError:
+            raise WardianError(UNAVAILABLE, f"the supervisor did not answer {kind} within {_DEADLINE:.0f} s") from None
+        finally:
+            self._answers.pop(serial, None)
+        error = protocol.ANSWER.unpack_from(data)[1]
+        if error:
+            raise WardianError(CONFLICT, f"supervisor: {kind}: {os.strerror(error)}", operation=kind, errno=error)
+        return data
+
+    def _request(self, kind: str, first: int, second: int, attacher: Attacher | None) -> int:
+        self._serial += 1
+        try:
+            if attacher is not None:
+                send_attacher(self._control, self._serial, attacher)
+            else:
+                send(self._control, message(kind, protocol.REQUEST.pack(self._serial, first, second)))
+        except OSError as error:
+            if kind != "WAIT":  # the end of file, which is on its way, answers that
+                number = error.errno or 0
+                raise WardianError(CONFLICT, "the container has ended", operation=kind, errno=number) from error
+        return self._serial
+
+    def _readable(self) -> None:
+        while True:
+            try:
+                data = self._control.recv(_MAX_MESSAGE)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self._ended()
+                break
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        magic, version, kind, _ = protocol.CONTROL_HEADER.unpack_from(data)
+        body = data[_HEADER:]
+        if magic != protocol.CONTROL_MAGIC or version > protocol.VERSION:
+            return
+        if kind == _KINDS["EXITED"]:
+            if not self._exit.done():
+                self._exit.set_result(parse_exit(body[protocol.ANSWER.size :]))
+            return
+        future = self._answers.get(protocol.ANSWER.unpack_from(body)[0])
+        if future is not None and not future.done():
+            future.set_result(body)
+
+    def _ended(self) -> None:
+        self._loop.remove_reader(self._control.fileno())
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(WardianError(CONFLICT, "the container has ended"))
+        if self._exit.done():
+            return
+        record = read_exit(self._run_dir) if self._run_dir else None
+        if record is not None:
+            self._exit.set_result(record)
+        else:
+            self._exit.set_exception(WardianError(UNAVAILABLE, "supervisor lost", subject=self._run_dir))
+            self._exit.exception()  # an engine that is closing may have nobody who waits
+
+
+def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> ExitRecord:
+    """Take down a container whose supervisor is gone, so that it is never one that nobody can wait for.
+
+    `groups` are its own cgroup directories, absolute; `pid` and `start_time` name its first process. Kills, removes the
+    groups, leaves an exit record (137, "supervisor lost") and returns it. Idempotent. Raises WardianError when
+    something in the groups does not die.
+    """
+    _kill_process(pid, start_time)
+    for attempt in range(_KILL_ROUNDS):
+        left = [group for group in groups if _kill_group(group)]
+        if not left:
+            break
+        if attempt == _KILL_ROUNDS - 1:
+            raise WardianError(SYSTEM, f"processes in {left[0]} do not die", operation="kill", subject=run_dir)
+        time.sleep(_KILL_PAUSE)
+    for group in groups:
+        _remove_group(group)
+    record = read_exit(run_dir)
+    if record is None:
+        record = lost_exit()
+        write_exit(run_dir, record)
+    try:
+        os.unlink(os.path.join(run_dir, "supervisor.sock"))
+    except FileNotFoundError:
+        pass
+    return record
+
+
+def _kill_process(pid: int, start_time: int) -> None:
+    """SIGKILL for exactly this process: a pidfd holds it while its start time is compared (pidfd_open(2))."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if procfs.start_time(pid) == start_time:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _kill_group(group: str) -> bool:
+    """SIGKILL for all in a group and below; true while something is left. Version 2 in one write, version 1 frozen
+    meanwhile so that nothing forks away (cgroup-v2.rst, freezer-subsystem.rst)."""
+    if not os.path.isdir(group):
+        return False
+    if _write(f"{group}/cgroup.kill", "1"):
+        return "populated 1" in procfs.read(f"{group}/cgroup.events")
+    freezer = _write(f"{group}/freezer.state", "FROZEN")
+    left = False
+    for directory, _, _ in os.walk(group):
+        for pid in procfs.read(f"{directory}/cgroup.procs").split():
+            left = True
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    if freezer:
+        _write(f"{group}/freezer.state", "THAWED")
+    return left
+
+
+def _write(path: str, text: str) -> bool:
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_group(group: str) -> None:
+    for directory, _, _ in os.walk(group, topdown=False):
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise WardianError(SYSTEM, f"remove {directory}: {error.strerror}", errno=error.errno or 0) from error
