@@ -1,8 +1,8 @@
 """Links, addresses and routes: rtnetlink(7), netlink(7), linux/if_link.h, linux/rtnetlink.h.
 
-A `Message` is one request as a value, made by the functions below; `Netlink.send` gives any number of them to the kernel
-in one call. The kernel carries them out in order and goes on after a refused one; it answers every refusal, and only the
-last request asks for an answer when all is well. A socket stays in the network namespace in which it was opened.
+A `Message` is one request as a value, made by the functions below; `Netlink.send` gives any number of them to the
+kernel in one call. The kernel carries them out in order and goes on after a refused one; it answers every refusal, and
+only the last request asks for an answer when all is well. A socket stays in the network namespace it was opened in.
 """
 
 import ipaddress
@@ -59,7 +59,7 @@ class Message(NamedTuple):
 
 
 class Link(NamedTuple):
-    index: int
+    ifindex: int
     name: str
     kind: str
     master: int
@@ -69,7 +69,7 @@ class Link(NamedTuple):
 
 
 class Address(NamedTuple):
-    index: int
+    ifindex: int
     address: ipaddress.IPv4Address | ipaddress.IPv6Address
     prefix: int
 
@@ -79,7 +79,7 @@ class Route(NamedTuple):
 
     destination: ipaddress.IPv4Network | ipaddress.IPv6Network
     gateway: str
-    index: int
+    ifindex: int
     table: int
 
 
@@ -146,7 +146,7 @@ def new_route(destination: str, index: int, gateway: str = "") -> Message:
     if gateway:
         payload += _attribute(RTA_GATEWAY, ipaddress.ip_address(gateway).packed)
     payload += _number(RTA_OIF, index)
-    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, payload, f"add route to {destination} by {gateway or index}")
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, payload, f"add route to {destination}")
 
 
 # ---- the socket ----
@@ -216,7 +216,10 @@ class Netlink:
                 raise _refusal(code, request.operation, flags, payload)
 
     def addresses(self) -> list[Address]:
-        return [_parse_address(payload) for payload in self._dump(RTM_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0), "list addresses")]
+        return [
+            _parse_address(payload)
+            for payload in self._dump(RTM_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0), "list addresses")
+        ]
 
     def routes(self) -> list[Route]:
         """Unicast routes of all tables, without those of type local and broadcast."""
@@ -253,7 +256,8 @@ class Netlink:
 
     def _dump_once(self, request: Message) -> tuple[list[bytes], bool]:
         self._socket.sendto(self._frame(request, NLM_F_REQUEST), (0, 0))
-        found, interrupted = [], False
+        found: list[bytes] = []
+        interrupted = False
         while True:
             for kind, flags, sequence, payload in self._receive(request.operation):
                 if sequence != self._sequence:

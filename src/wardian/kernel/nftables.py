@@ -31,7 +31,7 @@ class Nftables(Protocol):
 
 
 def open_nftables() -> Nftables:
-    """The library's context in this thread's network namespace, or the program. Raises UNAVAILABLE when there is none."""
+    """The library's context in this thread's network namespace, or the program. Raises UNAVAILABLE without either."""
     try:
         return LibraryNftables()
     except OSError as missing:

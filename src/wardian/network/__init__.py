@@ -17,8 +17,9 @@ What others use, all of it named here (the loop's thread only, as the database i
     networks.bridge.endpoint(sandbox_id)        what it has, netns_fd -1, or None; survives an engine restart
     endpoint.settings()                         its EndpointSettings in the API's shape
 
-    resolv_conf(host_text, stub_text) -> str    the container's files, as text
-    hosts_file(address, hostname, domain, extra) -> str
+    resolv_conf(read_host_resolv_conf(), servers, search, options) -> str
+                                                the container's files, as text; with `host` the host's own serves
+    hosts_file(address, hostname, domain, extra) -> str   extra: (name, address) pairs; address "" without a network
     hostname_file(hostname) -> str
 
 In the container's namespace this package sets what belongs to the link: eth0's address, MAC, default route,
@@ -26,6 +27,21 @@ In the container's namespace this package sets what belongs to the link: eth0's 
 `ping_group_range`) are part of the plan, as they are for a container that has no network of ours.
 """
 
+from wardian.network.bridge import BridgeNetwork
+from wardian.network.catalogue import Network, Networks
+from wardian.network.files import hostname_file, hosts_file, read_host_resolv_conf, resolv_conf
+from wardian.network.state import SCHEMA
 from wardian.network.values import Endpoint, EndpointWant
 
-__all__ = ["Endpoint", "EndpointWant"]
+__all__ = [
+    "SCHEMA",
+    "BridgeNetwork",
+    "Endpoint",
+    "EndpointWant",
+    "Network",
+    "Networks",
+    "hostname_file",
+    "hosts_file",
+    "read_host_resolv_conf",
+    "resolv_conf",
+]

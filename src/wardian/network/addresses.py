@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from wardian.errors import UNAVAILABLE, WardianError
 
-# A route shorter than this is a default route in pieces (VPNs install 0.0.0.0/1 and 128.0.0.0/1), not somebody's subnet.
+# A route shorter than this is a default route in pieces (VPNs install 0.0.0.0/1 and 128.0.0.0/1), nobody's subnet.
 SHORTEST_SUBNET = 8
 
 

@@ -64,9 +64,7 @@ def resolv_conf(
     return text
 
 
-def hosts_file(
-    address: str, hostname: str, domain: str = "", extra: Sequence[tuple[str, str]] = ()
-) -> str:
+def hosts_file(address: str, hostname: str, domain: str = "", extra: Sequence[tuple[str, str]] = ()) -> str:
     """A container's hosts: localhost, the pairs (name, address) of `--add-host`, and itself when it has an address."""
     text = _HOSTS + "".join(f"{at}\t{name}\n" for name, at in extra)
     if address:

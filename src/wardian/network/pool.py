@@ -1,0 +1,156 @@
+"""Network namespaces made ready before anyone asks: in the bridge, eth0 inside and up, lo up, no address yet.
+
+Making one takes milliseconds, most of them in the kernel; a start should not wait for that. A namespace here is held by
+its descriptor only, so those of an engine that dies vanish with it, links and all. Nothing is ever deleted: closing a
+descriptor hands the work to the kernel.
+
+eth0 is up before it is taken, because a bridge port begins to forward only some time after its other end came up: a
+container's first packet would be lost, and asked again a second later. It keeps quiet meanwhile: no address, no IPv6.
+"""
+
+import asyncio
+import os
+import secrets
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from wardian.kernel import netlink, netns
+
+SIZE = 4
+# Refilling waits a moment, so that it does not compete with the start that emptied the place.
+REFILL_AFTER_SECONDS = 0.02
+INTERFACE = "eth0"
+
+
+class Prepared(NamedTuple):
+    """A namespace ready to be taken. `inner` is a netlink socket inside it; both descriptors keep it alive."""
+
+    netns_fd: int
+    inner: netlink.Netlink
+    ifindex: int
+
+    def close(self) -> None:
+        self.inner.close()
+        os.close(self.netns_fd)
+
+
+def prepare(outer: netlink.Netlink, master: int) -> Prepared:
+    """Make one namespace whose eth0 is joined to `master`, a link of `outer`'s. Raises OSError, leaves nothing."""
+    netns_fd, inner = netns.create(netlink.Netlink)
+    prepared = Prepared(netns_fd, inner, 0)
+    try:
+        outer.send([netlink.new_veth(f"vethw{secrets.token_hex(4)}", master, INTERFACE, netns_fd)])
+        netns.run_inside(netns_fd, _settle_link)
+        lo, eth0 = inner.link("lo"), inner.link(INTERFACE)
+        assert lo is not None and eth0 is not None, "both were just made"
+        inner.send([netlink.link_up(lo.ifindex, "lo"), netlink.link_up(eth0.ifindex, INTERFACE)])
+    except BaseException:
+        prepared.close()
+        raise
+    return prepared._replace(ifindex=eth0.ifindex)
+
+
+def _settle_link() -> None:
+    """No IPv6 on an IPv4-only network, said before the link is up: after, it would have announced itself already.
+
+    arp_notify: the kernel itself sends a gratuitous ARP when the MAC is set, which tells the bridge and the neighbours
+    whose address this is now.
+    """
+    netns.write_sysctl(f"ipv6/conf/{INTERFACE}/disable_ipv6", "1")
+    netns.write_sysctl(f"ipv4/conf/{INTERFACE}/arp_notify", "1")
+
+
+class Pool:
+    """A few prepared namespaces, refilled by a thread of its own. Used from the loop's thread.
+
+    `make` prepares one; it is called in the pool's thread, one call at a time.
+    """
+
+    def __init__(self, make: Callable[[], Prepared], size: int = SIZE) -> None:
+        self._make = make
+        self._size = size
+        self._ready: deque[Prepared] = deque()
+        self._waiting: deque[asyncio.Future[Prepared]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network-pool")
+        self._filling: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    async def take(self) -> Prepared:
+        """A prepared namespace, now the caller's: at once when one is ready, else when the next is made."""
+        if self._ready:
+            prepared = self._ready.popleft()
+            self._refill_later()
+            return prepared
+        future: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self.refill()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._ready.append(future.result())
+            raise
+
+    def refill(self) -> None:
+        """Begin to fill, in the background, unless that is under way."""
+        self._timer = None
+        if not self._closed and (self._filling is None or self._filling.done()):
+            self._filling = asyncio.get_running_loop().create_task(self._fill())
+
+    async def filled(self) -> None:
+        """Wait until the pool is as full as it is meant to be (benches and tests)."""
+        while len(self._ready) < self._size:
+            self.refill()
+            assert self._filling is not None
+            await asyncio.shield(self._filling)
+
+    def discard(self) -> None:
+        """Throw away what is ready: it is joined to a bridge that is no more."""
+        while self._ready:
+            self._ready.popleft().close()
+
+    async def close(self) -> None:
+        """Give up everything ready, and whoever still waits."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._filling is not None:
+            await asyncio.wait([self._filling])
+        self._refuse(ConnectionAbortedError("the network is being stopped"))
+        self.discard()
+        self._thread.shutdown()
+
+    def _refill_later(self) -> None:
+        if self._timer is None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(REFILL_AFTER_SECONDS, self.refill)
+
+    async def _fill(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._closed and (self._waiting or len(self._ready) < self._size):
+            try:
+                prepared = await loop.run_in_executor(self._thread, self._make)
+            except Exception as error:
+                self._refuse(error)
+                return
+            self._give(prepared)
+
+    def _give(self, prepared: Prepared) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(prepared)
+                return
+        self._ready.append(prepared)
+
+    def _refuse(self, error: Exception) -> None:
+        """All who wait hear why; the next to come tries again."""
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(error)
