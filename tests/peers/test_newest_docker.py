@@ -1,0 +1,75 @@
+"""The newest docker CLI on our socket, and our figures beside the newest Docker engine."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import Peers
+from engines import TestEngine
+from images_made import busybox_layer
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
+
+BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench")
+# Of Docker's time, at most: the issue's own figures.
+AT_MOST = {
+    "run, no network": 1 / 8,
+    "run, bridge": 1 / 8,
+    "exec": 1 / 5,
+    "20 at once, no network": 1 / 8,
+    "20 at once, bridge": 1 / 8,
+}
+
+
+@pytest.fixture(scope="module")
+def image(engine: TestEngine, peers: Peers) -> str:
+    subprocess.run(
+        [*peers.docker, "-H", engine.url, "import", "-", "newest/busybox:1"],
+        input=busybox_layer(), check=True, capture_output=True,
+    )  # fmt: skip
+    return "newest/busybox:1"
+
+
+def _docker(
+    peers: Peers, engine: TestEngine, *arguments: str, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*peers.docker, "-H", engine.url, *arguments], input=stdin, capture_output=True, timeout=60)
+
+
+def test_it_negotiates_its_own_version(peers: Peers, engine: TestEngine) -> None:
+    done = _docker(peers, engine, "version", "--format", "{{.Client.APIVersion}}")
+    assert done.returncode == 0, done.stderr
+    assert tuple(map(int, done.stdout.decode().strip().split("."))) >= (1, 51)
+
+
+def test_run_gives_bytes_and_status(peers: Peers, engine: TestEngine, image: str) -> None:
+    data = os.urandom(1 << 20)
+    done = _docker(peers, engine, "run", "--rm", "-i", image, "cat", stdin=data)
+    assert (done.returncode, done.stdout) == (0, data)
+    assert _docker(peers, engine, "run", "--rm", image, "sh", "-c", "exit 7").returncode == 7
+
+
+def test_detached_exec_logs_stop(peers: Peers, engine: TestEngine, image: str) -> None:
+    name = "newest"
+    done = _docker(peers, engine, "run", "-d", "--name", name, image, "sh", "-c", "echo up; sleep 600")
+    assert done.returncode == 0, done.stderr
+    assert _docker(peers, engine, "exec", name, "echo", "inside").stdout == b"inside\n"
+    assert _docker(peers, engine, "logs", name).stdout == b"up\n"
+    assert _docker(peers, engine, "stop", "-t", "0", name).returncode == 0
+    assert _docker(peers, engine, "rm", name).returncode == 0
+
+
+@pytest.mark.parametrize("gap", ["0", "0.1"])
+def test_figures_beside_docker(peers: Peers, gap: str, tmp_path: object) -> None:
+    result = os.path.join(str(tmp_path), "figures.json")
+    subprocess.run(
+        [sys.executable, os.path.join(BENCH, "run_api.py"), "--docker", peers.socket, "--gap", gap, "--json", result],
+        check=True,
+    )
+    with open(result) as file:
+        figures = json.load(file)
+    slow = {case: f"{ours:.1f} ms beside {theirs:.1f}" for case, (ours, theirs) in figures.items()
+            if case in AT_MOST and ours > theirs * AT_MOST[case]}  # fmt: skip
+    assert not slow
