@@ -14,12 +14,13 @@ import asyncio
 import os
 import socket
 import struct
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import h11
 
-from wardian.errors import NOT_IMPLEMENTED, WardianError
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.server.body import Body
 from wardian.server.errors import STATUS, explain_error, log_error
 from wardian.server.messages import JSON_BODY_LIMIT, Answer, Caller, Handover, Reply, Request, Streamed, json_answer
@@ -117,9 +118,10 @@ class Connection(asyncio.Protocol):
         self._wants_content = head.method != b"HEAD"
         self._kind = PLAIN
         try:
+            _check_size(head)
             match = self._application.router.match(head.method.decode("latin-1"), unquote(path))
         except WardianError as error:
-            self._task = self._loop.create_task(self._answer_error(error, f"{head.method.decode('latin-1')} {path}"))
+            self._start(self._answer_error(error, f"{head.method.decode('latin-1')} {path}"))
             return
         self._kind = match.route.kind
         request = Request(
@@ -133,7 +135,16 @@ class Connection(asyncio.Protocol):
             self._body,
             self._application.shut_down,
         )
-        self._task = self._loop.create_task(self._serve(request))
+        self._start(self._serve(request))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._task = self._loop.create_task(work)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A cancelled answer (the client left a stream, the engine closes) has no end: the connection goes."""
+        if task.cancelled():
+            self._transport.abort()
 
     def _end_of_request(self) -> None:
         if self._body is not None:
@@ -155,9 +166,11 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def _refuse(self, error: h11.RemoteProtocolError) -> None:
-        """Not HTTP, or too long: one answer if none is under way, then the end."""
+        """Not HTTP, or too long: one answer, of the operation under way if there is one, then the end."""
         if self._task is not None:
-            self._task.cancel()
+            if self._body is not None and not self._body.ended:
+                self._body.feed_end(broken=True)
+            self._client_left = True
             return
         status = error.error_status_hint
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -187,10 +200,6 @@ class Connection(asyncio.Protocol):
                 raise WardianError(NOT_IMPLEMENTED, f"{what} is not built yet in Wardian", operation=what)
             reply = await self._application.handler(route)(request)
             await self._send_reply(request, reply)
-        except asyncio.CancelledError:
-            # The client left a stream, or the engine closes.
-            self._transport.abort()
-            raise
         except (ConnectionError, _ClientGone):
             self._transport.abort()
         except Exception as error:  # the boundary: everything a handler raises becomes an answer
@@ -330,6 +339,13 @@ class Connection(asyncio.Protocol):
 
 class _ClientGone(Exception):
     """The client left while its answer was being written."""
+
+
+def _check_size(head: h11.Request) -> None:
+    """h11 bounds a head that is not whole yet; one that came whole in a single read is measured here."""
+    size = len(head.target) + sum(len(name) + len(value) for name, value in head.headers)
+    if size > HEAD_LIMIT:
+        raise WardianError(INVALID, f"the request's head is longer than {HEAD_LIMIT} bytes", operation="read head")
 
 
 def _handover_head(upgraded: bool, content_type: str) -> bytes:
