@@ -49,25 +49,6 @@ const char *op_name(uint16_t number);
 static inline const char *op_text(const struct op *op, int at) { return (const char *)op->fields[at].bytes; }
 static inline uint64_t op_number(const struct op *op, int at) { return op->fields[at].number; }
 
-/* ---- carrying it out ---- */
-
-struct record {
-    uint32_t step;
-    int32_t error; /* errno or 0 */
-    uint64_t ns;
-};
-
-/* Shared between launcher and child (MAP_SHARED): how far it came, and why it stopped. */
-struct progress {
-    uint32_t done;             /* records written */
-    uint32_t notes;
-    uint32_t failed;           /* 1: the last record is a failure, `text` says more */
-    uint32_t exec_step;        /* the step of exec, once it is reached */
-    uint64_t exec_started;     /* CLOCK_MONOTONIC ns */
-    char text[PROTOCOL_MAX_TEXT];
-    struct record records[];   /* one for each op of the plan */
-};
-
 /* ---- the seam with the supervisor ---- */
 
 /* The container's end of stdio and ours. -1: none. Filled by stdio_open before clone. */

@@ -1,0 +1,110 @@
+/* Control groups: directories, limits, and entering (cgroups(7)). */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "executor.h"
+
+/* mkdir with the directories above it, which are shared and stay. */
+static int make_path(const char *path) {
+    char copy[4096];
+    size_t length = strlen(path);
+    if (mkdir(path, 0755) == 0 || errno != ENOENT || length >= sizeof copy)
+        return 0;
+    memcpy(copy, path, length + 1);
+    for (char *slash = copy; (slash = strchr(slash + 1, '/'));) {
+        *slash = 0;
+        mkdir(copy, 0755);
+        *slash = '/';
+    }
+    return mkdir(path, 0755);
+}
+
+int op_cgroup_make(struct run *run, const struct op *op) {
+    const char *path = op_text(op, CGROUP_MAKE_AT_PATH);
+    int shared = op_number(op, CGROUP_MAKE_AT_SHARED) != 0;
+    /* What an earlier run of this container has left is removed; it is EBUSY when a process is still in it. */
+    if (!shared && rmdir(path) < 0 && errno != ENOENT)
+        return errno;
+    if (make_path(path) < 0 && errno != EEXIST)
+        return errno;
+    if (!shared)
+        run->made[run->made_count++] = path;
+    return keep(run, op, CGROUP_MAKE_AT_DIRECTORY, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+static ssize_t read_file(int directory, const char *file, char *text, size_t size) {
+    int fd = openat(directory, file, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, size);
+    if (fd >= 0)
+        close(fd);
+    return length;
+}
+
+static int write_file(int directory, const char *file, const void *data, size_t length) {
+    int fd = openat(directory, file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int error = write(fd, data, length) < 0 ? errno : 0;
+    close(fd);
+    return error;
+}
+
+/* The groups above may be empty too: they get theirs first. `depth` ends what cannot end otherwise. */
+static int inherit(int directory, const char *file, int depth) {
+    char value[4096];
+    ssize_t length = read_file(directory, file, value, sizeof value);
+    if (length < 0)
+        return errno;
+    if (length > 1 || depth > 32)
+        return 0;
+    int above = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above < 0)
+        return errno;
+    int error = inherit(above, file, depth + 1);
+    length = error ? 0 : read_file(above, file, value, sizeof value);
+    close(above);
+    return error || length <= 1 ? error : write_file(directory, file, value, (size_t)length);
+}
+
+int op_cgroup_inherit(struct run *run, const struct op *op) {
+    return inherit(handle_of(run, op, CGROUP_INHERIT_AT_DIRECTORY), op_text(op, CGROUP_INHERIT_AT_FILE), 0);
+}
+
+int op_cgroup_write(struct run *run, const struct op *op) {
+    const struct field *data = &op->fields[CGROUP_WRITE_AT_DATA];
+    int directory = handle_of(run, op, CGROUP_WRITE_AT_DIRECTORY);
+    return write_file(directory, op_text(op, CGROUP_WRITE_AT_FILE), data->bytes, data->length);
+}
+
+int op_cgroup_tasks(struct run *run, const struct op *op) {
+    int directory = handle_of(run, op, CGROUP_TASKS_AT_DIRECTORY);
+    return keep(run, op, CGROUP_TASKS_AT_TASKS, openat(directory, op_text(op, CGROUP_TASKS_AT_FILE), O_WRONLY | O_CLOEXEC));
+}
+
+int op_cgroup_enter(struct run *run, const struct op *op) {
+    return write(handle_of(run, op, CGROUP_ENTER_AT_TASKS), "0", 1) < 0 ? errno : 0;
+}
+
+int op_cgroup_devices(struct run *run, const struct op *op) {
+    const struct field *program = &op->fields[CGROUP_DEVICES_AT_PROGRAM];
+    union bpf_attr load = {0}, attach = {0};
+    load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+    load.insns = (uint64_t)(uintptr_t)program->bytes;
+    load.insn_cnt = program->length / 8;
+    load.license = (uint64_t)(uintptr_t) "Apache-2.0";
+    int loaded = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+    if (loaded < 0)
+        return errno;
+    attach.target_fd = (uint32_t)handle_of(run, op, CGROUP_DEVICES_AT_DIRECTORY);
+    attach.attach_bpf_fd = (uint32_t)loaded;
+    attach.attach_type = BPF_CGROUP_DEVICE;
+    attach.attach_flags = BPF_F_ALLOW_MULTI;
+    int error = syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach) < 0 ? errno : 0;
+    close(loaded);
+    return error;
+}

@@ -1,0 +1,217 @@
+/* What a process is besides where it is: stdio, terminal, limits, ids, capabilities, filter; and exec. Raw system calls
+ * for ids: a libc's wrappers would first look for other threads. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "executor.h"
+
+enum { TREE_CLONE = 1, EMPTY_MOVE = 0x4 | 0x40 }; /* linux/mount.h: it does not go together with sys/mount.h */
+
+static uid_t owner_of(const struct run *run) {
+    for (uint32_t i = 0; i < run->plan.count; i++)
+        if (run->plan.ops[i].number == OP_USER)
+            return (uid_t)op_number(&run->plan.ops[i], USER_AT_UID);
+    return (uid_t)-1;
+}
+
+int op_stdio(struct run *run, const struct op *op) {
+    (void)op;
+    return stdio_child(&run->stdio, owner_of(run));
+}
+
+int op_session(struct run *run, const struct op *op) {
+    (void)run, (void)op;
+    return setsid() < 0 ? errno : 0;
+}
+
+static int send_master(int channel, int master) {
+    char control[CMSG_SPACE(sizeof master)] = {0}, byte = 't';
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof master);
+    memcpy(CMSG_DATA(header), &master, sizeof master);
+    return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+/* The terminal's file over /dev/console of the root, as a bind. */
+static int bind_console(int root, int terminal) {
+    int target = make_in_root(root, "/dev/console", CREATE_FILE, 0600);
+    if (target < 0)
+        return errno;
+    int tree = (int)syscall(SYS_open_tree, terminal, "", AT_EMPTY_PATH | TREE_CLONE | O_CLOEXEC);
+    int error = tree < 0 || syscall(SYS_move_mount, tree, "", target, "", EMPTY_MOVE) < 0 ? errno : 0;
+    if (tree >= 0)
+        close(tree);
+    close(target);
+    return error;
+}
+
+static int take_terminal(int terminal, uid_t owner) {
+    struct stat now;
+    if (fstat(terminal, &now) == 0 && owner != (uid_t)-1 && now.st_uid != owner)
+        (void)!fchown(terminal, owner, (gid_t)-1); /* a user namespace may not know the owner */
+    if (setsid() < 0 || ioctl(terminal, TIOCSCTTY, 0) < 0)
+        return errno;
+    for (int i = 0; i < 3; i++)
+        if (dup2(terminal, i) < 0)
+            return errno;
+    return 0;
+}
+
+int op_console(struct run *run, const struct op *op) {
+    int root = handle_of(run, op, CONSOLE_AT_ROOT), unlock = 0;
+    struct winsize size = {
+        .ws_row = (unsigned short)op_number(op, CONSOLE_AT_ROWS),
+        .ws_col = (unsigned short)op_number(op, CONSOLE_AT_COLUMNS),
+    };
+    int here = root >= 0 ? root : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int master = open_in_root(here, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0)
+        return errno;
+    int terminal = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (terminal < 0)
+        return errno;
+    if (size.ws_row && ioctl(master, TIOCSWINSZ, &size) < 0)
+        return errno;
+    int error = root >= 0 ? bind_console(root, terminal) : 0;
+    if (!error)
+        error = send_master(run->channel, master);
+    if (!error)
+        error = take_terminal(terminal, owner_of(run));
+    close(master);
+    close(terminal);
+    return error;
+}
+
+/* Without CAP_SYS_RESOURCE the hard limit cannot be raised: as much as can be had, and EPERM is told. */
+int op_rlimit(struct run *run, const struct op *op) {
+    (void)run;
+    uint64_t want[2] = {op_number(op, RLIMIT_AT_SOFT), op_number(op, RLIMIT_AT_HARD)}, have[2];
+    unsigned resource = (unsigned)op_number(op, RLIMIT_AT_RESOURCE);
+    if (syscall(SYS_prlimit64, 0, resource, want, NULL) == 0)
+        return 0;
+    int error = errno;
+    if (error != EPERM || syscall(SYS_prlimit64, 0, resource, NULL, have) < 0)
+        return error;
+    want[1] = want[1] < have[1] ? want[1] : have[1];
+    want[0] = want[0] < want[1] ? want[0] : want[1];
+    syscall(SYS_prlimit64, 0, resource, want, NULL);
+    return error;
+}
+
+int op_bounding(struct run *run, const struct op *op) {
+    (void)run;
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if (!(op_number(op, BOUNDING_AT_KEEP) >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return errno == EINVAL ? 0 : errno; /* EINVAL: past the last one that this kernel knows */
+    return 0;
+}
+
+int op_user(struct run *run, const struct op *op) {
+    (void)run;
+    const struct field *groups = &op->fields[USER_AT_GROUPS];
+    gid_t list[1024];
+    uid_t uid = (uid_t)op_number(op, USER_AT_UID);
+    gid_t gid = (gid_t)op_number(op, USER_AT_GID);
+    if (groups->count > sizeof list / sizeof list[0])
+        return E2BIG;
+    for (uint32_t i = 0; i < groups->count; i++)
+        list[i] = (gid_t)groups->numbers[i];
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || syscall(SYS_setgroups, groups->count, list) < 0)
+        return errno;
+    if (syscall(SYS_setresgid, gid, gid, gid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0)
+        return errno;
+    return 0;
+}
+
+int op_capabilities(struct run *run, const struct op *op) {
+    (void)run;
+    uint64_t effective = op_number(op, CAPABILITIES_AT_EFFECTIVE), permitted = op_number(op, CAPABILITIES_AT_PERMITTED);
+    uint64_t inheritable = op_number(op, CAPABILITIES_AT_INHERITABLE), ambient = op_number(op, CAPABILITIES_AT_AMBIENT);
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    for (int i = 0; i < 2; i++) {
+        data[i].effective = (uint32_t)(effective >> 32 * i);
+        data[i].permitted = (uint32_t)(permitted >> 32 * i);
+        data[i].inheritable = (uint32_t)(inheritable >> 32 * i);
+    }
+    if (syscall(SYS_capset, &header, data) < 0)
+        return errno;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+        return errno;
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if (ambient >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+            return errno;
+    return 0;
+}
+
+int op_no_new_privileges(struct run *run, const struct op *op) {
+    (void)run, (void)op;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? errno : 0;
+}
+
+int op_seccomp(struct run *run, const struct op *op) {
+    (void)run;
+    const struct field *program = &op->fields[SECCOMP_AT_PROGRAM];
+    static struct sock_filter aligned[BPF_MAXINSNS]; /* the plan's bytes may stand anywhere */
+    if (program->length > sizeof aligned)
+        return E2BIG;
+    memcpy(aligned, program->bytes, program->length);
+    struct sock_fprog filter = {(unsigned short)(program->length / sizeof aligned[0]), aligned};
+    long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)op_number(op, SECCOMP_AT_FLAGS), &filter);
+    return result < 0 ? errno : 0;
+}
+
+int op_umask(struct run *run, const struct op *op) {
+    (void)run;
+    umask((mode_t)op_number(op, UMASK_AT_MASK));
+    return 0;
+}
+
+int op_chdir(struct run *run, const struct op *op) {
+    char where[4096];
+    (void)run;
+    if (chdir(op_text(op, CHDIR_AT_PATH)) < 0)
+        return errno;
+    /* The kernel says "(unreachable)…" for a place outside the root. */
+    if (syscall(SYS_getcwd, where, sizeof where) < 0)
+        return errno;
+    return where[0] == '/' ? 0 : EXDEV;
+}
+
+/* What the launcher inherited must not be the container's: blocked and ignored signals (Python ignores SIGPIPE). */
+static void reset_signals(void) {
+    sigset_t none;
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < 32; number++)
+        if (number != SIGKILL && number != SIGSTOP)
+            sigaction(number, &usual, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int op_exec(struct run *run, const struct op *op) {
+    unsigned first = 3 + (unsigned)op_number(op, EXEC_AT_PRESERVE);
+    reset_signals();
+    if (syscall(SYS_close_range, first, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */) < 0)
+        return errno;
+    run->progress->exec_started = monotonic_ns();
+    execve(op_text(op, EXEC_AT_PATH), op->fields[EXEC_AT_ARGUMENTS].texts, op->fields[EXEC_AT_ENVIRONMENT].texts);
+    return errno;
+}
