@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Peers
+
 from engines import TestEngine
 from images_made import busybox_layer
+from newest import Peers
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 

@@ -107,3 +107,13 @@ def test_links_in_docs_exist() -> None:
 def test_entry_points_exist() -> None:
     for module in ("wardian.cli", "wardian.runtime.command", "wardian.server.__main__"):
         assert importlib.util.find_spec(module) is not None, module
+
+
+def test_command_line_imports_little() -> None:
+    """Its start counts in every command: asyncio alone is 48 ms, http.client 30, argparse 8."""
+    code = "import sys, wardian.cli, wardian.client; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": os.path.join(ROOT, "src")},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    heavy = {"asyncio", "http", "http.client", "argparse", "re", "dataclasses", "typing", "json", "socket",
+             "subprocess", "msgspec", "urllib3", "h11"}  # fmt: skip
+    assert not heavy & set(done.stdout.split())
