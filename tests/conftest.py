@@ -14,8 +14,6 @@ from engines import engine, engine_socket, new_engine
 from registry import registry
 from wardian.home import Home
 
-__all__ = ["engine", "engine_socket", "new_engine", "registry"]
-
 __all__ = ["engine", "engine_socket", "new_engine", "registry"]  # fixtures that live beside what they start
 
 # Cheapest first: a wrong import shows before a kernel is asked.
