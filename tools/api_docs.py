@@ -16,7 +16,7 @@ from wardian.server.routing import format_version  # noqa: E402
 HEAD = """# The API
 
 Wardian speaks the Docker Engine API, versions {oldest} to {newest}, on a unix socket; `/v1.NN/` before a path asks for
-a version, without it the newest answers. This page is written by `tools/api_docs.py` from `src/wardian/server/routes.py`:
+a version, without it the newest answers. Written by `tools/api_docs.py` from `src/wardian/server/routes.py`:
 edit the table, not this page.
 
 {built} of {all} operations are built or answered as a Docker without such a thing answers; every other answers 501 and
