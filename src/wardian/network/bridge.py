@@ -7,23 +7,20 @@ more than `recover` gives back.
 """
 
 import asyncio
-import hashlib
+import errno
 import ipaddress
 import re
-import socket
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 from wardian.database import Database
-from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, SYSTEM, UNAVAILABLE, WardianError
+from wardian.errors import INVALID, NOT_IMPLEMENTED, SYSTEM, UNAVAILABLE, WardianError
 from wardian.home import Home
-from wardian.kernel import netlink, netns, nftables
+from wardian.kernel import netlink
 from wardian.network import addresses
-from wardian.network.firewall import Firewall
-from wardian.network.pool import INTERFACE, Pool, Prepared, prepare
+from wardian.network.host import HostBridge
+from wardian.network.pool import INTERFACE, Pool, Prepared
 from wardian.network.state import EndpointRow, NetworkState
 from wardian.network.values import Endpoint, EndpointWant
 
@@ -31,8 +28,6 @@ _T = TypeVar("_T")
 # IFNAMSIZ is 16 with the terminating zero; the name also stands in nft's text.
 _LINK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-SUBNET_LOCK = "\0wardian-subnet"
-SUBNET_LOCK_SECONDS = 10
 
 
 class BridgeNetwork:
@@ -43,7 +38,7 @@ class BridgeNetwork:
             raise WardianError(INVALID, f"invalid bridge name: {home.bridge!r}", operation="configure the bridge")
         self.link = home.bridge
         self.state = NetworkState(database, "bridge", "bridge")
-        self._kernel: _Kernel | None = None
+        self._kernel: HostBridge | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._pool: Pool | None = None
 
@@ -53,7 +48,7 @@ class BridgeNetwork:
             return
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         try:
-            self._kernel = await self._work(lambda: _Kernel(self.link))
+            self._kernel = await self._work(lambda: HostBridge(self.link))
             keep = bool(self.state.endpoints())
             kernel, stored = self._kernel, self.state.subnet
             subnet = await self._work(lambda: kernel.ensure(stored, keep))
@@ -62,7 +57,7 @@ class BridgeNetwork:
         except BaseException:
             self._close_threads()
             raise
-        self._pool = Pool(lambda: kernel.prepare(subnet))
+        self._pool = Pool(kernel.prepare)
         self._pool.refill()
 
     async def stop(self, purge: bool = False) -> None:
@@ -135,34 +130,38 @@ class BridgeNetwork:
         await self._pool.filled()
 
     async def _take_and_configure(self, row: EndpointRow) -> int:
-        assert self._pool is not None and self._kernel is not None
-        prepared = await self._pool.take()
-        try:
-            await self._work(lambda: self._configure(prepared, row))
-        except netlink.NetlinkError as error:
-            prepared.close()
-            if error.errno != 19:  # ENODEV: somebody deleted the links; what else is ready is as dead
-                raise
-            self._pool.discard()
+        """A namespace with the endpoint's address in it. What was ready for a bridge that is gone is thrown away."""
+        assert self._pool is not None
+        for _ in range(3):
             prepared = await self._pool.take()
-            await self._closing_on_error(prepared, row)
-        except BaseException:
-            prepared.close()
-            raise
-        prepared.inner.close()
-        return prepared.netns_fd
+            if await self._configured(prepared, row):
+                prepared.inner.close()
+                return prepared.netns_fd
+            self._pool.discard()
+        raise OSError(errno.ENODEV, f"somebody keeps deleting the link {self.link}")
 
-    async def _closing_on_error(self, prepared: Prepared, row: EndpointRow) -> None:
+    async def _configured(self, prepared: Prepared, row: EndpointRow) -> bool:
+        """Set the endpoint's address in `prepared`; False, and it is closed, when its bridge was not there any more."""
+        job = asyncio.ensure_future(self._work(lambda: self._configure(prepared, row)))
         try:
-            await self._work(lambda: self._configure(prepared, row))
+            joined = await asyncio.shield(job)
+        except asyncio.CancelledError:
+            # The thread may be using the socket: it is closed when the thread is done with it.
+            job.add_done_callback(lambda done: (done.cancelled() or done.exception(), prepared.close()))
+            raise
         except BaseException:
             prepared.close()
             raise
+        if not joined:
+            prepared.close()
+        return joined
 
-    def _configure(self, prepared: Prepared, row: EndpointRow) -> None:
+    def _configure(self, prepared: Prepared, row: EndpointRow) -> bool:
         """Address first, then MAC: with arp_notify, the change of the MAC announces the address."""
-        subnet = self.state.subnet
-        assert subnet is not None
+        subnet, kernel = self.state.subnet, self._kernel
+        assert subnet is not None and kernel is not None
+        if kernel.mend() or prepared.master != kernel.ifindex:
+            return False
         prepared.inner.send(
             [
                 netlink.new_address(prepared.ifindex, INTERFACE, row.address, subnet.prefixlen),
@@ -170,6 +169,7 @@ class BridgeNetwork:
                 netlink.new_route("0.0.0.0/0", prepared.ifindex, self.gateway),
             ]
         )
+        return True
 
     def _endpoint(self, row: EndpointRow, netns_fd: int) -> Endpoint:
         subnet = self.state.subnet
@@ -223,123 +223,3 @@ def _valid_mac(text: str) -> bool:
     """Six octets of a single station: the lowest bit of the first would make it a group's."""
     mac = text.lower().replace("-", ":")
     return bool(_MAC.fullmatch(mac)) and not int(mac[:2], 16) & 1
-
-
-class _Kernel:
-    """The bridge in the kernel, and the two sockets to it. Each method runs in one of the network's threads."""
-
-    def __init__(self, link: str) -> None:
-        self._link = link
-        self._netlink = netlink.Netlink()
-        self._filler = netlink.Netlink()  # the pool's thread has its own: a socket serves one thread at a time
-        self._nft = nftables.open_nftables()
-        self._firewall = Firewall(self._nft, link)
-        self._index = 0
-
-    def close(self) -> None:
-        self._netlink.close()
-        self._filler.close()
-        self._nft.close()
-
-    def warnings(self) -> list[str]:
-        return self._firewall.warnings
-
-    def ensure(self, stored: ipaddress.IPv4Network | None, keep: bool) -> ipaddress.IPv4Network:
-        """Make or mend everything. Returns the subnet: the stored one, unless the host has taken it since.
-
-        `keep`: containers live in the stored one; then it stays, whatever the host did.
-        """
-        with _subnet_lock():
-            index = self._ensure_link(self._netlink)
-            taken = self._taken(self._netlink, index)
-            if stored is not None and (keep or addresses.conflict(stored, taken) is None):
-                subnet = stored
-            else:
-                subnet = addresses.choose_subnet(taken)
-            self._ensure_address(self._netlink, index, subnet)
-        self._index = index
-        netns.write_sysctl("ipv4/ip_forward", "1")
-        self._firewall.apply(str(subnet))
-        return subnet
-
-    def prepare(self, subnet: ipaddress.IPv4Network) -> Prepared:
-        """One namespace for the pool. A bridge that somebody deleted is made again first."""
-        try:
-            return prepare(self._filler, self._index)
-        except netlink.NetlinkError:
-            link = self._filler.link(self._link)
-            if link is not None and link.ifindex == self._index:
-                raise
-        index = self._ensure_link(self._filler)
-        self._ensure_address(self._filler, index, subnet)
-        self._index = index
-        return prepare(self._filler, index)
-
-    def remove(self) -> None:
-        """Rules and bridge. Containers that still live are cut off."""
-        self._firewall.remove()
-        link = self._netlink.link(self._link)
-        if link is not None and link.kind == "bridge":
-            self._netlink.send([netlink.delete_link(link.ifindex, self._link)])
-
-    def _ensure_link(self, nl: netlink.Netlink) -> int:
-        link = nl.link(self._link)
-        if link is not None and link.kind != "bridge":
-            raise WardianError(
-                CONFLICT,
-                f"the link {self._link} exists and is no bridge",
-                operation="start the network bridge",
-                subject=self._link,
-                hint="name another bridge for this engine",
-            )
-        if link is None:
-            nl.send([netlink.new_bridge(self._link, _bridge_mac(self._link))])
-            netns.write_sysctl(f"ipv6/conf/{self._link}/disable_ipv6", "1")
-            link = nl.link(self._link)
-            assert link is not None, "it was just made"
-        nl.send([netlink.link_up(link.ifindex, self._link)])
-        return link.ifindex
-
-    def _ensure_address(self, nl: netlink.Netlink, index: int, subnet: ipaddress.IPv4Network) -> None:
-        gateway = addresses.gateway_of(subnet)
-        if not any(a.ifindex == index and a.address == gateway for a in nl.addresses()):
-            nl.send([netlink.new_address(index, self._link, str(gateway), subnet.prefixlen)])
-
-    def _taken(self, nl: netlink.Netlink, own: int) -> list[addresses.Taken]:
-        names = {link.ifindex: link.name for link in nl.links()}
-        found = []
-        for route in nl.routes():
-            if route.ifindex != own and isinstance(route.destination, ipaddress.IPv4Network):
-                found.append(addresses.Taken(route.destination, f"a route by {names.get(route.ifindex, '?')}"))
-        for one in nl.addresses():
-            if one.ifindex != own and one.address.version == 4:
-                network = ipaddress.IPv4Network(f"{one.address}/{one.prefix}", strict=False)
-                found.append(addresses.Taken(network, f"an address of {names.get(one.ifindex, '?')}"))
-        return found
-
-
-def _bridge_mac(link: str) -> str:
-    """A locally administered address that follows from the name: the same after a restart, other than a neighbour's."""
-    return "02:42:" + hashlib.sha256(link.encode()).digest()[:4].hex(":")
-
-
-@contextmanager
-def _subnet_lock() -> Iterator[None]:
-    """Two engines that start at once must not take the same range. The lock is an abstract socket's name (unix(7)):
-    it belongs to the network namespace, as the ranges do, and goes with its holder."""
-    deadline = time.monotonic() + SUBNET_LOCK_SECONDS
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
-        while True:
-            try:
-                lock.bind(SUBNET_LOCK)
-                break
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise WardianError(
-                        UNAVAILABLE,
-                        f"another engine has been choosing its subnet for {SUBNET_LOCK_SECONDS} s",
-                        operation="choose a subnet",
-                        errno=error.errno or 0,
-                    ) from error
-                time.sleep(0.01)
-        yield

@@ -116,6 +116,13 @@ class Firewall:
         self._nft.run(own_table(self._bridge, subnet))
         self.mend_foreign()
 
+    def mend(self, subnet: str) -> None:
+        """Look whether the rules still stand, and put back what somebody flushed."""
+        if self.stands():
+            self.mend_foreign()
+        else:
+            self.apply(subnet)
+
     def mend_foreign(self) -> None:
         """Put the marked rules where they are needed, and say in `warnings` what was done or could not be."""
         self.warnings = []

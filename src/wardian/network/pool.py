@@ -25,11 +25,15 @@ INTERFACE = "eth0"
 
 
 class Prepared(NamedTuple):
-    """A namespace ready to be taken. `inner` is a netlink socket inside it; both descriptors keep it alive."""
+    """A namespace ready to be taken. `inner` is a netlink socket inside it; both descriptors keep it alive.
+
+    `ifindex` is that of its eth0, `master` that of the bridge outside which eth0's other end is joined to.
+    """
 
     netns_fd: int
     inner: netlink.Netlink
     ifindex: int
+    master: int
 
     def close(self) -> None:
         self.inner.close()
@@ -39,7 +43,7 @@ class Prepared(NamedTuple):
 def prepare(outer: netlink.Netlink, master: int) -> Prepared:
     """Make one namespace whose eth0 is joined to `master`, a link of `outer`'s. Raises OSError, leaves nothing."""
     netns_fd, inner = netns.create(netlink.Netlink)
-    prepared = Prepared(netns_fd, inner, 0)
+    prepared = Prepared(netns_fd, inner, 0, master)
     try:
         outer.send([netlink.new_veth(f"vethw{secrets.token_hex(4)}", master, INTERFACE, netns_fd)])
         netns.run_inside(netns_fd, _settle_link)
@@ -94,7 +98,7 @@ class Pool:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._ready.append(future.result())
+                self._give(future.result())
             raise
 
     def refill(self) -> None:
@@ -146,7 +150,10 @@ class Pool:
             if not future.done():
                 future.set_result(prepared)
                 return
-        self._ready.append(prepared)
+        if self._closed:
+            prepared.close()
+        else:
+            self._ready.append(prepared)
 
     def _refuse(self, error: Exception) -> None:
         """All who wait hear why; the next to come tries again."""
