@@ -114,17 +114,17 @@ class ProgramNftables:
         self._program = program
 
     def run(self, commands: str) -> str:
-        return self._run([], commands)
+        return self._run(commands, ["-f", "-"])
 
     def query(self, command: str) -> list[dict[str, Any]]:
-        return _objects(self._run(["-j"], command))
+        return _objects(self._run(command, ["-j", command]))
 
     def close(self) -> None:
         pass
 
-    def _run(self, flags: list[str], commands: str) -> str:
+    def _run(self, commands: str, arguments: list[str]) -> str:
         done = subprocess.run(
-            [self._program, *flags, "-f", "-"],
+            [self._program, *arguments],
             input=commands,
             capture_output=True,
             text=True,
