@@ -1,4 +1,4 @@
-"""What people type: `wardian`, with Docker's grammar. One module for each command group, imported when its verb is typed.
+"""What people type: `wardian`, with Docker's grammar. One module for each command group, imported when needed.
 
 What others may use: `main()`, the console entry point. A command's start is most of what a person waits for, so that
 nothing on the way of `run` imports asyncio, argparse, re, socket, dataclasses, typing, logging, json, signal or enum
@@ -49,7 +49,8 @@ def _run(words: list[str]) -> int:
     try:
         options = read_globals(words)
     except pflag.FlagError as error:
-        return _say(f"{error}\n\nUsage:  wardian [OPTIONS] COMMAND [ARG...]\n\nRun 'wardian --help' for more information", 125)
+        usage = "Usage:  wardian [OPTIONS] COMMAND [ARG...]"
+        return _say(f"{error}\n\n{usage}\n\nRun 'wardian --help' for more information", 125)
     except pflag.HelpAsked:
         return _help([])
     except Failure as failure:
@@ -117,15 +118,10 @@ def _not_a_command(words: list[str]) -> int:
         return _say(f"wardian: unknown command: wardian {group}\n\nRun 'wardian --help' for more information", 1)
     if len(words) == 1 or words[1] in ("--help", "-h", "help"):
         return _help([group])
+    usage = f"Usage:  wardian {group}\n\nRun 'wardian {group} --help' for more information"
     if words[1].startswith("-"):
-        return _say(
-            f"unknown flag: {words[1]}\n\nUsage:  wardian {group}\n\nRun 'wardian {group} --help' for more information", 125
-        )
-    return _say(
-        f"wardian: unknown command: wardian {group} {words[1]}\n\n"
-        f"Usage:  wardian {group}\n\nRun 'wardian {group} --help' for more information",
-        1,
-    )
+        return _say(f"unknown flag: {words[1]}\n\n{usage}", 125)
+    return _say(f"wardian: unknown command: wardian {group} {words[1]}\n\n{usage}", 1)
 
 
 def _help(words: list[str]) -> int:

@@ -38,7 +38,7 @@ class Command:
 
 
 class Invocation:
-    """One command as it was typed: `path` ("container ls"), its flags, and the engine it speaks to (`client`, made late)."""
+    """One command as it was typed: `path` ("container ls"), its flags, and its engine (`client`, made late)."""
 
     __slots__ = ("_client", "host", "parsed", "path")
 
@@ -82,7 +82,7 @@ class Invocation:
         return list(self.parsed.values[name])
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):
     """The command ends with `code` after `message` was said on stderr (nothing when it is empty)."""
 
     def __init__(self, message: str, code: int = 1) -> None:

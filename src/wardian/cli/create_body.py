@@ -173,7 +173,8 @@ def _strict_pairs(texts: list[str], what: str) -> dict[str, str]:
 
 
 def _storage(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None:
-    binds, anonymous = [], {}
+    binds: list[str] = []
+    anonymous: dict[str, dict[str, str]] = {}
     for text in parsed["volume"]:
         parts = text.split(":")
         if len(parts) == 1:
@@ -283,14 +284,15 @@ def _networks(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> Non
     host["NetworkMode"] = mode
     alone = mode in ("host", "none") or mode.startswith("container:")
     if alone and len(asked) > 1:
-        raise BodyError(f"conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+        raise BodyError("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
     user_defined = not alone and mode not in ("default", "bridge")
     if first.get("Aliases") and not user_defined:
         raise BodyError("network-scoped aliases are only supported for user-defined networks")
     endpoints: dict[str, Any] = {}
     for network in (first, *asked[1:]):
         if network["Target"] in endpoints:
-            raise BodyError(f"duplicate --network argument: network {go_quote(network['Target'])} is specified multiple times")
+            twice = go_quote(network["Target"])
+            raise BodyError(f"duplicate --network argument: network {twice} is specified multiple times")
         endpoints[network["Target"]] = _endpoint(network, user_defined)
     if alone and not any(value for key, value in first.items() if key not in ("Target", "Links")):
         endpoints = {}
@@ -306,9 +308,7 @@ def _merge(network: dict[str, Any], field: str, value: object, flag: str) -> Non
 
 
 def _endpoint(network: dict[str, Any], user_defined: bool) -> dict[str, Any]:
-    ipam = {
-        name: network[name] for name in ("IPv4Address", "IPv6Address", "LinkLocalIPs") if network.get(name)
-    } or None
+    ipam = {name: network[name] for name in ("IPv4Address", "IPv6Address", "LinkLocalIPs") if network.get(name)} or None
     return {
         "IPAMConfig": ipam,
         "Links": (network.get("Links") or None) if user_defined else None,
@@ -401,6 +401,6 @@ def _check(host: dict[str, Any], parsed: Parsed) -> None:
     if host["AutoRemove"] and host["RestartPolicy"]["Name"] not in ("", "no"):
         raise BodyError("conflicting options: cannot specify both --restart and --rm")
     if parsed["pull"] not in ("always", "missing", "never"):
-        raise BodyError(f"invalid pull option: '{parsed['pull']}': must be one of \"always\", \"missing\" or \"never\"")
+        raise BodyError(f'invalid pull option: \'{parsed["pull"]}\': must be one of "always", "missing" or "never"')
     if parsed["use-api-socket"]:
         raise BodyError("'--use-api-socket' is not built yet")

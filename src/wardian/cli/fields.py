@@ -1,4 +1,4 @@
-"""Flag values that are lists of `key=value` fields: --mount, --network in its long form, --gpus; and published ports."""
+"""Flag values made of `key=value` fields: --mount, --network in its long form, --gpus; and published ports."""
 
 from __future__ import annotations
 
@@ -152,7 +152,12 @@ def _check_mount(mount: dict[str, Any]) -> None:
         raise ValueError("type is required")
     if "Target" not in mount:
         raise ValueError("target is required")
-    for kind, field in (("bind", "BindOptions"), ("volume", "VolumeOptions"), ("image", "ImageOptions"), ("tmpfs", "TmpfsOptions")):
+    for kind, field in (
+        ("bind", "BindOptions"),
+        ("volume", "VolumeOptions"),
+        ("image", "ImageOptions"),
+        ("tmpfs", "TmpfsOptions"),
+    ):
         if field in mount and mount["Type"] != kind:
             raise ValueError(f"cannot mix '{kind}-*' options with mount type '{mount['Type']}'")
 
@@ -229,7 +234,7 @@ def _gpu_count(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"invalid count ({text}): value must be either \"all\" or an integer") from None
+        raise ValueError(f'invalid count ({text}): value must be either "all" or an integer') from None
 
 
 def read_published(text: str) -> list[tuple[str, dict[str, str]]]:
@@ -269,7 +274,7 @@ def _long_published(text: str) -> list[tuple[str, dict[str, str]]]:
             raise ValueError(f"invalid field: {field}" if not equals else f"invalid field key: {key}")
         values[key] = value
     if not values["target"]:
-        raise ValueError("missing mandatory field \"target\"")
+        raise ValueError('missing mandatory field "target"')
     return read_published(f"{values['published']}:{values['target']}/{values['protocol']}".removeprefix(":"))
 
 

@@ -1,4 +1,4 @@
-"""The flags that come before the verb: which engine to speak to, and Docker's others as far as they mean something here."""
+"""The flags before the verb: which engine to speak to, and Docker's others as far as they mean something here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     Flag("config", "", "string", "", "Directory of the client's own configuration"),
-    Flag("context", "c", "string", "", "Name of a context (only \"default\" is built)"),
+    Flag("context", "c", "string", "", 'Name of a context (only "default" is built)'),
     Flag("debug", "D", "bool", "", "Show the traceback of an error of this command itself"),
     Flag("host", "H", "list", "", "The engine's socket: unix:///path"),
     Flag("log-level", "l", "string", "", "Accepted as Docker has it; nothing is logged here", default="info"),
@@ -41,7 +41,7 @@ def read_globals(words: Sequence[str]) -> Globals:
     parsed = parse(FLAGS, words, interspersed=False)
     context = parsed["context"]
     if context not in ("", "default"):
-        raise Failure(f"wardian: contexts are not built yet: --context {context} (name the engine by -H or DOCKER_HOST)")
+        raise Failure(f"wardian: contexts are not built yet: --context {context} (use -H or DOCKER_HOST)")
     for name in ("tls", "tlsverify"):
         if parsed[name]:
             raise Failure(f"wardian: '--{name}' is not built yet")

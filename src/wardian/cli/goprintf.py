@@ -1,4 +1,4 @@
-"""Go's fmt.Sprintf, the verbs that templates use: %s %v %d %q %t %x %X %o %b %c %f %e %g %T %%, with width and flags."""
+"""Go's fmt.Sprintf, the verbs that templates use: %s %v %d %q %t %x %X %o %b %c %f %e %g %T, width and flags."""
 
 from __future__ import annotations
 

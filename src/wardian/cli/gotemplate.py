@@ -1,13 +1,14 @@
 """Go's text/template, the part of it that `--format` is used with, and its error texts.
 
-Actions: fields, variables, pipelines, parentheses, literals, `if`/`else if`/`with`/`range`/`else`/`end`, `break`, `continue`,
-`:=` and `=`, comments and trim markers. Functions: Go's own (and or not eq ne lt le gt ge index slice len print printf println
-html js urlquery) and docker's (json split join title lower upper pad truncate). `define`, `template` and `block` are refused.
+Actions: fields, variables, pipelines, parentheses, literals, `if`/`else if`/`with`/`range`/`else`/`end`, `break`,
+`continue`, `:=` and `=`, comments and trim markers. Functions: Go's own (and or not eq ne lt le gt ge index slice len
+print printf println html js urlquery) and docker's (json split join title lower upper pad truncate). `define`,
+`template` and `block` are refused.
 
     Template(text).render(data) -> str        raises TemplateError
 
 Data is plain JSON values, or a `Record`: an object whose fields are looked up by a function and may take arguments
-(`{{.Label "x"}}`). A single `{{.A.B}}` or `{{json .}}` needs no parser and takes a short way.
+(`{{.Label "x"}}`).
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ class Record:
         return [(name, get()) for name, get in sorted(self.fields.items()) if name != "Label"]
 
 
-class _Break(Exception):  # noqa: N818
+class _Break(Exception):
     pass
 
 
-class _Continue(Exception):  # noqa: N818
+class _Continue(Exception):
     pass
 
 
@@ -249,7 +250,7 @@ class _Run:
                 raise self._error(operand, f'map has no entry for key "{name}"', depth)
             return MISSING
         if value is MISSING or value is None:
-            raise self._error(operand, f"nil data; no entry for key \"{name}\"", depth)
+            raise self._error(operand, f'nil data; no entry for key "{name}"', depth)
         raise self._error(operand, f"can't evaluate field {name} in type {_go_type(value)}", depth)
 
     def _error(self, where: Operand | Pipe, message: str, depth: int = 0) -> TemplateError:

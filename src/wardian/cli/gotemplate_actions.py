@@ -84,7 +84,8 @@ class Builder:
         if ending == "else":
             rest = at.text.split()[1:]
             if rest and rest[0] in ("if", "with"):
-                branch.other = [self._branch(rest[0], at, at.text.find(rest[0], at.text.find("else") + 4) + len(rest[0]))]
+                start = at.text.find(rest[0], at.text.find("else") + 4) + len(rest[0])
+                branch.other = [self._branch(rest[0], at, start)]
                 return branch
             branch.other, ending, at = self._list()
             if ending == "else":

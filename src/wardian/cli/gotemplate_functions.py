@@ -24,9 +24,7 @@ class Builtin:
 
 def is_true(value: object) -> bool:
     """Go's truth: anything but false, 0, nil, and what is empty."""
-    return not (value is None or value is False or (isinstance(value, int | float | str | list | dict) and not value)) and (
-        bool(value)
-    )
+    return bool(value)
 
 
 def go_text(value: object) -> str:

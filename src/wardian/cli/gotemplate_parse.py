@@ -121,7 +121,7 @@ def _split(source: str) -> list[_Piece]:
         text = source[at : start if start >= 0 else len(source)]
         if trim:
             text = text.lstrip(_SPACE)
-        trim_left = start >= 0 and source[start + 2 : start + 3] == "-" and source[start + 3 : start + 4] in tuple(_SPACE)
+        trim_left = start >= 0 and source.startswith(tuple(f"-{space}" for space in _SPACE), start + 2)
         if trim_left:
             text = text.rstrip(_SPACE)
         if text:

@@ -28,7 +28,8 @@ def show_help(words: Sequence[str]) -> int:
         return 0
     found = tree.find(list(words))
     if found is None:
-        sys.stderr.write(f"wardian: unknown help topic: {' '.join(words)}\n\nRun 'wardian --help' for more information\n")
+        topic = " ".join(words)
+        sys.stderr.write(f"wardian: unknown help topic: {topic}\n\nRun 'wardian --help' for more information\n")
         return 1
     path, target, summary, _ = found
     if not target:

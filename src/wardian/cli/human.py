@@ -54,9 +54,9 @@ def lapse(seconds: float) -> str:
 def _long_lapse(hours: int, seconds: float) -> str:
     if hours < 48:
         return f"{hours} hours"
-    for limit, unit, name in ((_DAYS * 14, _DAYS, "days"), (_DAYS * 60, _DAYS * 7, "weeks"), (_DAYS * 730, _DAYS * 30, "months")):
-        if hours < limit:
-            return f"{hours // unit} {name}"
+    for limit, unit, name in ((14, 1, "days"), (60, 7, "weeks"), (730, 30, "months")):
+        if hours < limit * _DAYS:
+            return f"{hours // _DAYS // unit} {name}"
     return f"{int(seconds / _HOUR) // _DAYS // 365} years"
 
 

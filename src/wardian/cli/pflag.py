@@ -1,7 +1,7 @@
 """Flags by the rules of Go's pflag, which is Docker's grammar: its bundles, its `=`, its `--`, and its error texts.
 
-A command's flags are a table of `Flag` rows; parsing, help and the API body come from the same rows. Kinds that need more
-than a line to read live in `wardian.cli.values`, which is imported when such a flag is given: most commands have none.
+A command's flags are a table of `Flag` rows; parsing, help and the API body come from the same rows. Kinds that need
+more than a line to read live in `wardian.cli.values`, which is imported when such a flag is given: most have none.
 """
 
 from __future__ import annotations
@@ -13,8 +13,28 @@ if TYPE_CHECKING:
 
 # Kinds whose flag may be given again and adds to a list.
 REPEATED = frozenset(
-    "list map filter strings attach env label add-host dns dns-search device device-cgroup-rule link mount network "
-    "ulimit gpu-request blkio-weight-device throttle-bps throttle-iops".split()
+    [
+        "list",
+        "map",
+        "filter",
+        "strings",
+        "attach",
+        "env",
+        "label",
+        "add-host",
+        "dns",
+        "dns-search",
+        "device",
+        "device-cgroup-rule",
+        "link",
+        "mount",
+        "network",
+        "ulimit",
+        "gpu-request",
+        "blkio-weight-device",
+        "throttle-bps",
+        "throttle-iops",
+    ]
 )
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
@@ -67,7 +87,7 @@ class FlagError(Exception):
     """The command line breaks the grammar; the text is Go's."""
 
 
-class HelpAsked(Exception):  # noqa: N818  (it is no error)
+class HelpAsked(Exception):
     """--help was among the flags."""
 
 

@@ -1,4 +1,4 @@
-"""The progress of a pull or a load: one line for each layer on a terminal, one line for each change of state elsewhere."""
+"""The progress of a pull or a load: a line for each layer on a terminal, one for each change of state elsewhere."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def show_progress(stream: Stream, out: int = 1, quiet: bool = False) -> str:
 
 
 def registry_auth(domain: str) -> str:
-    """The X-Registry-Auth of a registry: what `login` left in the client's configuration for exactly this one, or {}."""
+    """The X-Registry-Auth of a registry: what `login` left in the client's configuration for just this one, or {}."""
     from wardian.client import jsontext
 
     directory = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
@@ -115,7 +115,9 @@ def _from_helper(helper: str, key: str) -> dict[str, str]:
     from wardian.client import jsontext
 
     try:
-        got = subprocess.run([f"docker-credential-{helper}", "get"], input=key.encode(), capture_output=True, check=True)
+        got = subprocess.run(
+            [f"docker-credential-{helper}", "get"], input=key.encode(), capture_output=True, check=True
+        )
         answer = jsontext.decode(got.stdout)
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"WARNING: no credentials from docker-credential-{helper}: {error}\n")
@@ -133,7 +135,15 @@ PULL = Command(
     "[OPTIONS] NAME[:TAG|@DIGEST]",
     (
         Flag("all-tags", "a", "bool", "", "Fetch every tag of the repository"),
-        Flag("disable-content-trust", "", "bool", "", "Accepted as Docker has it; has no effect", default=True, hidden=True),
+        Flag(
+            "disable-content-trust",
+            "",
+            "bool",
+            "",
+            "Accepted as Docker has it; has no effect",
+            default=True,
+            hidden=True,
+        ),
         Flag("platform", "", "string", "", "Platform of the image (os/arch[/variant])"),
         Flag("quiet", "q", "bool", "", "Do not show progress"),
     ),

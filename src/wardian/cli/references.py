@@ -1,4 +1,4 @@
-"""Names of images as people write them, as far as this side must know: what `pull` asks for, and how a name is shown."""
+"""Names of images as people write them, as far as this side must know: what to pull, and how a name is shown."""
 
 from __future__ import annotations
 

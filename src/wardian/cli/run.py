@@ -95,7 +95,8 @@ def _create(invocation: Invocation, body: dict[str, Any]) -> str:
     try:
         answer = _post_create(invocation, body)
     except WardianError as error:
-        if getattr(error, "status", 0) != 404 or "No such image" not in str(error) or invocation.text("pull") != "missing":
+        missing = getattr(error, "status", 0) == 404 and "No such image" in str(error)
+        if not missing or invocation.text("pull") != "missing":
             raise _failed(invocation, error) from None
         _say_missing(str(body["Image"]))
         _pull(invocation, body)

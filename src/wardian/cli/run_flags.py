@@ -1,7 +1,7 @@
 """The options of a container, one row each: flag, kind, the field of the create body that it writes, help.
 
-A row with a path is written to the body as it was read (`create_body.fill`); those without one take part in something
-larger there (the environment from files and flags, ports, networks). Help and the plan's options come from the same rows.
+A row with a path is written to the body as it was read; those without one take part in something larger there (the
+environment from files and flags, ports, networks). Help and the options of `plan` come from the same rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ CONTAINER_FLAGS = (
     Flag("annotation", "", "map", "", "Note for the OCI runtime (key=value)"),
     Flag("attach", "a", "attach", "", "Attach to stdin, stdout or stderr"),
     Flag("blkio-weight", "", "uint16", _H + "BlkioWeight", "Share of block I/O, 10 to 1000 (0: none set)"),
-    Flag("blkio-weight-device", "", "blkio-weight-device", _H + "BlkioWeightDevice", "Share of a device's I/O (path:weight)"),
+    Flag(
+        "blkio-weight-device",
+        "",
+        "blkio-weight-device",
+        _H + "BlkioWeightDevice",
+        "Share of a device's I/O (path:weight)",
+    ),
     Flag("cap-add", "", "list", "", "Add a Linux capability"),
     Flag("cap-drop", "", "list", "", "Take a Linux capability away"),
     Flag("cgroup-parent", "", "string", _H + "CgroupParent", "Group in which the container's cgroup is made"),
@@ -26,19 +32,33 @@ CONTAINER_FLAGS = (
     Flag("cpu-period", "", "int64", _H + "CpuPeriod", "Length of a scheduler period in microseconds"),
     Flag("cpu-quota", "", "int64", _H + "CpuQuota", "Processor time in a scheduler period, in microseconds"),
     Flag("cpu-rt-period", "", "int64", _H + "CpuRealtimePeriod", "Length of a real-time period in microseconds"),
-    Flag("cpu-rt-runtime", "", "int64", _H + "CpuRealtimeRuntime", "Real-time processor time in a period, in microseconds"),
+    Flag(
+        "cpu-rt-runtime",
+        "",
+        "int64",
+        _H + "CpuRealtimeRuntime",
+        "Real-time processor time in a period, in microseconds",
+    ),
     Flag("cpu-shares", "c", "int64", _H + "CpuShares", "Share of processor time when others want it too"),
     Flag("cpus", "", "decimal", _H + "NanoCpus", "How many processors' time it may use (1.5)"),
     Flag("cpuset-cpus", "", "string", _H + "CpusetCpus", "Processors that it may run on (0-3, 0,1)"),
     Flag("cpuset-mems", "", "string", _H + "CpusetMems", "Memory nodes that it may use (0-3, 0,1)"),
     Flag("detach-keys", "", "string", "", "Keys that leave the container running"),
     Flag("device", "", "device", "", "Give a device of this host (path[:path[:rwm]])"),
-    Flag("device-cgroup-rule", "", "device-cgroup-rule", _H + "DeviceCgroupRules", "Allow a kind of devices ('c 1:* rwm')"),
+    Flag(
+        "device-cgroup-rule",
+        "",
+        "device-cgroup-rule",
+        _H + "DeviceCgroupRules",
+        "Allow a kind of devices ('c 1:* rwm')",
+    ),
     Flag("device-read-bps", "", "throttle-bps", _H + "BlkioDeviceReadBps", "Most bytes a second read from a device"),
     Flag("device-read-iops", "", "throttle-iops", _H + "BlkioDeviceReadIOps", "Most reads a second from a device"),
     Flag("device-write-bps", "", "throttle-bps", _H + "BlkioDeviceWriteBps", "Most bytes a second written to a device"),
     Flag("device-write-iops", "", "throttle-iops", _H + "BlkioDeviceWriteIOps", "Most writes a second to a device"),
-    Flag("disable-content-trust", "", "bool", "", "Accepted as Docker has it; has no effect", default=True, hidden=True),
+    Flag(
+        "disable-content-trust", "", "bool", "", "Accepted as Docker has it; has no effect", default=True, hidden=True
+    ),
     Flag("dns", "", "dns", _H + "Dns", "Name server"),
     Flag("dns-opt", "", "list", _H + "DnsOptions", "Option of the resolver", hidden=True),
     Flag("dns-option", "", "list", _H + "DnsOptions", "Option of the resolver"),
@@ -76,7 +96,9 @@ CONTAINER_FLAGS = (
     Flag("memory", "m", "bytes", _H + "Memory", "Limit of memory"),
     Flag("memory-reservation", "", "bytes", _H + "MemoryReservation", "Memory to keep under pressure"),
     Flag("memory-swap", "", "swap-bytes", _H + "MemorySwap", "Limit of memory and swap together (-1: no limit)"),
-    Flag("memory-swappiness", "", "int64", _H + "MemorySwappiness", "How readily memory is swapped, 0 to 100", default=-1),
+    Flag(
+        "memory-swappiness", "", "int64", _H + "MemorySwappiness", "How readily memory is swapped, 0 to 100", default=-1
+    ),
     Flag("mount", "", "mount", _H + "Mounts", "Mount into the container (type=bind,src=...,dst=...)"),
     Flag("name", "", "string", "", "Name of the container"),
     Flag("net", "", "network", "", "Network", hidden=True),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 # Not passed on: what the kernel does not let us catch, and what says something about this process only.
 _KEPT = frozenset(
-    getattr(_signal, f"SIG{name}") for name in "KILL STOP CHLD PIPE URG SEGV BUS ILL FPE TRAP SYS".split()
+    getattr(_signal, f"SIG{name}")
+    for name in ["KILL", "STOP", "CHLD", "PIPE", "URG", "SEGV", "BUS", "ILL", "FPE", "TRAP", "SYS"]
 )
 _CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
@@ -89,7 +90,7 @@ def _note(number: int, frame: object) -> None:
 
 
 class Session:
-    """One attachment to `resource` ("containers/ID" or "exec/ID"), from its hijacked connection to the end of output."""
+    """One attachment to `resource` ("containers/ID" or "exec/ID"), from its connection to the end of output."""
 
     def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: bytes) -> None:
         self._client = client
@@ -143,7 +144,8 @@ class Session:
 
     def exit_code(self, waiting: Stream) -> int:
         """The container's exit code, from the answer to a `wait`; signals are still passed on."""
-        while not select.select([waiting, self.signals.fd], [], [])[0].count(waiting):
+        answer = waiting.fileno()
+        while answer not in select.select([answer, self.signals.fd], [], [])[0]:
             self.act()
         return read_exit_code(waiting)
 

@@ -16,7 +16,7 @@ _LEAST, _GAP = 10, 3  # a column's least width, and the space after its widest c
 
 
 def columns(lines: Iterable[str]) -> str:
-    """Lines with tab-separated cells → text. The last cell of a line belongs to no column, as in Go's text/tabwriter."""
+    """Lines with tab-separated cells → text. The last cell of a line belongs to no column (Go's text/tabwriter)."""
     rows = [line.split("\t") for line in lines]
     widths: list[int] = []
     for row in rows:
@@ -73,7 +73,7 @@ class Listing:
             rows = [template.render(record) for record in records]
             if not is_table:
                 return "".join(f"{row}\n" for row in rows)
-            heads = {name: _constant(title) for name, title in self.headers.items()}
+            heads: dict[str, Callable[..., object]] = {name: _constant(title) for name, title in self.headers.items()}
             heads["Label"] = _label_title
             head = Template(form).render(Record(self.kind, heads))
         except TemplateError as error:

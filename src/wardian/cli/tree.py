@@ -1,4 +1,4 @@
-"""Which verb lives where: the whole of Docker's command tree, each verb with its module, or without one (not built yet).
+"""Which verb lives where: the whole of Docker's command tree, each verb with its module, or with none (not built yet).
 
 A row is `verb: (module:COMMAND, summary)`; the module is imported only when its verb is typed. Top-level verbs that are
 short for a group's verb name that one: `ps` is `container ls`.
@@ -76,7 +76,7 @@ BUILDER = {"build": ("", "Build an image from a Dockerfile"), "prune": ("", "Rem
 
 
 def _unbuilt(verbs: str) -> dict[str, tuple[str, str]]:
-    return {verb: ("", "") for verb in verbs.split()}
+    return dict.fromkeys(verbs.split(), ("", ""))
 
 
 GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
@@ -143,7 +143,7 @@ SHORT = {
 
 
 def find(words: list[str]) -> tuple[str, str, str, list[str]] | None:
-    """(path as typed, target, summary, the arguments left) for the verb that `words` begin with; None when none does."""
+    """(path as typed, target, summary, the arguments left) of the verb that `words` begin with; None when none does."""
     verb, rest = words[0], words[1:]
     if verb in OWN:
         return verb, *OWN[verb], rest

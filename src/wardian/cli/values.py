@@ -21,7 +21,23 @@ _DURATION_UNITS = {
     "ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": _NANO, "m": 60 * _NANO, "h": 3600 * _NANO,
 }  # fmt: skip
 _ULIMITS = frozenset(
-    "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+    [
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    ]
 )
 
 
@@ -38,7 +54,7 @@ def read_bytes(text: str) -> int:
             raise ValueError
         size = float(number)
     except ValueError:
-        raise ValueError(f'strconv.ParseFloat: parsing {go_quote(number)}: invalid syntax') from None
+        raise ValueError(f"strconv.ParseFloat: parsing {go_quote(number)}: invalid syntax") from None
     if size < 0:
         raise ValueError(f"invalid size: '{text}'")
     if not suffix or suffix == "b":
@@ -165,9 +181,7 @@ def read_dns_search(text: str) -> str:
     if domain == ".":
         return domain
     labels = domain.removesuffix(".").split(".")
-    right = all(
-        0 < len(label) <= 63 and label.replace("-", "").replace("_", "").isalnum() and label.isascii() for label in labels
-    )
+    right = all(0 < len(label) <= 63 and label.isascii() and label.replace("-", "").isalnum() for label in labels)
     if not right or len(domain) > 255:
         raise ValueError(f"{text} is not a valid domain")
     return domain
@@ -257,7 +271,8 @@ def read_device_weight(text: str) -> dict[str, Any]:
 
 
 def read_device_bytes(text: str) -> dict[str, Any]:
-    return _device_rate(text, read_bytes, "<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb")
+    form = "<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb"
+    return _device_rate(text, read_bytes, form)
 
 
 def read_device_operations(text: str) -> dict[str, Any]:

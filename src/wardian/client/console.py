@@ -116,8 +116,8 @@ class CopyLoop:
     """Carries bytes between this process's descriptors and a hijacked connection until the engine closes it.
 
     `stdin` is a descriptor or None. `run` returns when the output ended; the end of stdin half-closes the connection
-    (the container sees EOF). `keys` are the detach keys of a terminal: they are carried like all else (the engine acts on
-    them), and `detached` says afterwards whether they were typed.
+    (the container sees EOF). `keys` are the detach keys of a terminal: they are carried like all else (the engine acts
+    on them), and `detached` says afterwards whether they were typed.
     """
 
     def __init__(

@@ -1,0 +1,74 @@
+"""Moments: what --since and --until mean, and how tables write a time."""
+
+from __future__ import annotations
+
+import time
+
+from wardian.cli.command import Failure
+from wardian.cli.human import lapse
+
+_NANO = 1_000_000_000
+
+
+def read_moment(text: str, flag: str) -> str | None:
+    """`10m` (ago), RFC 3339 with or without its later parts, or unix seconds → unix seconds as the API takes them."""
+    if not text:
+        return None
+    from wardian.cli.values import read_duration
+
+    try:
+        return str(int(time.time() - read_duration(text) / _NANO))
+    except ValueError:
+        pass
+    seconds, dot, part = text.removeprefix("-").partition(".")
+    if seconds.isdigit() and (not dot or part.isdigit()) and len(seconds) > 4:
+        return text
+    if seconds.isdigit() and not dot and len(seconds) <= 4 and "-" not in text:
+        return text
+    from datetime import datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Failure(f'invalid value for "{flag}": failed to parse value as time or duration: "{text}"') from None
+    return f"{int(moment.timestamp())}.{moment.microsecond * 1000:09d}"
+
+
+def seconds_of(text: str) -> float:
+    """Unix seconds of an RFC 3339 time of the API; 0 for the zero time of Go, and for none."""
+    if not text or text.startswith("0001-"):
+        return 0.0
+    from datetime import datetime
+
+    head, dot, rest = text.partition(".")
+    digits = rest[: next((i for i, c in enumerate(rest) if not c.isdigit()), len(rest))]
+    zone = rest[len(digits) :] if dot else ""
+    whole = datetime.fromisoformat((head + zone).replace("Z", "+00:00")).timestamp()
+    return whole + float(f"0.{digits or 0}")
+
+
+def ago(seconds: float) -> str:
+    """`2 minutes ago` for a moment."""
+    return f"{lapse(time.time() - seconds)} ago" if seconds else "N/A"
+
+
+def stamp(seconds: float) -> str:
+    """Go's Time.String: 2026-11-21 14:35:59 +0000 UTC, in this process's zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
+
+
+def iso(seconds: float) -> str:
+    """RFC 3339 in this process's zone: 2026-11-21T14:29:37Z."""
+    moment = time.localtime(seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + _zone(moment)
+
+
+def iso_nano(nanoseconds: int) -> str:
+    """RFC 3339 with nine digits of a second, in this process's zone."""
+    moment = time.localtime(nanoseconds // _NANO)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{nanoseconds % _NANO:09d}" + _zone(moment)
+
+
+def _zone(moment: time.struct_time) -> str:
+    zone = time.strftime("%z", moment)
+    return "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
