@@ -1,4 +1,4 @@
-"""Writes src/wardian/kernel/syscall_table.py from the kernel's own headers (Debian's linux-libc-dev), and from the calls
+"""Writes src/wardian/kernel/syscall_table.py from the kernel's own headers (linux-libc-dev), and from the calls
 that are newer than those headers, whose numbers are the same on every architecture. usage: syscall_tables.py"""
 
 import os
@@ -12,7 +12,11 @@ OUT = os.path.join(os.path.dirname(__file__), "../src/wardian/kernel/syscall_tab
 NEWER = {
     name: 451 + at
     for at, name in enumerate(
-        ["cachestat", "fchmodat2", "map_shadow_stack", "futex_wake", "futex_wait", "futex_requeue", "statmount", "listmount", "lsm_get_self_attr", "lsm_set_self_attr", "lsm_list_modules", "mseal", "setxattrat", "getxattrat", "listxattrat", "removexattrat", "open_tree_attr", "file_getattr", "file_setattr"]
+        (
+            "cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount "
+            "lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat "
+            "removexattrat open_tree_attr file_getattr file_setattr "
+        ).split()
     )
 }
 X32_BIT = 0x40000000
@@ -20,9 +24,12 @@ X32_BIT = 0x40000000
 
 def numbers(header: str, *defines: str) -> dict[str, int]:
     """What the preprocessor makes of every __NR_ name of a header."""
-    text = open(header).read()
+    with open(header) as file:
+        text = file.read()
     names = sorted(set(re.findall(r"#define\s+__NR(?:3264)?_(\w+)", text)) - {"syscalls", "arch_specific_syscall"})
-    source = f'#include "{header}"\n' + "".join(f"#ifdef __NR_{name}\nVALUE {name} __NR_{name}\n#endif\n" for name in names)
+    source = f'#include "{header}"\n' + "".join(
+        f"#ifdef __NR_{name}\nVALUE {name} __NR_{name}\n#endif\n" for name in names
+    )
     command = ["gcc", "-E", "-P", *(f"-D{define}" for define in defines), "-"]
     out = subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
     rows = re.findall(r"^VALUE (\w+) (.+)$", out, re.M)
@@ -30,7 +37,8 @@ def numbers(header: str, *defines: str) -> dict[str, int]:
 
 
 def tables() -> dict[str, dict[str, int]]:
-    x32 = {name: number & ~X32_BIT for name, number in numbers(f"{INCLUDE}/unistd_x32.h", f"__X32_SYSCALL_BIT={X32_BIT}").items()}
+    marked = numbers(f"{INCLUDE}/unistd_x32.h", f"__X32_SYSCALL_BIT={X32_BIT}")
+    x32 = {name: number & ~X32_BIT for name, number in marked.items()}
     arm = ("__ARCH_WANT_RENAMEAT", "__ARCH_WANT_NEW_STAT", "__ARCH_WANT_SET_GET_RLIMIT", "__ARCH_WANT_TIME32_SYSCALLS",
            "__ARCH_WANT_SYS_CLONE3", "__ARCH_WANT_MEMFD_SECRET")  # fmt: skip
     return {
@@ -42,7 +50,7 @@ def tables() -> dict[str, dict[str, int]]:
 
 
 def main() -> None:
-    lines = ['"""System call numbers by architecture; written by tools/syscall_tables.py from the kernel\'s headers."""', ""]
+    lines = ['"""System call numbers by architecture, written by tools/syscall_tables.py."""', ""]
     for arch, table in tables().items():
         words = " ".join(f"{name}={number}" for name, number in sorted(table.items(), key=lambda row: row[1]))
         lines += [f"{arch.upper()} = (", *(f'    "{line} "' for line in textwrap.wrap(words, 108)), ")"]

@@ -13,7 +13,7 @@ X86_64, X86 = 0xC000003E, 0x40000003
 
 
 def run(program: bytes, number: int, arch: int = X86_64, args: tuple[int, ...] = ()) -> int:
-    """What the kernel would answer (filter.txt): struct seccomp_data is nr, arch, instruction pointer, six arguments."""
+    """What the kernel would answer: struct seccomp_data is nr, arch, instruction pointer, six arguments."""
     data = struct.pack("<IIQ6Q", number, arch, 0, *args, *[0] * (6 - len(args)))
     code = [struct.unpack_from("<HBBI", program, at) for at in range(0, len(program), 8)]
     accumulator, at = 0, 0
@@ -114,15 +114,18 @@ def test_comparisons_on_64_bits(operator: str) -> None:
         assert (run(program, 0, args=(7, x)) == ALLOW) == judge(x), hex(x)
 
 
+BAD_ARGUMENT = {"names": ["read"], "action": "SCMP_ACT_KILL", "args": [{"index": 6, "op": "SCMP_CMP_EQ"}]}
+
+
 @pytest.mark.parametrize(
     "profile",
     [
         {"defaultAction": "SCMP_ACT_NO"},
         {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_VAX"]},
         {"defaultAction": "SCMP_ACT_ALLOW", "flags": ["X"]},
-        {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_KILL", "args": [{"index": 6, "op": "SCMP_CMP_EQ"}]}]},
+        {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [BAD_ARGUMENT]},
     ],
-)  # fmt: skip
+)
 def test_a_bad_profile_is_refused(profile: dict[str, object]) -> None:
     with pytest.raises(WardianError):
         seccomp.compile_filter(profile, "x86_64")

@@ -76,7 +76,7 @@ def _compile(text: str, machine: str) -> tuple[int, bytes]:
     program = _architectures(names, rules, default)
     if len(program) > MAX_INSTRUCTIONS:
         raise WardianError(
-            INVALID, f"seccomp profile needs {len(program)} instructions, the kernel takes {MAX_INSTRUCTIONS}"
+            INVALID, f"seccomp profile: {len(program)} instructions, the kernel takes {MAX_INSTRUCTIONS}"
         )
     return flags, b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
 
@@ -199,10 +199,22 @@ def _checked(checks: Sequence[tuple[int, str, int, int]], action: int) -> list[I
 COMPARE: Mapping[str, tuple[tuple[int, int, int, str], ...]] = {
     "SCMP_CMP_EQ": ((LD, 0, 0, "hi"), (JEQ, 0, FAIL, "vh"), (LD, 0, 0, "lo"), (JEQ, OK, FAIL, "vl")),
     "SCMP_CMP_NE": ((LD, 0, 0, "hi"), (JEQ, 0, OK, "vh"), (LD, 0, 0, "lo"), (JEQ, FAIL, OK, "vl")),
-    "SCMP_CMP_GT": ((LD, 0, 0, "hi"), (JGT, OK, 0, "vh"), (JEQ, 0, FAIL, "vh"), (LD, 0, 0, "lo"), (JGT, OK, FAIL, "vl")),
-    "SCMP_CMP_GE": ((LD, 0, 0, "hi"), (JGT, OK, 0, "vh"), (JEQ, 0, FAIL, "vh"), (LD, 0, 0, "lo"), (JGE, OK, FAIL, "vl")),
-    "SCMP_CMP_LT": ((LD, 0, 0, "hi"), (JGT, FAIL, 0, "vh"), (JEQ, 0, OK, "vh"), (LD, 0, 0, "lo"), (JGE, FAIL, OK, "vl")),
-    "SCMP_CMP_LE": ((LD, 0, 0, "hi"), (JGT, FAIL, 0, "vh"), (JEQ, 0, OK, "vh"), (LD, 0, 0, "lo"), (JGT, FAIL, OK, "vl")),
+    "SCMP_CMP_GT": (
+        (LD, 0, 0, "hi"), (JGT, OK, 0, "vh"), (JEQ, 0, FAIL, "vh"),
+        (LD, 0, 0, "lo"), (JGT, OK, FAIL, "vl"),
+    ),
+    "SCMP_CMP_GE": (
+        (LD, 0, 0, "hi"), (JGT, OK, 0, "vh"), (JEQ, 0, FAIL, "vh"),
+        (LD, 0, 0, "lo"), (JGE, OK, FAIL, "vl"),
+    ),
+    "SCMP_CMP_LT": (
+        (LD, 0, 0, "hi"), (JGT, FAIL, 0, "vh"), (JEQ, 0, OK, "vh"),
+        (LD, 0, 0, "lo"), (JGE, FAIL, OK, "vl"),
+    ),
+    "SCMP_CMP_LE": (
+        (LD, 0, 0, "hi"), (JGT, FAIL, 0, "vh"), (JEQ, 0, OK, "vh"),
+        (LD, 0, 0, "lo"), (JGT, FAIL, OK, "vl"),
+    ),
     "SCMP_CMP_MASKED_EQ": (
         (LD, 0, 0, "hi"), (AND, 0, 0, "vh"), (JEQ, 0, FAIL, "dh"),
         (LD, 0, 0, "lo"), (AND, 0, 0, "vl"), (JEQ, OK, FAIL, "dl"),

@@ -1,4 +1,4 @@
-"""System call numbers by architecture; written by tools/syscall_tables.py from the kernel's headers."""
+"""System call numbers by architecture, written by tools/syscall_tables.py."""
 
 X86_64 = (
     "read=0 write=1 open=2 close=3 stat=4 fstat=5 lstat=6 poll=7 lseek=8 mmap=9 mprotect=10 munmap=11 brk=12 "
