@@ -26,7 +26,7 @@ _NESTED = 2  # an index may name an index, once
 
 
 class Found(NamedTuple):
-    """What the registry has: `digest` is that of what was asked for (an index, perhaps), `data` are the manifest's bytes."""
+    """What the registry has: `digest` of what was asked for (an index, perhaps), `data`: the manifest itself."""
 
     digest: str
     data: bytes

@@ -177,7 +177,8 @@ class RegistryClient:
 
     def _token(self, fields: dict[str, str]) -> str:
         realm = fields["realm"]
-        if urlsplit(realm).scheme != "https" and not (self._plain and is_loopback(urlsplit(realm).netloc)):
+        scheme, host = urlsplit(realm)[:2]
+        if scheme != "https" and not (scheme == "http" and self._plain and is_loopback(host)):
             message = f"token server {realm[:200]} of {self._reference.domain} is not https: refused"
             raise WardianError(FORBIDDEN, message, operation="pull", subject=self._reference.domain)
         query = {"service": fields.get("service", ""), "scope": f"repository:{self._reference.path}:pull"}

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from wardian.errors import INVALID, WardianError
 from wardian.home import Home
-from wardian.storage.trash import Trash
+from wardian.storage.trash import Trash, remove_tree
 from wardian.storage.unpack import Unpacked, unpack
 
 _HEX = frozenset("0123456789abcdef")
@@ -114,7 +114,7 @@ class LayerStore:
             with open(os.path.join(path, "layer.json"), "w", encoding="ascii") as file:
                 json.dump(facts._asdict(), file)
         except BaseException:
-            self._trash.discard(path)
+            remove_tree(self._staging, os.path.basename(path))  # here and now: the disk may be full
             raise
         return StagedLayer(diff_id, path, facts)
 
@@ -136,7 +136,7 @@ class LayerStore:
 
     def discard(self, staged: StagedLayer) -> None:
         """Drop a staged layer that is not wanted after all."""
-        self._trash.discard(staged.path)
+        remove_tree(self._staging, os.path.basename(staged.path))
 
     @contextlib.contextmanager
     def pin(self, layer_ids: Collection[str]) -> Iterator[None]:

@@ -182,6 +182,8 @@ class _Unpacker:
             os.link(target_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError:
             raise _refused(entry.name, f"hard link to {entry.link!r}, which is not in this layer") from None
+        except PermissionError:
+            raise _refused(entry.name, f"hard link to {entry.link!r}, a directory") from None
         finally:
             os.close(source)
 
