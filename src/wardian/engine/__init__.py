@@ -4,7 +4,7 @@
     await engine.start()                       database, networks, recovery of what still runs
     await engine.close()                       lets go of everything; containers run on
 
-Everything below takes and returns bodies in the shape of Docker's Engine API 1.51 (plain dicts), and raises WardianError.
+Everything below takes and returns bodies in the shape of Docker's Engine API 1.51 (plain dicts) and raises WardianError.
 `ref` is an id, a unique prefix of one, or a name. Reads are plain calls: they take a snapshot of memory and never wait.
 
 engine.containers
@@ -31,7 +31,8 @@ engine.containers
     explain(ref) -> dict                                              what `start` did, with durations
 engine.execs
     async create(ref, body) -> {"Id"}
-    start(identity, body) -> ExecSession     session.tty; await session.hand_over(fd, early); await session.run_detached()
+    start(identity, body) -> ExecSession
+        session.tty; await session.hand_over(fd, early); await session.run_detached()
     inspect(identity) -> dict
     async resize(identity, height: int, width: int) -> None
 engine.images
@@ -42,7 +43,7 @@ engine.images
     async tag(ref, repo: str, tag: str) -> None
     async remove(ref, force: bool = False, noprune: bool = False) -> list[dict]
     async load(file: BinaryIO, emit: Emit) -> None
-    async import_(file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit: Emit) -> None
+    async import_(file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit) -> None
     `emit` is called with one progress message of docker's JSON stream at a time, in the event loop's thread.
 engine.networks
     list(filters: Filters | None = None) -> list[dict];  inspect(ref) -> dict
@@ -50,14 +51,14 @@ engine.events
     publish(kind, action, identity, attributes) ; subscribe(since_ns, until_ns, filters) -> AsyncIterator[dict]
     (subscribe is live from the call itself, not from the first step of the iteration)
 engine.system
-    info() -> dict ; version() -> dict ; ping() -> dict[str, str] (header values: Api-Version, OSType, ...) ; disk_usage() -> dict
+    info() -> dict ; version() -> dict ; disk_usage() -> dict ; ping() -> dict[str, str] (header values: Api-Version ...)
 
 `Filters` is dict[str, list[str]]: the server has turned the API's two spellings of filters into it.
 """
 
 from wardian.engine.attach import AttachOptions
+from wardian.engine.engine import Engine
+from wardian.engine.filters import Filters
 from wardian.engine.logs import LogOptions, LogStream
 
-Filters = dict[str, list[str]]
-
-__all__ = ["AttachOptions", "Filters", "LogOptions", "LogStream"]
+__all__ = ["AttachOptions", "Engine", "Filters", "LogOptions", "LogStream"]

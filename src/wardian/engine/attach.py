@@ -4,7 +4,15 @@ The engine never carries bytes. A session takes the client's socket with the byt
 header and gives both to the supervisor; of a container that has not started they are kept and travel with the plan.
 """
 
+import asyncio
+import os
+import socket
 from typing import NamedTuple
+
+from wardian.engine.logs import LogOptions, LogReader, log_path
+from wardian.engine.registry import Container
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.runtime.supervisor import Attacher
 
 # docker's default, ctrl-p ctrl-q
 DETACH_KEYS = b"\x10\x11"
@@ -19,3 +27,91 @@ class AttachOptions(NamedTuple):
     stderr: bool = False
     logs: bool = False
     detach_keys: str = ""
+
+
+def parse_detach_keys(text: str) -> bytes:
+    """docker's spelling: "ctrl-p,ctrl-q", "a,b"; "" is the default. Raises WardianError(INVALID)."""
+    if not text:
+        return DETACH_KEYS
+    keys = bytearray()
+    for part in text.split(","):
+        if len(part) == 1:
+            keys += part.encode()
+            continue
+        letter = part.removeprefix("ctrl-")
+        if not part.startswith("ctrl-") or len(letter) != 1 or not (letter.isalpha() or letter in "@[\\]^_"):
+            raise WardianError(INVALID, f"Invalid detach keys ({text}) provided", operation="attach", subject=text)
+        keys.append(ord(letter.upper()) & 0x1F)
+    return bytes(keys)
+
+
+class AttachSession:
+    """A promise to take one client's socket. `tty` says which content type the headers name."""
+
+    def __init__(self, container: Container, options: AttachOptions) -> None:
+        config = container.config
+        self.tty = bool(config["Tty"])
+        self._container = container
+        self._options = options
+        self._keys = parse_detach_keys(options.detach_keys)
+        if options.stdin and options.stream and container.state.live and not config["OpenStdin"]:
+            # Docker takes the client's input and drops it; the supervisor has no pipe to give it to
+            self._options = options._replace(stdin=False)
+
+    async def hand_over(self, fd: int, early: bytes) -> None:
+        """Take over `fd`: it is the supervisor's when this returns, or queued until the container starts."""
+        try:
+            if self._options.logs:
+                await self._replay(fd)
+            if not self._options.stream:
+                return os.close(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        attacher = Attacher(
+            fd,
+            early,
+            self._options.stdin,
+            self._options.stdout,
+            self._options.stderr,
+            not self.tty,
+            self._keys if self.tty else b"",
+        )
+        container = self._container
+        if container.state.live and container.supervisor is not None:
+            await give(container, attacher)
+        else:
+            container.attachers.append(attacher)
+        return None
+
+    async def _replay(self, fd: int) -> None:
+        """What was logged so far. What comes between here and the hand-over is in the log and not in the stream."""
+        container = self._container
+        if container.config["HostConfig.LogConfig"]["Type"] != "json-file":
+            raise WardianError(
+                NOT_IMPLEMENTED, "the container keeps no log that could be replayed", subject=container.id
+            )
+        options = LogOptions(stdout=self._options.stdout, stderr=self._options.stderr)
+        reader = LogReader(log_path(container.config.directory, container.id), options, self.tty, lambda: False)
+        with socket.socket(fileno=os.dup(fd)) as client:
+            client.setblocking(False)
+            async for chunk in reader.chunks():
+                await asyncio.get_running_loop().sock_sendall(client, chunk)
+
+
+async def give(container: Container, attacher: Attacher) -> None:
+    """To the supervisor of a running container; a container that ended meanwhile just ends the stream."""
+    try:
+        await container.supervisor.attach(attacher)
+    except (OSError, WardianError):
+        if container.state.live:
+            raise
+    finally:
+        os.close(attacher.fd)
+
+
+def drop_attachers(container: Container) -> None:
+    """Close the sockets of those who waited for a start that failed."""
+    for attacher in container.attachers:
+        os.close(attacher.fd)
+    container.attachers = []

@@ -1,7 +1,25 @@
-"""A container's log, as its supervisor wrote it (Docker's json-file format), read from where the client asked."""
+"""A container's log, as its supervisor wrote it (Docker's json-file format), read from where the client asked.
 
-from collections.abc import AsyncIterator
+    containers/ID/ID-json.log          the newest file; at its limit it becomes ID-json.log.1, that one .2, ...
+    {"log":"text\\n","stream":"stdout","time":"2026-11-21T03:49:52.643422431Z"}      one entry a line
+
+The tail is found from the end, block by block; following waits on inotify and never polls.
+"""
+
+import asyncio
+import calendar
+import os
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import NamedTuple
+
+import msgspec
+
+from wardian.kernel import inotify
+
+_BLOCK = 1 << 16
+_FRAME = struct.Struct(">BxxxL")
+_STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
 class LogOptions(NamedTuple):
@@ -21,3 +39,212 @@ class LogStream(NamedTuple):
 
     tty: bool
     chunks: AsyncIterator[bytes]
+
+
+class _Entry(msgspec.Struct):
+    log: str
+    stream: str
+    time: str
+
+
+_decode = msgspec.json.Decoder(_Entry).decode
+
+
+def log_path(directory: str, identity: str) -> str:
+    return os.path.join(directory, f"{identity}-json.log")
+
+
+class LogReader:
+    """Reads one container's log files. `running` says whether more may come."""
+
+    def __init__(self, path: str, options: LogOptions, tty: bool, running: Callable[[], bool]) -> None:
+        self._path = path
+        self._options = options
+        self._tty = tty
+        self._running = running
+        self._wanted = {name for name in ("stdout", "stderr") if getattr(options, name)}
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        if self._options.tail == 0 and not self._options.follow:
+            return
+        cursor = _Cursor(self._path)
+        watch = _Watch(os.path.dirname(self._path)) if self._options.follow else None
+        try:
+            cursor.seek_tail(self._options.tail)
+            while True:
+                # asked before the read: what came before the end of the container is then surely read
+                more = watch is not None and self._running()
+                for lines in cursor.read():
+                    data = self._render(lines)
+                    if data:
+                        yield data
+                    await asyncio.sleep(0)
+                if not more:
+                    return
+                assert watch is not None
+                await watch.changed(self._running)
+        finally:
+            cursor.close()
+            if watch is not None:
+                watch.close()
+
+    def _render(self, lines: list[bytes]) -> bytes:
+        parts = []
+        since, until, stamps = self._options.since, self._options.until, self._options.timestamps
+        for line in lines:
+            try:
+                entry = _decode(line)
+            except msgspec.DecodeError:
+                continue  # a line that a power loss cut short
+            if entry.stream not in self._wanted:
+                continue
+            if since or until:
+                when = nanoseconds(entry.time)
+                if when < since or (until and when > until):
+                    continue
+            data = f"{entry.time} {entry.log}".encode() if stamps else entry.log.encode()
+            parts.append(data if self._tty else _FRAME.pack(_STREAMS[entry.stream], len(data)) + data)
+        return b"".join(parts)
+
+
+class _Cursor:
+    """A place in the chain of log files, oldest to newest; it goes on in the next file after a rotation."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+        self._rest = b""
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _files(self) -> list[str]:
+        """Newest first."""
+        found = [self._path] if os.path.exists(self._path) else []
+        number = 1
+        while os.path.exists(f"{self._path}.{number}"):
+            found.append(f"{self._path}.{number}")
+            number += 1
+        return found
+
+    def seek_tail(self, entries: int) -> None:
+        """Stand before the last `entries` lines of the whole chain; before the first for -1."""
+        files = self._files()
+        if not files:
+            return
+        if entries < 0:
+            self._fd = os.open(files[-1], os.O_RDONLY | os.O_CLOEXEC)
+            return
+        left = entries
+        for path in files:
+            self.close()
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            offset, found = _from_end(self._fd, left)
+            os.lseek(self._fd, offset, os.SEEK_SET)
+            left -= found
+            if left <= 0:
+                return
+
+    def read(self) -> Iterator[list[bytes]]:
+        """All whole lines that are there now, some at a time, over rotations."""
+        if self._fd < 0 and not self._open_first():
+            return
+        while True:
+            data = os.read(self._fd, _BLOCK)
+            if data:
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                if lines:
+                    yield lines
+            elif not self._cut_back() and not self._next_file():
+                return
+
+    def _cut_back(self) -> bool:
+        """With max-file 1 a full file is emptied, not renamed: begin anew."""
+        if os.fstat(self._fd).st_size >= os.lseek(self._fd, 0, os.SEEK_CUR):
+            return False
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._rest = b""
+        return True
+
+    def _open_first(self) -> bool:
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _next_file(self) -> bool:
+        """When ours was rotated away, go on in the one that is next newer."""
+        inode = os.fstat(self._fd).st_ino
+        newer = ""
+        for path in self._files():
+            try:
+                if os.stat(path).st_ino == inode:
+                    break
+            except FileNotFoundError:
+                continue
+            newer = path
+        if not newer:
+            return False
+        self.close()
+        self._rest = b""
+        try:
+            self._fd = os.open(newer, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return self._open_first()
+        return True
+
+
+def _from_end(fd: int, lines: int) -> tuple[int, int]:
+    """(offset of the first of the last `lines` lines, how many of them this file has)."""
+    position = os.fstat(fd).st_size
+    found = -1  # the newline that ends the last line begins none
+    if not position or not lines:
+        return position, 0
+    while position > 0:
+        start = max(0, position - _BLOCK)
+        block = os.pread(fd, position - start, start)
+        at = len(block)
+        while (at := block.rfind(b"\n", 0, at)) >= 0:
+            found += 1
+            if found == lines:
+                return start + at + 1, lines
+        position = start
+    return 0, found + 1
+
+
+class _Watch:
+    """Waits for the log directory to change, or for the container to end."""
+
+    def __init__(self, directory: str) -> None:
+        self._fd = inotify.watch(directory, inotify.IN_MODIFY | inotify.IN_CREATE | inotify.IN_MOVED_TO)
+        self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._heard)
+
+    def _heard(self) -> None:
+        inotify.drain(self._fd)
+        self._changed.set()
+
+    async def changed(self, running: Callable[[], bool]) -> None:
+        """Returns after a change; once a second also without one, for a container that ends in silence."""
+        while not self._changed.is_set() and running():
+            try:
+                await asyncio.wait_for(self._changed.wait(), 0.2)
+            except TimeoutError:
+                continue
+        self._changed.clear()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+
+
+def nanoseconds(text: str) -> int:
+    """Unix nanoseconds of an RFC 3339 time in UTC, as the supervisor writes it."""
+    head, _, fraction = text.rstrip("Z").partition(".")
+    date, _, clock = head.partition("T")
+    numbers = [int(part) for part in (*date.split("-"), *clock.split(":"))]
+    return calendar.timegm((*numbers, 0, 0, 0)) * 1_000_000_000 + int((fraction + "000000000")[:9])

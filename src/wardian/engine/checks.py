@@ -1,0 +1,333 @@
+"""What a value in a create body may be: one function for each type of option. Each names the option when it refuses.
+
+A check takes the decoded JSON value and the option's API path, and returns the value in the one form that the rest of
+the engine sees. Raises WardianError(INVALID).
+"""
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+
+Check = Callable[[Any, str], Any]
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_SIGNALS = """
+    HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG
+    XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
+"""
+_SIGNAL_NAMES = {
+    name: number
+    for number, name in enumerate(
+        _words(_SIGNALS),
+        start=1,
+    )
+} | {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": 34, "RTMAX": 64}
+_ULIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+def invalid(path: str, value: object, why: str) -> WardianError:
+    return WardianError(INVALID, f"invalid {path} {value!r}: {why}", operation="create", subject=path)
+
+
+def not_built(path: str, what: str) -> WardianError:
+    return WardianError(NOT_IMPLEMENTED, f"{path}: {what} is not built yet", operation="create", subject=path)
+
+
+def text(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise invalid(path, value, "must be a string")
+    if "\0" in value:
+        raise invalid(path, value, "holds a NUL byte")
+    return value
+
+
+def flag(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise invalid(path, value, "must be true or false")
+    return value
+
+
+def integer(low: int, high: int = (1 << 63) - 1) -> Check:
+    def check(value: Any, path: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise invalid(path, value, "must be a whole number")
+        if not low <= value <= high:
+            raise invalid(path, value, f"must be from {low} to {high}")
+        return value
+
+    return check
+
+
+def strings(value: Any, path: str) -> list[str]:
+    if not isinstance(value, list):
+        raise invalid(path, value, "must be a list of strings")
+    return [text(item, path) for item in value]
+
+
+def command(value: Any, path: str) -> list[str]:
+    """Old clients send one string."""
+    return [text(value, path)] if isinstance(value, str) else strings(value, path)
+
+
+def mapping(value: Any, path: str) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise invalid(path, value, "must be an object of strings")
+    return {text(key, path): text(item, path) for key, item in value.items()}
+
+
+def environment(value: Any, path: str) -> list[str]:
+    for item in strings(value, path):
+        if not item or item.startswith("="):
+            raise WardianError(INVALID, f"invalid environment variable: {item}", operation="create", subject=path)
+    return list(value)
+
+
+def absolute(value: Any, path: str) -> str:
+    if text(value, path) and not os.path.isabs(value):
+        message = f"the working directory '{value}' is invalid, it needs to be an absolute path"
+        raise WardianError(INVALID, message, operation="create", subject=path)
+    return str(value)
+
+
+def hostname(value: Any, path: str) -> str:
+    """RFC 1123 as docker takes it: 63 characters for a name, 64 with dots is the kernel's limit (uname(2))."""
+    if text(value, path) and (len(value) > 64 or not _HOSTNAME.fullmatch(value)):
+        raise invalid(path, value, "letters, digits, '-', '_' and '.', at most 64 of them")
+    return str(value)
+
+
+def signal_number(value: str, path: str = "signal") -> int:
+    """A name with or without SIG, RTMIN+n, RTMAX-n or a number. Raises WardianError(INVALID) in docker's words."""
+    word = value.upper().removeprefix("SIG")
+    if word.isdigit() and 0 < int(word) <= 64:
+        return int(word)
+    base, sign, offset = word.partition("+") if "+" in word else word.partition("-")
+    number: int = _SIGNAL_NAMES.get(base, 0)
+    if sign and base in ("RTMIN", "RTMAX") and offset.isdigit():
+        number += int(offset) if sign == "+" else -int(offset)
+        number = number if 34 <= number <= 64 else 0
+    elif sign:
+        number = 0
+    if not number:
+        raise WardianError(INVALID, f"invalid signal: {value}", operation="signal", subject=path)
+    return number
+
+
+def signal(value: Any, path: str) -> str:
+    if text(value, path):
+        signal_number(value, path)
+    return str(value)
+
+
+def size_bytes(value: str, path: str) -> int:
+    """Docker's spelling of sizes: 10m, 1.5g, 4096, 64kb."""
+    found = _SIZE.fullmatch(value.strip())
+    if not found:
+        raise invalid(path, value, "not a size such as 10m")
+    return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
+
+
+def cpu_list(value: Any, path: str) -> str:
+    """cpuset(7), list format: 0-3,7."""
+    for part in filter(None, text(value, path).split(",")):
+        low, dash, high = part.partition("-")
+        if not low.isdigit() or (dash and not (high.isdigit() and int(low) <= int(high))):
+            raise WardianError(INVALID, f"Invalid value {value} for {path.rpartition('.')[2]}", subject=path)
+    return str(value)
+
+
+def capabilities(value: Any, path: str) -> list[str]:
+    return [item.upper() if item.upper() in ("ALL",) else _capability(item) for item in strings(value, path)]
+
+
+def _capability(name: str) -> str:
+    upper = name.upper()
+    return upper if upper.startswith("CAP_") else f"CAP_{upper}"
+
+
+def one_of(*values: str) -> Check:
+    def check(value: Any, path: str) -> str:
+        if text(value, path) not in values:
+            raise invalid(path, value, f"must be one of {', '.join(repr(item) for item in values)}")
+        return str(value)
+
+    return check
+
+
+def namespace_mode(*words: str) -> Check:
+    """host, private, or container:NAME, as far as `words` allow."""
+
+    def check(value: Any, path: str) -> str:
+        kind, colon, target = text(value, path).partition(":")
+        if value in words or (kind == "container" and colon and target and "container:" in words):
+            return str(value)
+        raise invalid(path, value, f"must be one of {', '.join(repr(word) for word in words)}")
+
+    return check
+
+
+def ulimits(value: Any, path: str) -> list[dict[str, Any]]:
+    """getrlimit(2) names in lower case without RLIMIT_."""
+    if not isinstance(value, list):
+        raise invalid(path, value, "must be a list")
+    known = _words(_ULIMITS)
+    limit = integer(-1)
+    for item in value:
+        name = item.get("Name") if isinstance(item, dict) else None
+        if name not in known:
+            raise WardianError(INVALID, f"invalid ulimit type: {name}", operation="create", subject=path)
+        soft, hard = limit(item.get("Soft", 0), path), limit(item.get("Hard", 0), path)
+        if hard != -1 and (soft == -1 or soft > hard):
+            message = f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+            raise WardianError(INVALID, message, operation="create", subject=path)
+    return list(value)
+
+
+def bind_specs(value: Any, path: str) -> list[str]:
+    """SOURCE:TARGET[:MODE] with absolute source and target; a source without a slash is a volume's name."""
+    for item in strings(value, path):
+        parts = item.split(":")
+        if len(parts) == 1 or not parts[0].startswith("/"):
+            raise not_built(path, f"the volume of {item!r}")
+        if not 2 <= len(parts) <= 3 or not parts[1].startswith("/") or os.path.normpath(parts[1]) in ("/", "//"):
+            raise WardianError(INVALID, f"invalid volume specification: '{item}'", operation="create", subject=path)
+        for word in filter(None, parts[2].split(",") if len(parts) == 3 else ()):
+            if word in ("z", "Z", "nocopy", "consistent", "cached", "delegated"):
+                continue
+            if word not in ("ro", "rw", "private", "rprivate", "shared", "rshared", "slave", "rslave"):
+                raise WardianError(INVALID, f"invalid mode: {parts[2]}", operation="create", subject=path)
+    return list(value)
+
+
+def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
+    """HostConfig.Mounts of type bind and tmpfs."""
+    if not isinstance(value, list):
+        raise invalid(path, value, "must be a list")
+    for item in value:
+        if not isinstance(item, dict):
+            raise invalid(path, item, "must be an object")
+        kind, target, source = item.get("Type"), item.get("Target"), item.get("Source", "")
+        if kind not in ("bind", "tmpfs"):
+            raise not_built(path, f"a mount of type {kind!r}")
+        if not isinstance(target, str) or not target.startswith("/"):
+            message = (
+                f"invalid mount config for type \"{kind}\": invalid mount path: '{target}' mount path must be absolute"
+            )
+            raise WardianError(INVALID, message, operation="create", subject=path)
+        if kind == "bind" and not str(source).startswith("/"):
+            message = (
+                f"invalid mount config for type \"bind\": invalid mount path: '{source}' mount path must be absolute"
+            )
+            raise WardianError(INVALID, message, operation="create", subject=path)
+        _known_mount_options(item, path)
+    return list(value)
+
+
+def _known_mount_options(item: dict[str, Any], path: str) -> None:
+    built = {
+        "": {"Type", "Source", "Target", "ReadOnly", "Consistency", "BindOptions", "TmpfsOptions"},
+        "BindOptions": {"Propagation", "NonRecursive", "CreateMountpoint"},
+        "TmpfsOptions": {"SizeBytes", "Mode"},
+    }
+    for group, known in built.items():
+        fields = item if not group else item.get(group) or {}
+        for key, value in fields.items():
+            if value and key not in known:
+                raise not_built(path, f"{group or 'Mounts'}.{key}")
+
+
+def devices(value: Any, path: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise invalid(path, value, "must be a list")
+    for item in value:
+        if not isinstance(item, dict) or not str(item.get("PathOnHost", "")).startswith("/"):
+            raise invalid(path, item, "needs an absolute PathOnHost")
+        if set(item.get("CgroupPermissions") or "rwm") - set("rwm"):
+            raise invalid(path, item["CgroupPermissions"], "must be made of r, w and m")
+    return list(value)
+
+
+def extra_hosts(value: Any, path: str) -> list[str]:
+    for item in strings(value, path):
+        name, colon, address = item.partition(":")
+        if not name or not colon or not address:
+            raise WardianError(INVALID, f'bad format for add-host: "{item}"', operation="create", subject=path)
+    return list(value)
+
+
+def restart_policy(value: Any, path: str) -> dict[str, Any]:
+    name = value.get("Name", "") if isinstance(value, dict) else None
+    if name not in ("", "no", "always", "unless-stopped", "on-failure"):
+        raise WardianError(
+            INVALID, f"invalid restart policy: unknown policy '{name}'", operation="create", subject=path
+        )
+    if name not in ("", "no"):
+        raise not_built(path, f"the restart policy {name!r}")
+    return {"Name": "no", "MaximumRetryCount": 0}
+
+
+def log_config(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise invalid(path, value, "must be an object")
+    kind = value.get("Type") or "json-file"
+    options = mapping(value.get("Config") or {}, path)
+    if kind not in ("json-file", "none"):
+        raise not_built(path, f"the log driver {kind!r}")
+    for key, setting in options.items():
+        if kind == "none" or key not in ("max-size", "max-file"):
+            raise WardianError(
+                INVALID, f"unknown log opt '{key}' for {kind} log driver", operation="create", subject=path
+            )
+        if key == "max-size":
+            size_bytes(setting, path)
+        elif not setting.isdigit() or int(setting) < 1:
+            raise invalid(path, setting, "max-file must be a number from 1")
+    if int(options.get("max-file", 1)) > 1 and "max-size" not in options:
+        raise invalid(path, options, "max-file needs max-size")
+    return {"Type": kind, "Config": options}
+
+
+def security_options(value: Any, path: str) -> list[str]:
+    for item in strings(value, path):
+        key, _, setting = item.replace(":", "=", 1).partition("=") if "=" not in item else item.partition("=")
+        if key == "no-new-privileges" and setting in ("", "true", "false"):
+            continue
+        if key == "seccomp" and setting:
+            continue
+        if key == "systempaths" and setting == "unconfined":
+            continue
+        if key in ("apparmor", "label") and setting in ("unconfined", "disable"):
+            continue
+        if key in ("apparmor", "label", "writable-cgroups"):
+            raise not_built(path, f"{item!r}")
+        raise WardianError(INVALID, f'invalid --security-opt 2: "{item}"', operation="create", subject=path)
+    return list(value)
+
+
+def size_pair(value: Any, path: str) -> list[int]:
+    """A terminal's height and width."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise invalid(path, value, "must be [height, width]")
+    number = integer(0, 65535)
+    return [number(value[0], path), number(value[1], path)]
+
+
+def only(*accepted: Any) -> Check:
+    """An option that is not built: `accepted` are the values that mean "not set" (docker's CLI sends some)."""
+
+    def check(value: Any, path: str) -> Any:
+        if value in accepted:
+            return None
+        name = path.rpartition(".")[2]
+        raise not_built(path, f"{name} = {value!r}")
+
+    return check

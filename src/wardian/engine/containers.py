@@ -1,0 +1,326 @@
+"""Containers as users know them: what the API's container calls do, each short, the long ways in modules of their own.
+
+create.py  body → row, spec, directories       start.py  spec → plan → a running process
+lifecycle.py  stop, kill, exit, removal        inspect.py  what reads show
+"""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from wardian.engine import create, inspect, start
+from wardian.engine.attach import AttachOptions, AttachSession
+from wardian.engine.checks import signal_number
+from wardian.engine.filters import Filters, check_filters, matches_label
+from wardian.engine.lifecycle import Lifecycle
+from wardian.engine.logs import LogOptions, LogReader, LogStream, log_path
+from wardian.engine.names import check_name
+from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.engine.sandbox import network_of
+from wardian.engine.state import State
+from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, NOT_MODIFIED, WardianError
+from wardian.insight.explain import explain, explain_container
+
+_LIST_FILTERS = (
+    "ancestor", "before", "exited", "id", "is-task", "label", "name", "network", "publish", "expose", "since", "status",
+    "volume", "health",
+)  # fmt: skip
+Bodies = list[dict[str, Any]]
+Names = list[str]
+_CONDITIONS = ("not-running", "next-exit", "removed")
+
+
+class Containers:
+    def __init__(self, parts: Parts, lifecycle: Lifecycle) -> None:
+        self._parts = parts
+        self._registry = parts.registry
+        self._lifecycle = lifecycle
+
+    # --- operations ---
+
+    async def create(
+        self, body: Mapping[str, Any], name: str | None = None, platform: str | None = None
+    ) -> dict[str, Any]:
+        container, warnings = create.create_container(self._parts, body, name or "", platform or "")
+        self._parts.events.publish("container", "create", container.id, container.event_attributes())
+        return {"Id": container.id, "Warnings": warnings}
+
+    async def start(self, ref: str, detach_keys: str | None = None) -> None:
+        container = self._registry.find(ref)
+        async with container.lock:
+            if container.state.state is State.PAUSED:
+                message = "cannot start a paused container, try unpause instead"
+                raise WardianError(CONFLICT, message, operation="start", subject=container.id)
+            if container.state.live:
+                raise WardianError(
+                    NOT_MODIFIED, "container is already running", operation="start", subject=container.id
+                )
+            await self._lifecycle.start(container)
+
+    async def stop(self, ref: str, signal: str | None = None, timeout: int | None = None) -> None:
+        container = self._registry.find(ref)
+        number = signal_number(signal) if signal else None
+        async with container.lock:
+            if not container.state.live:
+                raise WardianError(NOT_MODIFIED, "container is already stopped", operation="stop", subject=container.id)
+            await self._lifecycle.stop(container, number, timeout)
+
+    async def restart(self, ref: str, signal: str | None = None, timeout: int | None = None) -> None:
+        container = self._registry.find(ref)
+        number = signal_number(signal) if signal else None
+        async with container.lock:
+            if container.state.live:
+                await self._lifecycle.stop(container, number, timeout, removing=False)
+            await self._lifecycle.start(container)
+        self._parts.events.publish("container", "restart", container.id, container.event_attributes())
+
+    async def kill(self, ref: str, signal: str = "KILL") -> None:
+        container = self._registry.find(ref)
+        number = signal_number(signal or "KILL")
+        if not container.state.live:
+            message = f"cannot kill container: {ref}: container {container.id} is not running"
+            raise WardianError(CONFLICT, message, operation="kill", subject=container.id)
+        await self._lifecycle.kill(container, number)
+
+    async def remove(self, ref: str, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+        if link:
+            raise WardianError(NOT_IMPLEMENTED, "removing a link: links are not built yet", operation="remove")
+        container = self._registry.find(ref)
+        if container.state.state is State.REMOVING:
+            message = f"removal of container {ref} is already in progress"
+            raise WardianError(CONFLICT, message, operation="remove", subject=container.id)
+        async with container.lock:
+            if self._registry.get(container.id) is None:
+                return  # its own --rm was faster
+            if container.state.live:
+                self._refuse_live(container, force)
+                await self._lifecycle.stop_now(container)
+            self._lifecycle.remove(container)
+
+    def _refuse_live(self, container: Container, force: bool) -> None:
+        if force:
+            return
+        if container.state.state is State.PAUSED:
+            hint = "container is paused and must be unpaused first"
+        else:
+            hint = "container is running: stop the container before removing or force remove"
+        message = f'cannot remove container "/{container.name}": {hint}'
+        raise WardianError(CONFLICT, message, operation="remove", subject=container.id)
+
+    async def resize(self, ref: str, height: int, width: int) -> None:
+        container = self._registry.find(ref)
+        if not container.state.live or container.supervisor is None:
+            message = f"Container {container.id} is not running"
+            raise WardianError(CONFLICT, message, operation="resize", subject=container.id)
+        await container.supervisor.resize(height, width)
+
+    async def rename(self, ref: str, name: str) -> None:
+        container = self._registry.find(ref)
+        new = check_name(name)
+        async with container.lock:
+            old = container.name
+            if new == old:
+                message = "Renaming a container with the same name as its current name"
+                raise WardianError(INVALID, message, operation="rename", subject=container.id)
+            self._registry.claim(new, container.id)
+            try:
+                self._parts.store.rename(container.id, new)
+            except BaseException:
+                self._registry.unclaim(new)
+                raise
+            self._registry.unclaim(old)
+            container.record = container.record._replace(name=new)
+        attributes = container.event_attributes() | {"oldName": f"/{old}"}
+        self._parts.events.publish("container", "rename", container.id, attributes)
+
+    async def pause(self, ref: str) -> None:
+        await self._not_built(ref, "pause")
+
+    async def unpause(self, ref: str) -> None:
+        await self._not_built(ref, "unpause")
+
+    async def update(self, ref: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        await self._not_built(ref, "update")
+        return {}
+
+    async def top(self, ref: str, ps_args: str = "-ef") -> dict[str, Any]:
+        await self._not_built(ref, "top")
+        return {}
+
+    async def _not_built(self, ref: str, operation: str) -> None:
+        container = self._registry.find(ref)
+        raise WardianError(
+            NOT_IMPLEMENTED, f"{operation} of a container is not built yet", operation=operation, subject=container.id
+        )
+
+    async def prune(self, wanted: Filters | None = None) -> dict[str, Any]:
+        check_filters(wanted or {}, ("label", "label!", "until"))
+        if (wanted or {}).get("until"):
+            raise WardianError(NOT_IMPLEMENTED, "prune: the filter 'until' is not built yet", operation="prune")
+        gone, freed = [], 0
+        for container in self._registry:
+            labels = container.config["Labels"]
+            if not all(matches_label(labels, text) for text in (wanted or {}).get("label", ())):
+                continue
+            if any(matches_label(labels, text) for text in (wanted or {}).get("label!", ())):
+                continue
+            if container.state.live or container.lock.locked():
+                continue
+            async with container.lock:
+                if self._registry.get(container.id) is None or container.state.live:
+                    continue
+                freed += self._parts.snapshots.size(container.id)
+                self._lifecycle.remove(container)
+                gone.append(container.id)
+        return {"ContainersDeleted": gone or None, "SpaceReclaimed": freed}
+
+    # --- streams and waiting ---
+
+    def wait(self, ref: str, condition: str = "not-running") -> Awaitable[dict[str, Any]]:
+        container = self._registry.find(ref)
+        condition = condition or "not-running"
+        if condition not in _CONDITIONS:
+            raise WardianError(INVALID, f'invalid condition: "{condition}"', operation="wait", subject=container.id)
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        if condition == "not-running" and not container.state.live:
+            future.set_result({"StatusCode": container.state.exit_code})
+        else:
+            container.waiters.append((condition, future))
+        return future
+
+    def attach(self, ref: str, options: AttachOptions) -> AttachSession:
+        container = self._registry.find(ref)
+        if container.state.state is State.PAUSED:
+            message = f"container {ref} is paused, unpause the container before attach"
+            raise WardianError(CONFLICT, message, operation="attach", subject=container.id)
+        self._parts.events.publish("container", "attach", container.id, container.event_attributes())
+        return AttachSession(container, options)
+
+    def logs(self, ref: str, options: LogOptions) -> LogStream:
+        container = self._registry.find(ref)
+        if not options.stdout and not options.stderr:
+            message = "Bad parameters: you must choose at least one stream"
+            raise WardianError(INVALID, message, operation="logs", subject=container.id)
+        if container.config["HostConfig.LogConfig"]["Type"] != "json-file":
+            message = "configured logging driver does not support reading"
+            raise WardianError(INVALID, message, operation="logs", subject=container.id)
+        tty = bool(container.config["Tty"])
+        path = log_path(container.config.directory, container.id)
+        return LogStream(tty, LogReader(path, options, tty, lambda: container.state.live).chunks())
+
+    # --- reads ---
+
+    def inspect(self, ref: str, size: bool = False) -> dict[str, Any]:
+        container = self._registry.find(ref)
+        upper = self._parts.snapshots.root(container.id, container.record.layers).upper
+        found = inspect.render_container(container, self._network_settings(container), upper)
+        if size:
+            found |= self._sizes(container)
+        return found
+
+    def list(
+        self,
+        all: bool = False,  # noqa: A002  (the API's word)
+        limit: int = 0,
+        size: bool = False,
+        filters: Filters | None = None,
+    ) -> Bodies:
+        wanted = self._list_filters(filters or {})
+        found: Bodies = []
+        newest_first = sorted(self._registry, key=lambda container: container.record.created, reverse=True)
+        for container in newest_first:
+            if not (all or limit > 0 or container.state.live or "status" in wanted or "exited" in wanted):
+                continue
+            if not self._selected(container, wanted):
+                continue
+            line = inspect.render_summary(container, self._network_settings(container))
+            found.append(line | self._sizes(container) if size else line)
+            if 0 < limit <= len(found):
+                break
+        return found
+
+    def _list_filters(self, wanted: Filters) -> Filters:
+        check_filters(wanted, _LIST_FILTERS)
+        for key in ("publish", "expose", "volume", "health", "is-task"):
+            if key in wanted:
+                raise WardianError(
+                    NOT_IMPLEMENTED, f"the filter '{key}' is not built yet", operation="list", subject=key
+                )
+        states = {state.value for state in State} | {"restarting"}
+        for value in wanted.get("status", ()):
+            if value not in states:
+                raise WardianError(INVALID, f"invalid filter 'status={value}'", operation="list", subject="status")
+        for key in ("before", "since"):
+            for ref in wanted.get(key, ()):
+                self._registry.find(ref)
+        return wanted
+
+    def _selected(self, container: Container, wanted: Filters) -> bool:
+        record, state = container.record, container.state
+        for key, values in wanted.items():
+            if key == "label":
+                found = all(matches_label(container.config["Labels"], text) for text in values)
+            elif key == "status":
+                found = state.state.value in values
+            elif key == "exited":
+                found = state.state is State.EXITED and str(state.exit_code) in values
+            elif key == "id":
+                found = any(record.id.startswith(text) for text in values)
+            elif key == "name":
+                found = any(create.name_matches(text, record.name) for text in values)
+            elif key == "ancestor":
+                found = any(self._descends(container, text) for text in values)
+            elif key == "network":
+                found = any(text in self._network_names(container) for text in values)
+            else:  # before, since
+                found = all(self._beside(record.created, key, text) for text in values)
+            if not found:
+                return False
+        return True
+
+    def _beside(self, created: int, key: str, ref: str) -> bool:
+        other = self._registry.find(ref).record.created
+        return created < other if key == "before" else created > other
+
+    def _descends(self, container: Container, ref: str) -> bool:
+        record = container.record
+        if ref in (record.image, record.image_ref) or record.image.removeprefix("sha256:").startswith(ref):
+            return True
+        try:
+            return self._parts.images.resolve(ref).id == record.image
+        except WardianError:
+            return False
+
+    def _network_names(self, container: Container) -> Names:
+        settings = self._network_settings(container)
+        return [*settings, *(str(value.get("NetworkID", "")) for value in settings.values())]
+
+    def _network_settings(self, container: Container) -> dict[str, dict[str, Any]]:
+        name = network_of(container.config)
+        if not name:
+            return {}
+        endpoint = None
+        if name == "bridge" and container.state.live:
+            endpoint = self._parts.networks.bridge.endpoint(container.id)
+        return {name: endpoint.settings() if endpoint is not None else inspect.empty_endpoint()}
+
+    def _sizes(self, container: Container) -> dict[str, int]:
+        written = self._parts.snapshots.size(container.id)
+        try:
+            base = self._parts.images.resolve(container.record.image).size
+        except WardianError:
+            base = 0
+        return {"SizeRw": written, "SizeRootFs": base + written}
+
+    # --- seeing into it ---
+
+    async def plan(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return start.plan_of_body(self._parts, body)
+
+    def explain(self, ref: str) -> dict[str, Any]:
+        container = self._registry.find(ref)
+        if container.launch_record is not None:
+            plan, report = container.launch_record.documents()
+            return explain(plan, report, container.id, container.name)
+        return explain_container(container.config.directory, container.id, container.name)

@@ -1,0 +1,132 @@
+"""create: a body becomes one durable row, the OCI spec beside it, and the container's directories. Nothing runs."""
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from wardian.engine import options
+from wardian.engine.names import check_name, make_name
+from wardian.engine.options import ContainerConfig
+from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.engine.sandbox import network_of
+from wardian.engine.spec import Spec
+from wardian.engine.state import RunState
+from wardian.engine.store import ContainerRecord
+from wardian.errors import INVALID, WardianError
+from wardian.images import Image
+from wardian.storage.trash import remove_tree
+
+
+def create_container(parts: Parts, body: Mapping[str, Any], name: str, platform: str) -> tuple[Container, list[str]]:
+    """All or nothing: on an error no name, no row and no directory is left. Returns the container and warnings."""
+    values, image, warnings = resolve_body(parts, body, platform)
+    identity = _new_id(parts)
+    name = check_name(name) if name else make_name(parts.registry.names)
+    directory = parts.home.container(identity)
+    config = ContainerConfig(values, identity, directory)
+    spec = options.write_spec(config, cgroup_of(parts, identity))
+    record = ContainerRecord(
+        identity, name, time.time_ns(), image.id, str(body["Image"]), tuple(image.layers), values, image.os, platform
+    )
+    parts.registry.claim(name, identity)
+    try:
+        parts.snapshots.prepare(identity, record.layers)
+        write_file(os.path.join(directory, "config.json"), msgspec.json.encode(spec))
+        parts.store.add(record)
+    except BaseException:
+        parts.registry.unclaim(name)
+        parts.snapshots.remove(identity)
+        raise
+    container = Container(record, config, RunState())
+    parts.registry.add(container)
+    return container, warnings
+
+
+def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[dict[str, Any], Image, list[str]]:
+    """Decode, find the image, and fill from it what the body leaves open."""
+    if not isinstance(body, Mapping):
+        raise WardianError(INVALID, "the body of create must be an object", operation="create")
+    values = options.decode(body)
+    if not values.get("Image"):
+        raise WardianError(INVALID, "no image specified", operation="create", subject="Image")
+    image = parts.images.resolve(values["Image"], platform)
+    warnings = options.merge_image(values, image.run_config)
+    probe = ContainerConfig(values)
+    _check_references(parts, probe)
+    return values, image, warnings
+
+
+def _check_references(parts: Parts, config: ContainerConfig) -> None:
+    """Names in the body that must exist already: the network, and the containers that are joined."""
+    network = network_of(config)
+    if network:
+        parts.networks.network(network)
+    for kind in ("network", "pid", "ipc"):
+        if config.joins(kind):
+            parts.registry.find(config.joins(kind))
+    for item in config["HostConfig.Mounts"]:
+        create = (item.get("BindOptions") or {}).get("CreateMountpoint")
+        if item["Type"] == "bind" and not create and not os.path.exists(item["Source"]):
+            message = f'invalid mount config for type "bind": bind source path does not exist: {item["Source"]}'
+            raise WardianError(INVALID, message, operation="create", subject=item["Source"])
+
+
+def load_container(parts: Parts, record: ContainerRecord, state: RunState) -> Container:
+    """A container of an earlier engine, from its rows."""
+    return Container(record, ContainerConfig(record.values, record.id, parts.home.container(record.id)), state)
+
+
+def load_spec(config: ContainerConfig) -> Spec:
+    """The container's spec as create wrote it."""
+    with open(os.path.join(config.directory, "config.json"), "rb") as file:
+        found: Spec = msgspec.json.decode(file.read())
+    return found
+
+
+def cgroup_of(parts: Parts, identity: str) -> str:
+    return f"{parts.home.cgroup_base}/containers/{identity}"
+
+
+def remove_run_directory(parts: Parts, identity: str) -> None:
+    """What the supervisor left in the run root: its socket, the exit record."""
+    path = parts.home.run_container(identity)
+    try:
+        remove_tree(os.path.dirname(path), os.path.basename(path))
+    except FileNotFoundError:
+        pass
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Complete under its name, without a sync: it can be made again from the row."""
+    temporary = f"{path}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+
+
+def _new_id(parts: Parts) -> str:
+    """64 hex digits whose first 12 are no number, as docker's: a short id is then never taken for one."""
+    while True:
+        identity = secrets.token_hex(32)
+        if not identity[:12].isdigit() and parts.registry.get(identity) is None:
+            return identity
+
+
+def name_matches(pattern: str, name: str) -> bool:
+    """docker's name filter: a regular expression anywhere in the name, which it knows with and without its slash."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise WardianError(INVALID, f"invalid filter 'name={pattern}': {error}", operation="list") from None
+    return bool(expression.search(name) or expression.search(f"/{name}"))

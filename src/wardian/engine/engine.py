@@ -1,0 +1,114 @@
+"""The engine of one `Home`: opens the parts of the house in order, finds what still runs, lets go of it at the end."""
+
+import asyncio
+import os
+import uuid
+
+from wardian.database import Database
+from wardian.engine.containers import Containers
+from wardian.engine.events import Events
+from wardian.engine.execs import Execs
+from wardian.engine.images import Images
+from wardian.engine.lifecycle import Lifecycle
+from wardian.engine.networks import Networks
+from wardian.engine.parts import Parts
+from wardian.engine.recovery import recover
+from wardian.engine.registry import Registry
+from wardian.engine.store import ENGINE_SCHEMA, EngineStore
+from wardian.engine.system import System
+from wardian.home import Home
+from wardian.images import ImageStore
+from wardian.kernel import procfs
+from wardian.network import SCHEMA as NETWORK_SCHEMA
+from wardian.network import Networks as HostNetworks
+from wardian.runtime.hostfacts import probe_host
+from wardian.runtime.launch import launcher_path
+from wardian.storage import LayerStore, Snapshots, Trash
+
+HELLO = "wardian/hello"
+
+
+class Engine:
+    """See the package's docstring for what each attribute offers. `start` before anything else."""
+
+    containers: Containers
+    execs: Execs
+    images: Images
+    networks: Networks
+    events: Events
+    system: System
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._database: Database | None = None
+        self._parts: Parts | None = None
+
+    async def start(self) -> None:
+        home = self.home
+        for path in (home.data_root, home.run_root):
+            os.makedirs(os.path.join(path, "containers"), mode=0o711, exist_ok=True)
+        self._database = database = Database(home.database, [ENGINE_SCHEMA, NETWORK_SCHEMA])
+        store = EngineStore(database)
+        trash = Trash(home.trash)
+        layers = LayerStore(home, trash)
+        self._parts = parts = Parts(
+            home=home,
+            host=probe_host(),
+            boot_id=procfs.read("/proc/sys/kernel/random/boot_id").strip(),
+            store=store,
+            registry=Registry(),
+            events=Events(store),
+            images=ImageStore(home, layers),
+            layers=layers,
+            snapshots=Snapshots(home, layers, trash),
+            trash=trash,
+            networks=HostNetworks(home, database),
+        )
+        lifecycle = Lifecycle(parts)
+        self.events = parts.events
+        self.events.load()
+        self.containers = Containers(parts, lifecycle)
+        self.execs = Execs(parts)
+        self.images = Images(parts)
+        self.networks = Networks(parts)
+        self.system = System(parts, _identity(home))
+        await parts.networks.start()
+        await recover(parts, lifecycle)
+        trash.sweep()
+        layers.sweep()
+        await self._make_hello(parts)
+
+    async def _make_hello(self, parts: Parts) -> None:
+        """The built-in image, once: its one file is the launcher's own binary."""
+        if not parts.images.list_images({"reference": [HELLO]}):
+            await asyncio.to_thread(parts.images.make_hello, launcher_path())
+
+    async def close(self) -> None:
+        """Let go of everything. Containers and their supervisors run on."""
+        parts = self._parts
+        if parts is not None:
+            for container in parts.registry:
+                watch = container.exit_watch
+                if watch is not None:
+                    watch.cancel()
+                    await asyncio.gather(watch, return_exceptions=True)
+            self.execs.close()
+            parts.events.close()
+            await parts.networks.stop()
+            parts.images.close()
+            parts.trash.close()
+        if self._database is not None:
+            self._database.close()
+
+
+def _identity(home: Home) -> str:
+    """This engine's own id, made once for its data root."""
+    path = os.path.join(home.data_root, "engine-id")
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        identity = str(uuid.uuid4())
+        with open(path, "w", encoding="ascii") as file:
+            file.write(identity + "\n")
+        return identity

@@ -1,0 +1,129 @@
+"""What happened: a ring in memory that every subscriber reads from, and a copy in the database for the next engine.
+
+The copy is written in batches, off the way of the operation that caused the event.
+"""
+
+import asyncio
+import time
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+from wardian.engine.filters import Filters, matches_label
+from wardian.engine.store import EngineStore
+
+_KEEP = 1024
+_WRITE_AFTER = 1.0
+# docker names containers, and only them, in three older top-level fields too
+_OLD_FIELDS = "container"
+
+
+class Events:
+    """The bus. `publish` never waits; a subscriber that does not read only grows its own queue."""
+
+    def __init__(self, store: EngineStore) -> None:
+        self._store = store
+        self._ring: deque[dict[str, Any]] = deque(maxlen=_KEEP)
+        self._unwritten: list[tuple[int, str]] = []
+        # weak: an iterator that is dropped, even before its first step, takes its queue with it
+        self._subscribers: weakref.WeakSet[asyncio.Queue[dict[str, Any]]] = weakref.WeakSet()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def load(self) -> None:
+        self._ring.extend(msgspec.json.decode(text) for text in self._store.events())
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._write()
+
+    def listeners(self) -> int:
+        return len(self._subscribers)
+
+    def publish(self, kind: str, action: str, identity: str, attributes: Mapping[str, str]) -> None:
+        now = time.time_ns()
+        event: dict[str, Any] = {}
+        if kind == _OLD_FIELDS:
+            event = {"status": action, "id": identity, "from": attributes.get("image", "")}
+        event |= {
+            "Type": kind,
+            "Action": action,
+            "Actor": {"ID": identity, "Attributes": dict(attributes)},
+            "scope": "local",
+            "time": now // 1_000_000_000,
+            "timeNano": now,
+        }
+        self._ring.append(event)
+        for queue in self._subscribers:
+            queue.put_nowait(event)
+        self._unwritten.append((now, msgspec.json.encode(event).decode()))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_WRITE_AFTER, self._write)
+
+    def _write(self) -> None:
+        self._timer = None
+        if self._unwritten:
+            self._store.add_events(self._unwritten, _KEEP)
+            self._unwritten = []
+
+    def subscribe(
+        self, since: int = 0, until: int = 0, filters: Filters | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Events from `since` (0: from now) to `until` (0: for ever), unix ns. Subscribed when this returns."""
+        wanted = filters or {}
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        for event in self._ring:
+            if since and event["timeNano"] >= since:
+                queue.put_nowait(event)
+        self._subscribers.add(queue)
+        return self._read(queue, until, wanted)
+
+    async def _read(
+        self, queue: "asyncio.Queue[dict[str, Any]]", until: int, filters: Filters
+    ) -> AsyncIterator[dict[str, Any]]:
+        try:
+            while True:
+                left = (until - time.time_ns()) / 1e9 if until else None
+                if left is not None and left <= 0 and queue.empty():
+                    return
+                try:
+                    event = await asyncio.wait_for(queue.get(), None if left is None else max(left, 0.001))
+                except TimeoutError:
+                    return
+                if until and event["timeNano"] > until:
+                    return
+                if matches_event(event, filters):
+                    yield event
+        finally:
+            self._subscribers.discard(queue)
+
+
+def matches_event(event: Mapping[str, Any], filters: Filters) -> bool:
+    """Docker's rule: values of one key are alternatives, keys must all hold."""
+    actor = event["Actor"]
+    attributes = actor["Attributes"]
+    for key, wanted in filters.items():
+        if key == "type":
+            found = event["Type"] in wanted
+        elif key == "event":
+            # "exec_create: sh" answers to exec_create
+            found = event["Action"] in wanted or event["Action"].partition(":")[0] in wanted
+        elif key == "label":
+            found = all(matches_label(attributes, text) for text in wanted)
+        elif key == "scope":
+            found = event["scope"] in wanted
+        elif key == "image":
+            names = (attributes.get("image", ""), actor["ID"] if event["Type"] == "image" else "")
+            found = any(name and (name in wanted or name.partition(":")[0] in wanted) for name in names)
+        elif key in ("container", "network", "volume"):
+            found = event["Type"] == key and any(
+                actor["ID"].startswith(text) or attributes.get("name") == text for text in wanted
+            )
+        else:
+            found = False
+        if not found:
+            return False
+    return True

@@ -1,0 +1,109 @@
+"""Images as the API's calls want them: the image store's long ways in worker threads, events, and who uses an image."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from wardian.engine.filters import Filters
+from wardian.engine.parts import Parts
+from wardian.errors import NOT_IMPLEMENTED, WardianError
+from wardian.images import ImageUse, auth_from_api, summary
+
+Bodies = list[dict[str, Any]]
+Emit = Callable[[dict[str, Any]], None]
+
+_CHUNK = 1 << 18
+
+
+class Images:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._store = parts.images
+
+    async def pull(self, from_image: str, tag: str, platform: str, auth: Mapping[str, Any] | None, emit: Emit) -> None:
+        """`tag` may be a digest, as docker's CLI sends it. Progress goes to `emit` in the event loop's thread."""
+        from wardian.images.auth import auth_from_api
+
+        reference = _joined(from_image, tag)
+        credentials = auth_from_api(auth)
+        progress = _in_loop(emit)
+        image = await asyncio.to_thread(
+            self._store.pull, reference, platform=platform, auth=credentials, progress=progress
+        )
+        self._publish("pull", reference, image.run_config.get("Labels"), from_image)
+
+    def list(
+        self,
+        filters: Filters | None = None,
+        all: bool = False,  # noqa: A002  (the API's word)
+        digests: bool = False,
+    ) -> Bodies:
+        return [summary(image) for image in self._store.list_images(filters or {})]
+
+    def inspect(self, ref: str) -> dict[str, Any]:
+        return self._store.inspect(ref)
+
+    def history(self, ref: str) -> Bodies:
+        return self._store.history(ref)
+
+    async def tag(self, ref: str, repo: str, tag: str) -> None:
+        image = self._store.tag(ref, f"{repo}:{tag}" if tag else repo)
+        self._publish("tag", image.id, image.run_config.get("Labels"), f"{repo}:{tag or 'latest'}")
+
+    async def remove(self, ref: str, force: bool = False, noprune: bool = False) -> Bodies:
+        registry = self._parts.registry
+        uses = [ImageUse(container.id, container.record.image, container.state.live) for container in registry]
+        layers = {layer for container in registry for layer in container.record.layers}
+        answer = self._store.remove(ref, uses, layers, force=force, noprune=noprune)
+        for line in answer:
+            for action, subject in line.items():
+                if action == "Untagged" or subject.startswith("sha256:"):
+                    self._publish("untag" if action == "Untagged" else "delete", subject, None, subject)
+        return [dict(line) for line in answer]
+
+    async def load(self, file: BinaryIO, emit: Emit) -> None:
+        images = await asyncio.to_thread(self._store.load, _chunks(file), _in_loop(emit))
+        for image in images:
+            self._publish("load", image.id, image.run_config.get("Labels"), image.id)
+
+    async def import_(
+        self, file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit: Emit
+    ) -> None:
+        reference = f"{repo}:{tag}" if repo and tag else repo
+        image = await asyncio.to_thread(
+            lambda: self._store.import_image(
+                _chunks(file), reference, changes=changes, message=message, platform=platform
+            )
+        )
+        emit({"status": image.id})
+        self._publish("import", image.id, None, reference or image.id)
+
+    def _publish(self, action: str, identity: str, labels: Mapping[str, str] | None, name: str) -> None:
+        self._parts.events.publish("image", action, identity, {**(labels or {}), "name": name})
+
+
+def _joined(name: str, tag: str) -> str:
+    """docker's CLI splits a reference: the tag, or the digest, comes as `tag`."""
+    if not tag:
+        last = name.rpartition("/")[2]
+        if ":" in last or "@" in name:
+            return name
+        message = f"pulling all tags of {name} is not built yet: name one"
+        raise WardianError(NOT_IMPLEMENTED, message, operation="pull", subject=name)
+    return f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
+
+
+def _in_loop(emit: Emit) -> Emit:
+    """A progress callback for worker threads: the message is handled in the event loop's thread."""
+    loop = asyncio.get_running_loop()
+
+    def progress(message: dict[str, Any]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(emit, message)
+
+    return progress
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while data := file.read(_CHUNK):
+        yield data

@@ -1,0 +1,209 @@
+"""What a container looks like from outside: `GET /containers/ID/json` and a line of `GET /containers/json`.
+
+Pure: made of one snapshot each, no lock, no disk.
+"""
+
+import datetime
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from wardian.engine.logs import log_path
+from wardian.engine.process import same_process
+from wardian.engine.registry import Container
+from wardian.engine.state import RunState, State
+
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """Go's RFC3339Nano in UTC; its zero time for 0."""
+    if not nanoseconds:
+        return _NEVER
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    head = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f"{rest:09d}".rstrip("0")
+    return f"{head}.{fraction}Z" if fraction else f"{head}Z"
+
+
+def render_state(state: RunState) -> dict[str, Any]:
+    return {
+        "Status": state.state.value,
+        "Running": state.live,
+        "Paused": state.state is State.PAUSED,
+        "Restarting": False,
+        "OOMKilled": state.oom_killed,
+        "Dead": state.state is State.DEAD,
+        "Pid": state.pid if state.live else 0,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": rfc3339(state.started_at),
+        "FinishedAt": rfc3339(state.finished_at),
+    }
+
+
+def render_container(container: Container, networks: Mapping[str, Mapping[str, Any]], upper: str) -> dict[str, Any]:
+    """The whole inspect body but sizes. `networks` is network name → EndpointSettings."""
+    record, config, state = container.record, container.config, container.state
+    command = config.command()
+    directory = config.directory
+    return {
+        "Id": record.id,
+        "Created": rfc3339(record.created),
+        "Path": command[0],
+        "Args": command[1:],
+        "State": render_state(state),
+        "Image": record.image,
+        "ResolvConfPath": os.path.join(directory, "resolv.conf"),
+        "HostnamePath": os.path.join(directory, "hostname"),
+        "HostsPath": os.path.join(directory, "hosts"),
+        "LogPath": log_path(directory, record.id) if config["HostConfig.LogConfig"]["Type"] == "json-file" else "",
+        "Name": f"/{record.name}",
+        "RestartCount": 0,
+        "Driver": "overlay2",
+        "Platform": record.os,
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": sorted(container.execs) or None,
+        "HostConfig": config.api_host_config(),
+        "GraphDriver": {"Name": "overlay2", "Data": _graph_data(state, upper)},
+        "Mounts": render_mounts(container),
+        "Config": config.api_config() | {"Image": record.image_ref},
+        "NetworkSettings": render_network(networks, record.id),
+    }
+
+
+def _graph_data(state: RunState, upper: str) -> dict[str, str]:
+    """MergedDir is computed while the process with the recorded start time lives: nothing is mounted on the host."""
+    data = {"UpperDir": upper}
+    if state.live and same_process(state.pid, state.start_time):
+        data["MergedDir"] = f"/proc/{state.pid}/root"
+    return data
+
+
+def render_network(networks: Mapping[str, Mapping[str, Any]], identity: str) -> dict[str, Any]:
+    first: Mapping[str, Any] = next(iter(networks.values()), {})
+    return {
+        "Bridge": "",
+        "SandboxID": identity if first.get("EndpointID") else "",
+        "SandboxKey": "",
+        "Ports": {},
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": first.get("EndpointID", ""),
+        "Gateway": first.get("Gateway", ""),
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": first.get("IPAddress", ""),
+        "IPPrefixLen": first.get("IPPrefixLen", 0),
+        "IPv6Gateway": "",
+        "MacAddress": first.get("MacAddress", ""),
+        "Networks": dict(networks),
+    }
+
+
+def empty_endpoint() -> dict[str, Any]:
+    """EndpointSettings of a container that is not on its network now."""
+    words = ("MacAddress", "NetworkID", "EndpointID", "Gateway", "IPAddress", "IPv6Gateway", "GlobalIPv6Address")
+    numbers = ("GwPriority", "IPPrefixLen", "GlobalIPv6PrefixLen")
+    nothing = ("IPAMConfig", "Links", "Aliases", "DriverOpts", "DNSNames")
+    return dict.fromkeys(words, "") | dict.fromkeys(numbers, 0) | dict.fromkeys(nothing)
+
+
+def render_mounts(container: Container) -> list[dict[str, Any]]:
+    """The user's mounts, as docker lists them."""
+    config = container.config
+    found = []
+    for item in config["HostConfig.Binds"]:
+        source, target, *rest = item.split(":")
+        words = rest[0].split(",") if rest else []
+        propagation = next((word for word in words if word.endswith(("private", "shared", "slave"))), "rprivate")
+        found.append(_bind(source, target, rest[0] if rest else "", "ro" not in words, propagation))
+    for item in config["HostConfig.Mounts"]:
+        writable = not item.get("ReadOnly", False)
+        if item["Type"] == "bind":
+            propagation = (item.get("BindOptions") or {}).get("Propagation") or "rprivate"
+            found.append(_bind(item["Source"], item["Target"], "", writable, propagation))
+        else:
+            found.append(_bind("", item["Target"], "", writable, "") | {"Type": "tmpfs"})
+    return found
+
+
+def _bind(source: str, target: str, mode: str, writable: bool, propagation: str) -> dict[str, Any]:
+    return {
+        "Type": "bind",
+        "Source": source,
+        "Destination": target,
+        "Mode": mode,
+        "RW": writable,
+        "Propagation": propagation,
+    }
+
+
+def render_summary(container: Container, networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One line of `docker ps`."""
+    record, config, state = container.record, container.config, container.state
+    return {
+        "Id": record.id,
+        "Names": [f"/{record.name}"],
+        "Image": record.image_ref,
+        "ImageID": record.image,
+        "Command": _quoted(config.command()),
+        "Created": record.created // 1_000_000_000,
+        "Ports": [],
+        "Labels": config["Labels"],
+        "State": state.state.value,
+        "Status": status_text(state, time.time_ns()),
+        "HostConfig": {"NetworkMode": config["HostConfig.NetworkMode"]},
+        "NetworkSettings": {"Networks": dict(networks)},
+        "Mounts": render_mounts(container),
+    }
+
+
+def _quoted(command: list[str]) -> str:
+    """As docker shows a command: words, those with spaces in single quotes."""
+    return " ".join(f"'{word}'" if " " in word else word for word in command)
+
+
+def status_text(state: RunState, now: int) -> str:
+    """docker's "Up 3 minutes", "Exited (0) 2 hours ago"."""
+    if state.state is State.RUNNING:
+        return f"Up {human_duration(now - state.started_at)}"
+    if state.state is State.PAUSED:
+        return f"Up {human_duration(now - state.started_at)} (Paused)"
+    if state.state is State.EXITED:
+        return f"Exited ({state.exit_code}) {human_duration(now - state.finished_at)} ago"
+    return {State.CREATED: "Created", State.REMOVING: "Removal In Progress", State.DEAD: "Dead"}[state.state]
+
+
+def human_duration(nanoseconds: int) -> str:
+    """Docker's words for about how long (github.com/docker/go-units documents the steps)."""
+    seconds = nanoseconds // 1_000_000_000
+    if seconds < 1:
+        return "Less than a second"
+    if seconds == 1:
+        return "1 second"
+    if seconds < 60:
+        return f"{seconds} seconds"
+    minutes = seconds // 60
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 60:
+        return f"{minutes} minutes"
+    hours = round(seconds / 3600)
+    if hours == 1:
+        return "About an hour"
+    for limit, size, unit in (
+        (48, 1, "hours"),
+        (24 * 14, 24, "days"),
+        (24 * 60, 24 * 7, "weeks"),
+        (24 * 730, 24 * 30, "months"),
+    ):
+        if hours < limit:
+            return f"{hours // size} {unit}"
+    return f"{hours // (24 * 365)} years"

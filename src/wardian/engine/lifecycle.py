@@ -1,0 +1,234 @@
+"""What a container goes through after create: start, stop, kill, its exit, its removal.
+
+Callers hold the container's lock where they change it; an exit comes by itself and takes none: it is one step of the
+event loop but for giving the network place back, and `start` waits for it.
+"""
+
+import asyncio
+import time
+
+from wardian.engine import attach, create, sandbox, start
+from wardian.engine.checks import signal_number
+from wardian.engine.parts import Parts
+from wardian.engine.process import send_signal
+from wardian.engine.record import LaunchRecord
+from wardian.engine.registry import Container
+from wardian.engine.state import Event, RunState
+from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+from wardian.runtime.exitrecord import ExitRecord, read_exit
+from wardian.runtime.supervisor import SupervisorClient, end_lost
+
+_STOP_TIMEOUT = 10
+_WRITE_RECORD_AFTER = 0.3
+# after SIGKILL: what holds a process longer sits in the kernel (a dead NFS server, say) and is worth saying
+_KILL_DEADLINE = 15.0
+SIGKILL, SIGTERM = 9, 15
+
+
+class Lifecycle:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    # --- start ---
+
+    async def start(self, container: Container) -> None:
+        """Run it. On failure nothing is left; the container's state keeps the error and docker's exit code for it."""
+        if container.exit_watch is not None:
+            await container.exit_watch
+        try:
+            started = await start.start_container(self._parts, container)
+        except WardianError as error:
+            self._start_failed(container, error)
+            raise
+        except OSError as error:
+            wrapped = WardianError(
+                SYSTEM, f"start: {error}", operation="start", subject=container.id, errno=error.errno or 0
+            )
+            self._start_failed(container, wrapped)
+            raise wrapped from error
+        container.supervisor = started.launched.supervisor
+        container.sandbox = started.sandbox
+        self._keep_record(container, started.record)
+        self.change(
+            container,
+            container.state.after(
+                Event.LAUNCHED,
+                pid=started.launched.pid,
+                start_time=started.launched.start_time,
+                started_at=started.launched.started_at,
+                finished_at=0,
+                exit_code=0,
+                error="",
+                oom_killed=False,
+                reason="",
+                boot_id=self._parts.boot_id,
+            ),
+        )
+        self.watch(container)
+        self._publish(container, "start")
+
+    def _keep_record(self, container: Container, record: LaunchRecord) -> None:
+        """Written a moment later, and not at all for what is gone by then."""
+        container.launch_record = record
+        asyncio.get_running_loop().call_later(_WRITE_RECORD_AFTER, self._write_record, container, record)
+
+    def _write_record(self, container: Container, record: LaunchRecord) -> None:
+        if container.launch_record is record:
+            container.launch_record = None
+            record.write(container.config.directory)
+
+    def _start_failed(self, container: Container, error: WardianError) -> None:
+        attach.drop_attachers(container)
+        code = exit_code_of(error.message)
+        self.change(container, container.state.after(Event.FAILED, error=str(error), exit_code=code))
+        if container.config["HostConfig.AutoRemove"]:
+            self.remove(container)
+
+    # --- exit ---
+
+    def watch(self, container: Container) -> None:
+        """Follow the container's supervisor until its exit is on record."""
+        container.exit_watch = asyncio.get_running_loop().create_task(self._watch(container))
+
+    async def _watch(self, container: Container) -> None:
+        supervisor: SupervisorClient = container.supervisor
+        try:
+            record: ExitRecord | None = await supervisor.wait_exit()
+        except (OSError, WardianError):
+            record = await self.take_down_lost(container)
+        finally:
+            container.supervisor = None
+            supervisor.close()
+        await self.exited(container, record)
+
+    async def take_down_lost(self, container: Container) -> ExitRecord | None:
+        """The supervisor is gone: end what it watched, so that it is never a container that nobody can wait for."""
+        parts, state = self._parts, container.state
+        run_dir = parts.home.run_container(container.id)
+        group = create.cgroup_of(parts, container.id)
+        mounts = {parts.host.cgroup2, *(mount for _, mount in parts.host.cgroup_mounts)} - {""}
+        groups = [f"{mount}/{group}" for mount in sorted(mounts)]
+        try:
+            return await asyncio.to_thread(end_lost, run_dir, groups, state.pid, state.start_time)
+        except (OSError, WardianError):
+            return read_exit(run_dir)
+
+    async def exited(self, container: Container, record: ExitRecord | None) -> None:
+        """The container has ended; without a record its supervisor was lost, and it with it."""
+        try:
+            await sandbox.release(container, self._parts.networks)
+        finally:
+            self._record_exit(container, record)
+            container.exit_watch = None
+        if container.config["HostConfig.AutoRemove"]:
+            self.remove(container)
+
+    def _record_exit(self, container: Container, record: ExitRecord | None) -> None:
+        state = exit_state(container.state, record)
+        self.change(container, state)
+        container.sandbox = None
+        if state.oom_killed:
+            self._publish(container, "oom")
+        duration = max(0, state.finished_at - state.started_at) // 1_000_000_000
+        self._publish(container, "die", exitCode=str(state.exit_code), execDuration=str(duration))
+        container.answer_waiters(("not-running", "next-exit"), {"StatusCode": state.exit_code})
+
+    # --- stop, kill, remove ---
+
+    async def stop(self, container: Container, number: int | None, timeout: int | None, removing: bool = True) -> None:
+        """Its stop signal, then SIGKILL after the timeout (docker's 10 seconds; negative: never)."""
+        config = container.config
+        signal = number or (signal_number(config["StopSignal"]) if config["StopSignal"] else SIGTERM)
+        if timeout is None:
+            timeout = config["StopTimeout"] if config["StopTimeout"] is not None else _STOP_TIMEOUT
+        self._signal(container, signal)
+        if not await self._ended(container, None if timeout < 0 else float(timeout)):
+            await self.stop_now(container)
+        self._publish(container, "stop")
+
+    async def stop_now(self, container: Container) -> None:
+        """SIGKILL, and wait for the end. Raises WardianError(UNAVAILABLE) when the kernel does not let go of it."""
+        self._signal(container, SIGKILL)
+        if not await self._ended(container, _KILL_DEADLINE):
+            pid = container.state.pid
+            raise WardianError(
+                UNAVAILABLE,
+                f"container {container.id[:12]} did not end within {_KILL_DEADLINE:.0f} seconds of SIGKILL",
+                operation="stop",
+                subject=container.id,
+                hint=f"process {pid} is held in the kernel: see /proc/{pid}/stack",
+            )
+
+    async def kill(self, container: Container, number: int) -> None:
+        if number == SIGKILL:
+            return await self.stop_now(container)
+        return self._signal(container, number)
+
+    def _signal(self, container: Container, number: int) -> None:
+        state = container.state
+        self._publish(container, "kill", signal=str(number))
+        if state.live:
+            send_signal(state.pid, state.start_time, number)
+
+    async def _ended(self, container: Container, timeout: float | None) -> bool:
+        watch = container.exit_watch
+        if watch is None:
+            return True
+        try:
+            await asyncio.wait_for(asyncio.shield(watch), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    def remove(self, container: Container) -> None:
+        """Take away a container that does not run. Its row goes last, so that what failed before can be found."""
+        parts = self._parts
+        container.launch_record = None
+        previous = container.state
+        container.state = previous.after(Event.REMOVING)
+        try:
+            attach.drop_attachers(container)
+            parts.snapshots.remove(container.id)
+            create.remove_run_directory(parts, container.id)
+            parts.store.remove(container.id)
+        except BaseException as error:
+            self.change(container, container.state.after(Event.FAILED, error=f"removal failed: {error}"))
+            raise
+        parts.registry.discard(container)
+        self._publish(container, "destroy")
+        answer = {"StatusCode": previous.exit_code}
+        container.answer_waiters(("not-running", "next-exit", "removed"), answer)
+
+    # --- one place each ---
+
+    def change(self, container: Container, state: RunState) -> None:
+        """A new state, seen by every reader and stored."""
+        container.state = state
+        self._parts.store.set_state(container.id, state)
+
+    def _publish(self, container: Container, action: str, **more: str) -> None:
+        self._parts.events.publish("container", action, container.id, container.event_attributes() | more)
+
+
+def exit_state(state: RunState, record: ExitRecord | None) -> RunState:
+    """The state after an exit; 137 without a record, as after a kill, with the reason said."""
+    if record is None:
+        reason = "supervisor lost"
+        return state.after(Event.EXITED, pid=0, exit_code=137, finished_at=time.time_ns(), reason=reason, error=reason)
+    return state.after(
+        Event.EXITED,
+        pid=0,
+        exit_code=record.exit_code,
+        finished_at=record.finished_at,
+        oom_killed=record.oom_killed,
+        reason=record.reason,
+    )
+
+
+def exit_code_of(message: str) -> int:
+    """docker's exit code of a container whose start failed, from the words of the error."""
+    if "executable file not found" in message or "no such file or directory" in message:
+        return 127
+    if "permission denied" in message or "is a directory" in message or "exec format error" in message:
+        return 126
+    return 128

@@ -1,0 +1,26 @@
+"""What the engine's modules share: the parts of the house below it, opened once for one `Home`."""
+
+from typing import NamedTuple
+
+from wardian.engine.events import Events
+from wardian.engine.registry import Registry
+from wardian.engine.store import EngineStore
+from wardian.home import Home
+from wardian.images import ImageStore
+from wardian.network import Networks
+from wardian.runtime.hostfacts import HostFacts
+from wardian.storage import LayerStore, Snapshots, Trash
+
+
+class Parts(NamedTuple):
+    home: Home
+    host: HostFacts
+    boot_id: str
+    store: EngineStore
+    registry: Registry
+    events: Events
+    images: ImageStore
+    layers: LayerStore
+    snapshots: Snapshots
+    trash: Trash
+    networks: Networks

@@ -1,0 +1,115 @@
+"""The containers that exist, in memory: what reads see, and how a reference finds one."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from wardian.engine.options import ContainerConfig
+from wardian.engine.state import RunState
+from wardian.engine.store import ContainerRecord
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
+
+Waiter = tuple[str, "asyncio.Future[dict[str, Any]]"]
+
+
+class Container:
+    """One container: what it was asked to be, what it does now, and this engine's live handles to it.
+
+    `record`, `config` and `state` are values, replaced as a whole: a reader takes them once and has a snapshot. `lock`
+    serialises operations that change it; nobody reads under it.
+    """
+
+    __slots__ = (
+        "attachers", "config", "execs", "exit_watch", "launch_record", "lock", "record", "sandbox", "state",
+        "supervisor", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, record: ContainerRecord, config: ContainerConfig, state: RunState) -> None:
+        self.record = record
+        self.config = config
+        self.state = state
+        self.lock = asyncio.Lock()
+        self.waiters: list[Waiter] = []
+        self.attachers: list[Any] = []
+        self.execs: set[str] = set()
+        self.supervisor: Any = None
+        self.sandbox: Any = None
+        self.exit_watch: asyncio.Task[None] | None = None
+        self.launch_record: Any = None
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    def event_attributes(self) -> dict[str, str]:
+        """What docker's events say of a container: its labels, image and name."""
+        return {**self.config["Labels"], "image": self.record.image_ref, "name": self.name}
+
+    def answer_waiters(self, conditions: tuple[str, ...], answer: dict[str, Any]) -> None:
+        """Give `answer` to whoever waits for one of `conditions`."""
+        left = []
+        for condition, future in self.waiters:
+            if condition in conditions:
+                if not future.done():
+                    future.set_result(answer)
+            elif not future.done():
+                left.append((condition, future))
+        self.waiters = left
+
+
+class Registry:
+    """By id, by name, by unique prefix of an id: docker's order of looking."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Container] = {}
+        self.names: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Container]:
+        return iter(list(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self, container: Container) -> None:
+        self._by_id[container.id] = container
+        self.names[container.name] = container.id
+
+    def discard(self, container: Container) -> None:
+        self._by_id.pop(container.id, None)
+        if self.names.get(container.name) == container.id:
+            del self.names[container.name]
+
+    def get(self, identity: str) -> Container | None:
+        return self._by_id.get(identity)
+
+    def find(self, ref: str) -> Container:
+        """Raises WardianError: NOT_FOUND, or INVALID for a prefix of several."""
+        found = self._by_id.get(ref) or self._by_id.get(self.names.get(ref.removeprefix("/"), ""))
+        if found is not None:
+            return found
+        matches = [container for identity, container in self._by_id.items() if ref and identity.startswith(ref)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise WardianError(INVALID, f"Multiple IDs found with provided prefix: {ref}", subject=ref)
+        raise WardianError(NOT_FOUND, f"No such container: {ref}", operation="find", subject=ref)
+
+    def claim(self, name: str, identity: str) -> None:
+        """Take a name. Raises WardianError(CONFLICT) in the words that docker's clients look for."""
+        holder = self.names.get(name)
+        if holder is not None:
+            raise WardianError(
+                CONFLICT,
+                f'Conflict. The container name "/{name}" is already in use by container "{holder}". '
+                "You have to remove (or rename) that container to be able to reuse that name.",
+                operation="create",
+                subject=name,
+            )
+        self.names[name] = identity
+
+    def unclaim(self, name: str) -> None:
+        self.names.pop(name, None)

@@ -1,0 +1,63 @@
+"""The facts of a container's root, kept for as long as they cannot change.
+
+A container that has never run has its image's root, whole: the facts of one image, user, command and directory are read
+once. One that ran may have changed its root, and mounts of the user hide parts of it: those are read anew each time.
+"""
+
+import os
+from collections import OrderedDict
+
+from wardian.engine.options import ContainerConfig
+from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.engine.spec import Spec
+from wardian.kernel.mounts import Mount
+from wardian.runtime.rootfacts import RootFacts, read_root_facts
+from wardian.storage import View, open_view
+
+_KEPT = 256
+_cache: OrderedDict[tuple[object, ...], RootFacts] = OrderedDict()
+
+
+def facts_of_root(parts: Parts, container: Container, spec: Spec, mount: Mount) -> RootFacts:
+    """Raises WardianError for a command, a user or a directory that the root does not have."""
+    config = container.config
+    if not container.state.started_at:
+        return facts_of_image(parts, config, container.record.layers, spec)
+    # read-only over upper and lowers: the writable layer is not touched, and its lock is held by the start
+    view = open_view(Mount("overlay", lowers=(mount.upper, *mount.lowers)))
+    with view:
+        return _read(view, config, spec)
+
+
+def facts_of_image(parts: Parts, config: ContainerConfig, layers: tuple[str, ...], spec: Spec) -> RootFacts:
+    process = spec["process"]
+    path = next((item for item in process["env"] if item.startswith("PATH=")), "")
+    groups = tuple(config["HostConfig.GroupAdd"])
+    key = (layers, config["User"], groups, process["args"][0], path, process["cwd"], _user_mounts(spec))
+    found = _cache.get(key)
+    if found is not None:
+        _cache.move_to_end(key)
+        return found
+    with open_view(parts.snapshots.image_mount(layers)) as view:
+        found = _read(view, config, spec)
+    if not _user_mounts(spec):
+        _cache[key] = found
+        if len(_cache) > _KEPT:
+            _cache.popitem(last=False)
+    return found
+
+
+def _read(view: View, config: ContainerConfig, spec: Spec) -> RootFacts:
+    process = spec["process"]
+    return read_root_facts(
+        view.fd, config["User"], process["args"], process["env"], process["cwd"], config["HostConfig.GroupAdd"]
+    )
+
+
+def _user_mounts(spec: Spec) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (mount["source"], mount["destination"])
+        for mount in spec["mounts"]
+        if mount["type"] == "bind" and os.path.dirname(mount["destination"]) != "/etc"
+    )

@@ -1,0 +1,241 @@
+"""start: from a container's spec to its running process.
+
+    layers → sandbox (joined namespaces, network) → the three files of names → facts of the root → plan → launch
+
+Nothing here mounts or makes namespaces: the plan says it all, the launcher does it, and undoes it when a step fails.
+What was opened on the way is closed in any case; what was acquired is given back when the launch fails.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple, cast
+
+from wardian.engine import create, options, sandbox
+from wardian.engine.checks import size_bytes
+from wardian.engine.options import ContainerConfig
+from wardian.engine.parts import Parts
+from wardian.engine.record import LaunchRecord, Phases
+from wardian.engine.registry import Container
+from wardian.engine.rootfacts import facts_of_image, facts_of_root
+from wardian.engine.sandbox import Sandbox
+from wardian.engine.spec import Spec
+from wardian.errors import INVALID, SYSTEM, WardianError
+from wardian.network import hostname_file, hosts_file, read_host_resolv_conf, resolv_conf
+from wardian.runtime.inputs import Placement, Supervision
+from wardian.runtime.launch import Launched, LaunchError, launch
+from wardian.runtime.plan import Plan
+from wardian.runtime.planner import plan
+from wardian.storage import lock_root
+
+_NAMES = ("hostname", "hosts", "resolv.conf")
+
+
+class Started(NamedTuple):
+    launched: Launched
+    sandbox: Sandbox
+    record: LaunchRecord
+
+
+async def start_container(parts: Parts, container: Container) -> Started:
+    """Raises WardianError; then nothing is left of the attempt but the record of it."""
+    phases = Phases()
+    async with AsyncExitStack() as undo:
+        # held until the container's overlay is made: a view of a writable layer and its container exclude each other
+        undo.enter_context(lock_root(parts.home, container.id, "start"))
+        root = parts.snapshots.prepare(container.id, container.record.layers)
+        phases.mark("storage")
+        place = await sandbox.acquire(container, parts.registry, parts.networks)
+        undo.callback(place.close_descriptors)
+        phases.mark("network")
+        spec = _spec_of_start(parts, container, place)
+        _make_bind_sources(container.config, spec)
+        _write_names(parts, container.config, place)
+        run_dir = _fresh_run_directory(parts, container.id)
+        phases.mark("files")
+        plan_: Plan | None = None
+        try:
+            facts = facts_of_root(parts, container, spec, root.mount)
+            phases.mark("root facts")
+            supervision = supervision_of(container.config, run_dir)
+            plan_ = plan(cast(Any, spec), parts.host, facts, root.mount, supervision, placement_of(parts, container.id))
+            phases.mark("plan")
+            descriptors = {f"@{kind}": fd for kind, fd in place.descriptors.items()}
+            launched = await launch(plan_, descriptors, container.attachers, run_dir)
+        except BaseException as error:
+            await sandbox.release(container, parts.networks)
+            create.remove_run_directory(parts, container.id)
+            if isinstance(error, LaunchError):
+                phases.mark("launch")
+                LaunchRecord(plan_, (), phases, error.step, str(error)).write(container.config.directory)
+                raise say_launch_error(error, spec["process"]["args"][0]) from error
+            raise
+    phases.mark("launch")
+    for attacher in container.attachers:
+        os.close(attacher.fd)
+    container.attachers = []
+    return Started(launched, place, LaunchRecord(plan_, launched.records, phases))
+
+
+def say_launch_error(error: LaunchError, command: str) -> WardianError:
+    """In the words from which docker's clients make 126 and 127, when the step that failed is the exec itself."""
+    import errno
+
+    if not error.op.startswith("exec"):
+        return error
+    words = {
+        errno.ENOENT: "no such file or directory",
+        errno.EACCES: "permission denied",
+        errno.ENOEXEC: "exec format error",
+        errno.EISDIR: "is a directory",
+    }.get(error.errno)
+    if words is None:
+        return error
+    message = f'exec: "{command}": {words}: unknown ({error.message})'
+    return WardianError(INVALID, message, operation="start", subject=command, errno=error.errno)
+
+
+def _spec_of_start(parts: Parts, container: Container, place: Sandbox) -> Spec:
+    """The spec as create wrote it, and what only a start knows: who is joined, whose names are shown."""
+    config = container.config
+    other = parts.registry.get(place.files_of) if place.files_of else None
+    if other is not None:
+        config = config.replaced({"Hostname": other.config.hostname()})
+    spec = options.write_spec(config, create.cgroup_of(parts, container.id))
+    if other is not None:
+        spec["hostname"] = other.config.hostname()
+        for mount in spec["mounts"]:
+            if os.path.dirname(str(mount["source"])) == config.directory:
+                mount["source"] = os.path.join(other.config.directory, os.path.basename(mount["source"]))
+    for namespace in spec["linux"]["namespaces"]:
+        if namespace["type"] in place.descriptors:
+            namespace["path"] = f"@{namespace['type']}"
+    return spec
+
+
+def _make_bind_sources(config: ContainerConfig, spec: Spec) -> None:
+    """docker run -v makes a missing source, a directory of root's; --mount does not, unless it is asked to."""
+    made = {item.split(":")[0] for item in config["HostConfig.Binds"]}
+    made |= {
+        item["Source"]
+        for item in config["HostConfig.Mounts"]
+        if item["Type"] == "bind" and (item.get("BindOptions") or {}).get("CreateMountpoint")
+    }
+    for source in made:
+        try:
+            os.makedirs(source, exist_ok=True)
+        except FileExistsError:
+            continue  # a file is a fine source
+        except OSError as error:
+            message = f"error while creating mount source path '{source}': {error.strerror}"
+            raise WardianError(SYSTEM, message, operation="start", subject=source, errno=error.errno or 0) from error
+    for item in config["HostConfig.Mounts"]:
+        if item["Type"] == "bind" and not os.path.exists(item["Source"]):
+            message = f'invalid mount config for type "bind": bind source path does not exist: {item["Source"]}'
+            raise WardianError(INVALID, message, operation="start", subject=item["Source"])
+
+
+def _write_names(parts: Parts, config: ContainerConfig, place: Sandbox) -> None:
+    """hostname, hosts and resolv.conf of this start; a joined network shows the other container's."""
+    if place.files_of:
+        return
+    network = sandbox.network_of(config)
+    address = place.endpoint.address if place.endpoint is not None else ""
+    extra = [_extra_host(item, parts.networks.bridge.gateway) for item in config["HostConfig.ExtraHosts"]]
+    host_text = read_host_resolv_conf()
+    dns, search, opts = (config[f"HostConfig.{name}"] for name in ("Dns", "DnsSearch", "DnsOptions"))
+    if network == "host":
+        hosts = _read("/etc/hosts") + "".join(f"{at}\t{name}\n" for name, at in extra)
+        resolv = _read("/etc/resolv.conf") if not (dns or search or opts) else resolv_conf(host_text, dns, search, opts)
+    else:
+        hosts = hosts_file(address, config.hostname(), config["Domainname"], extra)
+        resolv = resolv_conf(host_text, dns, search, opts)
+    for name, text in zip(_NAMES, (hostname_file(config.hostname()), hosts, resolv), strict=True):
+        _write(os.path.join(config.directory, name), text)
+
+
+def _extra_host(item: str, gateway: str) -> tuple[str, str]:
+    name, _, address = item.partition(":")
+    return name, gateway if address == "host-gateway" else address.strip("[]")
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.write(fd, text.encode(errors="surrogateescape"))
+    finally:
+        os.close(fd)
+
+
+def _fresh_run_directory(parts: Parts, identity: str) -> str:
+    """The record of an earlier run must not be taken for this one's."""
+    path = parts.home.run_container(identity)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        create.remove_run_directory(parts, identity)
+        os.mkdir(path, 0o700)
+    return path
+
+
+def supervision_of(config: ContainerConfig, run_dir: str) -> Supervision:
+    log = config["HostConfig.LogConfig"]
+    settings = log["Config"]
+    height, width = config["HostConfig.ConsoleSize"]
+    return Supervision(
+        container_id=config.id,
+        run_dir=run_dir,
+        log_dir=config.directory if log["Type"] == "json-file" else "",
+        log_name=f"{config.id}-json.log" if log["Type"] == "json-file" else "",
+        log_max_size=size_bytes(settings["max-size"], "LogConfig") if "max-size" in settings else 0,
+        log_max_files=int(settings.get("max-file", 1)),
+        terminal=config["Tty"],
+        open_stdin=config["OpenStdin"],
+        stdin_once=config["StdinOnce"],
+        console_size=(height, width),
+    )
+
+
+def placement_of(parts: Parts, identity: str) -> Placement:
+    base = parts.home.cgroup_base
+    return Placement(cgroup=create.cgroup_of(parts, identity), supervisor_cgroup=f"{base}/supervisors")
+
+
+def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What `run` of this body would do. Nothing is made; the facts of the root are read through a view."""
+    started = time.perf_counter_ns()
+    values, image, warnings = create.resolve_body(parts, body, "")
+    identity = "0" * 64
+    config = ContainerConfig(values, identity, parts.home.container(identity))
+    spec = options.write_spec(config, create.cgroup_of(parts, identity))
+    own = {"network"} if sandbox.network_of(config) == "bridge" else set()
+    for namespace in spec["linux"]["namespaces"]:
+        if namespace["type"] in own or (
+            namespace["type"] in ("network", "pid", "ipc") and config.joins(namespace["type"])
+        ):
+            namespace["path"] = f"@{namespace['type']}"
+    facts = facts_of_image(parts, config, tuple(image.layers), spec)
+    rootfs = parts.snapshots.root(identity, image.layers).mount
+    run_dir = parts.home.run_container(identity)
+    made = plan(
+        cast(Any, spec), parts.host, facts, rootfs, supervision_of(config, run_dir), placement_of(parts, identity)
+    )
+    return {
+        "Image": image.id,
+        "Warnings": [*warnings, *made.warnings],
+        "Spec": spec,
+        "Steps": [
+            {"Step": number, "Phase": step.phase, "Description": step.describe(), "MayFail": step.may_fail}
+            for number, step in enumerate(made.ops)
+        ],
+        "Nanoseconds": time.perf_counter_ns() - started,
+    }

@@ -1,0 +1,110 @@
+"""The engine's tables. Two for containers: what was asked for (durable), and what it does now (volatile).
+
+container(id, name, created, image, config)     one row from create to remove
+container_state(id → container, ...)            replaced at every step; a power loss may take the last ones
+event(id, time, body)                           what happened, for `events --since`; cut to the newest
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from wardian.database import Database, Schema
+from wardian.engine.state import RunState, State
+
+ENGINE_SCHEMA = Schema(
+    "engine",
+    [
+        """
+        CREATE TABLE container (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, record TEXT NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE container_state (
+            id TEXT PRIMARY KEY REFERENCES container(id) ON DELETE CASCADE, record TEXT NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE event (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, body TEXT NOT NULL)
+        """
+    ],
+)
+
+
+class ContainerRecord(NamedTuple):
+    """What create was asked for and found: never changed but for the name."""
+
+    id: str
+    name: str
+    created: int
+    image: str
+    image_ref: str
+    layers: tuple[str, ...]
+    values: dict[str, Any]
+    os: str = "linux"
+    platform: str = ""
+
+
+class Stored(NamedTuple):
+    record: ContainerRecord
+    state: RunState
+
+
+class EngineStore:
+    """Rows in and out. Called from the event loop's thread only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self) -> list[Stored]:
+        rows = self._database.read(
+            "SELECT c.id, c.name, c.record, s.record AS state FROM container c "
+            "LEFT JOIN container_state s ON s.id = c.id ORDER BY c.created"
+        )
+        return [Stored(_record(row["record"], row["name"]), _state(row["state"])) for row in rows]
+
+    def add(self, record: ContainerRecord) -> None:
+        with self._database.durable() as db:
+            db.execute(
+                "INSERT INTO container VALUES (?, ?, ?, ?)",
+                (record.id, record.name, record.created, msgspec.json.encode(record._asdict()).decode()),
+            )
+
+    def rename(self, identity: str, name: str) -> None:
+        with self._database.durable() as db:
+            db.execute("UPDATE container SET name = ? WHERE id = ?", (name, identity))
+
+    def change(self, record: ContainerRecord) -> None:
+        """What `update` changed of the limits."""
+        with self._database.durable() as db:
+            text = msgspec.json.encode(record._asdict()).decode()
+            db.execute("UPDATE container SET record = ? WHERE id = ?", (text, record.id))
+
+    def remove(self, identity: str) -> None:
+        with self._database.durable() as db:
+            db.execute("DELETE FROM container WHERE id = ?", (identity,))
+
+    def set_state(self, identity: str, state: RunState) -> None:
+        fields = state._asdict() | {"state": state.state.value}
+        with self._database.volatile() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO container_state VALUES (?, ?)", (identity, msgspec.json.encode(fields).decode())
+            )
+
+    def add_events(self, events: Iterable[tuple[int, str]], keep: int) -> None:
+        with self._database.volatile() as db:
+            db.executemany("INSERT INTO event (time, body) VALUES (?, ?)", events)
+            db.execute("DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?", (keep,))
+
+    def events(self) -> Sequence[str]:
+        return [row["body"] for row in self._database.read("SELECT body FROM event ORDER BY id")]
+
+
+def _record(text: str, name: str) -> ContainerRecord:
+    fields = msgspec.json.decode(text)
+    return ContainerRecord(**fields | {"name": name, "layers": tuple(fields["layers"])})
+
+
+def _state(text: str | None) -> RunState:
+    if text is None:
+        return RunState()
+    fields = msgspec.json.decode(text)
+    return RunState(**fields | {"state": State(fields["state"])})
