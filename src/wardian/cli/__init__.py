@@ -97,7 +97,10 @@ def _invoke(path: str, command: Command, rest: list[str], host: str) -> int:
     except pflag.FlagError as error:
         return _say(f"{error}\n\n{usage}\n\nRun 'wardian {path} --help' for more information", 125)
     except UsageFailure as failure:
-        return _say(f"{failure.message}\n\n{usage}\n\nSee 'wardian {path} --help' for more information", failure.code)
+        return _say(
+            f"{failure.message}\n\n{usage}\n\n{failure.pointer} 'wardian {path} --help' for more information",
+            failure.code,
+        )
     except Failure as failure:
         return _say(failure.message, failure.code)
     except WardianError as error:

@@ -94,6 +94,10 @@ class Failure(Exception):
 class UsageFailure(Failure):
     """`message`, then the usage line of the command and a pointer to its help, as Docker shows a wrong command line."""
 
+    def __init__(self, message: str, pointer: str = "See") -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
 
 def count_failure(path: str, command: Command, count: int) -> UsageFailure | None:
     """What is wrong with this number of arguments, in Docker's words; None when it is right."""
@@ -101,8 +105,7 @@ def count_failure(path: str, command: Command, count: int) -> UsageFailure | Non
     if least <= count and (most < 0 or count <= most):
         return None
     if most == 0:
-        wanted = "accepts no arguments"
-        return UsageFailure(f"wardian: 'wardian {path}' {wanted}")
+        return UsageFailure(f"wardian: 'wardian {path}' accepts no arguments", "Run")
     if least == most:
         wanted = f"requires {least} argument{'s' * (least != 1)}"
     elif count < least:

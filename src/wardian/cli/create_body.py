@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from wardian.cli.pflag import Flag, Parsed
 
+_HEX = frozenset("0123456789abcdefABCDEF")
 FLAG_CODE = 125  # the exit code of run for what is wrong before a container exists
 
 
@@ -195,11 +196,22 @@ def _storage(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None
             if "=" not in text:
                 raise BodyError("invalid storage option")
         host["StorageOpt"] = pairs(parsed["storage-opt"])
+    for text in parsed["device"]:
+        _check_device(text)
     host["Devices"] = [_device(text) for text in parsed["device"] if "=" not in text]
     cdi = [text for text in parsed["device"] if "=" in text]
     if cdi:
         request = {"Driver": "cdi", "Count": 0, "DeviceIDs": cdi, "Capabilities": None, "Options": None}
         host["DeviceRequests"] = [*(host["DeviceRequests"] or []), request]
+
+
+def _check_device(text: str) -> None:
+    from wardian.cli.values import read_device
+
+    try:
+        read_device(text)
+    except ValueError as error:
+        raise BodyError(str(error)) from None
 
 
 def _device(text: str) -> dict[str, str]:
@@ -237,7 +249,7 @@ def _security_option(text: str) -> str:
         key, equals, value = text.partition(":")
     if not equals:
         if key not in ("no-new-privileges", "writable-cgroups"):
-            raise BodyError(f"invalid --security-opt: {go_quote(text)}")
+            raise BodyError(f"Invalid --security-opt: {go_quote(text)}")
         return text
     if key == "seccomp" and value not in ("unconfined", "builtin"):
         from wardian.client import jsontext
@@ -278,6 +290,8 @@ def _networks(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> Non
     mode = first["Target"]
     for name, field in (("ip", "IPv4Address"), ("ip6", "IPv6Address"), ("mac-address", "MacAddress")):
         _merge(first, field, parsed[name], f"--{name}")
+    if parsed["mac-address"] and not _is_hardware_address(parsed["mac-address"]):
+        raise BodyError(f"{parsed['mac-address']} is not a valid mac address")
     _merge(first, "Aliases", parsed["net-alias"] + parsed["network-alias"], "--network-alias")
     _merge(first, "Links", list(parsed["link"]), "--link")
     _merge(first, "LinkLocalIPs", parsed["link-local-ip"], "--link-local-ip")
@@ -297,6 +311,11 @@ def _networks(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> Non
     if alone and not any(value for key, value in first.items() if key not in ("Target", "Links")):
         endpoints = {}
     body["NetworkingConfig"] = {"EndpointsConfig": endpoints} if endpoints else {}
+
+
+def _is_hardware_address(text: str) -> bool:
+    parts = text.replace("-", ":").split(":")
+    return len(parts) in (6, 8, 20) and all(len(part) == 2 and not set(part) - _HEX for part in parts)
 
 
 def _merge(network: dict[str, Any], field: str, value: object, flag: str) -> None:

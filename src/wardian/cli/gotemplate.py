@@ -71,16 +71,21 @@ class _Continue(Exception):
 
 
 class Template:
-    """A parsed template. `name` is what error texts call it; `strict`: a key that is not there is an error."""
+    """A parsed template.
 
-    def __init__(self, text: str, name: str = "", strict: bool = True) -> None:
+    `name` is what error texts call it; `strict`: a key that is not there is an error; `nils`: how a field of this name
+    is printed when it is null (Go knows from its type that {{.Config.Env}} is an empty list).
+    """
+
+    def __init__(self, text: str, name: str = "", strict: bool = True, nils: dict[str, str] | None = None) -> None:
         self._name = name
         self._strict = strict
+        self._nils = nils or {}
         self._nodes = parse_template(text)
 
     def render(self, data: object) -> str:
         """The text for `data`. Raises TemplateError; its `.partial` is what was written before the error."""
-        run = _Run(self._name, data, self._strict)
+        run = _Run(self._name, data, self._strict, self._nils)
         try:
             run.nodes(self._nodes, data)
         except TemplateError as error:
@@ -90,8 +95,9 @@ class Template:
 
 
 class _Run:
-    def __init__(self, name: str, data: object, strict: bool) -> None:
+    def __init__(self, name: str, data: object, strict: bool, nils: dict[str, str]) -> None:
         self.out: list[str] = []
+        self._nils = nils
         self._name = name
         self._strict = strict
         self._variables: list[tuple[str, object]] = [("$", data)]
@@ -103,11 +109,16 @@ class _Run:
             elif isinstance(node, Action):
                 value = self._pipe(node.pipe, dot)
                 if not node.pipe.names:
-                    self.out.append(_printed(value))
+                    self.out.append(self._nil(node.pipe) if value is None else _printed(value))
             elif isinstance(node, Jump):
                 raise _Break if node.word == "break" else _Continue
             else:
                 self._branch(node, dot)
+
+    def _nil(self, pipe: Pipe) -> str:
+        last = pipe.commands[-1].operands
+        names = last[0].names if len(last) == 1 and isinstance(last[0], Field | Variable | Chain) else []
+        return self._nils.get(names[-1], "<no value>") if names else "<no value>"
 
     def _branch(self, node: Branch, dot: object) -> None:
         mark = len(self._variables)

@@ -53,12 +53,14 @@ def _go_float(value: float) -> str:
 
 
 def json_text(value: object) -> str:
-    """encoding/json's text: maps by key, <, > and & escaped."""
+    """encoding/json's text; the fields of a record (which docker marshals itself) have <, > and & escaped."""
     from wardian.client import jsontext
 
     text = jsontext.encode(_plain(value)).decode()
     # Go leaves what is beyond ASCII as it is, and escapes what HTML gives a meaning.
     text = _unescape_unicode(text)
+    if not hasattr(value, "fields"):
+        return text
     for letter, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(letter, escape)
     return text

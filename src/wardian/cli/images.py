@@ -142,7 +142,8 @@ def history(invocation: Invocation) -> int:
     found = invocation.client.call("GET", f"/images/{invocation.args[0]}/history", query=query)
     human, whole = invocation.flag("human"), invocation.flag("no-trunc")
     records = [_step(step, human, whole) for step in (found if isinstance(found, list) else ())]
-    listing = Listing("*formatter.historyContext", _HISTORY_HEADERS, "ID CreatedSince CreatedBy Size Comment", "ID")
+    headers = _HISTORY_HEADERS if human else {**_HISTORY_HEADERS, "CreatedSince": _HISTORY_HEADERS["CreatedAt"]}
+    listing = Listing("*formatter.historyContext", headers, "ID CreatedSince CreatedBy Size Comment", "ID")
     listing.show(records, invocation.text("format"), invocation.flag("quiet"))
     return 0
 

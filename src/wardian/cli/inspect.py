@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 _KINDS = ("container", "image", "network", "volume", "plugin")
 _ALL_KINDS = ("config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume")
+_NIL_LISTS = (
+    "Aliases Binds CapAdd CapDrop Cmd DNSNames DeviceCgroupRules DeviceRequests Devices Dns DnsOptions DnsSearch "
+    "Entrypoint Env ExecIDs ExtraHosts GroupAdd Links MaskedPaths Mounts OnBuild ReadonlyPaths RepoDigests RepoTags "
+    "SecondaryIPAddresses SecondaryIPv6Addresses SecurityOpt Shell Ulimits VolumesFrom"
+)
+_NIL_MAPS = (
+    "Annotations DriverOpts ExposedPorts Labels Networks Options PortBindings Ports StorageOpt Sysctls Tmpfs Volumes"
+)
+_NILS = {**dict.fromkeys(_NIL_LISTS.split(), "[]"), **dict.fromkeys(_NIL_MAPS.split(), "map[]")}
 _PATHS = {
     "container": "/containers/{}/json",
     "image": "/images/{}/json",
@@ -97,7 +106,7 @@ def _renderer(form: str) -> Callable[[Sequence[object]], tuple[str, str]]:
 
         return lambda objects: (json_text(list(objects)) + "\n", "")
     try:
-        template = Template(form)
+        template = Template(form, nils=_NILS)
     except TemplateError as error:
         raise Failure(f"template parsing error: {error}", 64) from None
 

@@ -16,15 +16,13 @@ def read_moment(text: str, flag: str) -> str | None:
         return None
     from wardian.cli.values import read_duration
 
+    seconds, dot, part = text.removeprefix("-").partition(".")
+    if seconds.isdigit() and (not dot or part.isdigit()):
+        return text
     try:
         return str(int(time.time() - read_duration(text) / _NANO))
     except ValueError:
         pass
-    seconds, dot, part = text.removeprefix("-").partition(".")
-    if seconds.isdigit() and (not dot or part.isdigit()) and len(seconds) > 4:
-        return text
-    if seconds.isdigit() and not dot and len(seconds) <= 4 and "-" not in text:
-        return text
     from datetime import datetime
 
     try:

@@ -257,6 +257,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "bool": _read_bool,
     "string": str,
     "list": str,
+    "device": str,
     "map": str,
     "int": _read_int,
     "int64": _read_int,

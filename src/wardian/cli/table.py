@@ -87,4 +87,4 @@ def _constant(text: str) -> Callable[[], str]:
 
 def _label_title(label: object) -> str:
     """The header of {{.Label "a.b-c"}}: its last part, in words."""
-    return str(label).split(".")[-1].replace("-", " ").replace("_", " ").upper()
+    return str(label).split(".")[-1].replace("-", " ").replace("_", " ")

@@ -326,7 +326,6 @@ READERS: dict[str, Callable[[str], Any]] = {
     "blkio-weight-device": read_device_weight,
     "bytes": read_bytes,
     "decimal": read_nano_cpus,
-    "device": read_device,
     "device-cgroup-rule": read_device_rule,
     "dns": read_dns,
     "dns-search": read_dns_search,
