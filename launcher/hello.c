@@ -1,5 +1,4 @@
 /* `wardian-launcher hello`, the one file of the image wardian/hello: what a container sees of itself. */
-#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>

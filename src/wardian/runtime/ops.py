@@ -5,6 +5,7 @@ Each class is a row of `protocol.OPERATIONS`: `FsOpen` is `fs_open`, its fields 
 Numbers of flags are the kernel's; the man page of the call is named where it is not the class's own name.
 """
 
+import os
 import re
 from typing import NamedTuple
 
@@ -521,6 +522,9 @@ RLIMITS = (
     "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
 )  # fmt: skip
 INFINITY = 0xFFFFFFFFFFFFFFFF
+O_WRONLY = 0o1
+O_PATH = 0o10000000
+O_DIRECTORY = os.O_DIRECTORY
 
 
 class Step(NamedTuple):

@@ -1,0 +1,131 @@
+"""The plan's control groups: made, limited, opened and entered; version 1, version 2, and both side by side.
+
+v1: every hierarchy gets a group; the child enters by writing `0` to each `tasks` (opened before clone): no RCU wait.
+v2: CLONE_INTO_CGROUP. Hybrid hosts have the controllers in v1 and an empty v2 hierarchy, where the group is for cgroup.kill.
+"""
+
+from typing import Any, NamedTuple
+
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.kernel import cgroups
+from wardian.runtime import ops
+from wardian.runtime.hostfacts import V2, HostFacts
+from wardian.runtime.inputs import Placement
+from wardian.runtime.ops import Step
+from wardian.runtime.protocol import CHILD, HOST
+
+
+class CgroupSteps(NamedTuple):
+    """Steps of the launcher, steps of the child, the handle to clone into, and the groups' handles, made ones first."""
+
+    host: tuple[Step, ...] = ()
+    child: tuple[Step, ...] = ()
+    clone_into: str = ""
+    handles: tuple[str, ...] = ()
+
+
+def plan_cgroups(resources: dict[str, Any], host: HostFacts, placement: Placement) -> CgroupSteps:
+    """All steps for the group of `placement`, limited by the spec's linux.resources. Raises WardianError."""
+    supervisor = _supervisor_steps(host, placement.supervisor_cgroup)
+    if not placement.cgroup:
+        return CgroupSteps(host=supervisor)
+    if host.cgroup_layout == V2:
+        return _version2(resources, host, placement, supervisor)
+    steps = list(supervisor)
+    child: list[Step] = []
+    handles: list[str] = []
+    for controllers, mount in host.cgroup_mounts:
+        handle = f"group {controllers}"
+        names = controllers.split(",")
+        steps.append(Step(ops.CgroupMake(handle, f"{mount}/{placement.cgroup}", 0), HOST))
+        if "cpuset" in names:
+            steps += [Step(ops.CgroupInherit(handle, f"cpuset.{file}"), HOST) for file in ("cpus", "mems")]
+        steps += [_write(handle, setting) for setting in cgroups.v1_settings(resources, frozenset(names))]
+        steps.append(Step(ops.CgroupTasks(f"tasks {controllers}", handle, "tasks"), HOST))
+        child.append(Step(ops.CgroupEnter(f"tasks {controllers}"), CHILD))
+        handles.append(handle)
+    clone_into = ""
+    if host.cgroup2:
+        clone_into = "group unified"
+        steps.append(Step(ops.CgroupMake(clone_into, f"{host.cgroup2}/{placement.cgroup}", 0), HOST))
+        handles.append(clone_into)
+    _check_known(resources, host)
+    return CgroupSteps(tuple(steps), tuple(child), clone_into, tuple(handles))
+
+
+def plan_enter(host: HostFacts, cgroup: str, supervisor_cgroup: str) -> CgroupSteps:
+    """Steps by which a further process enters a group that exists."""
+    steps = list(_supervisor_steps(host, supervisor_cgroup))
+    child: list[Step] = []
+    if not cgroup:
+        return CgroupSteps(host=tuple(steps))
+    if host.cgroup_layout != V2:
+        for controllers, mount in host.cgroup_mounts:
+            tasks = f"tasks {controllers}"
+            steps.append(Step(ops.Open(tasks, f"{mount}/{cgroup}/tasks", ops.O_WRONLY), HOST))
+            child.append(Step(ops.CgroupEnter(tasks), CHILD))
+    clone_into = ""
+    if host.cgroup2:
+        clone_into = "group unified"
+        steps.append(Step(ops.Open(clone_into, f"{host.cgroup2}/{cgroup}", ops.O_DIRECTORY), HOST))
+    return CgroupSteps(tuple(steps), tuple(child), clone_into)
+
+
+def _supervisor_steps(host: HostFacts, path: str) -> tuple[Step, ...]:
+    """The launcher leaves the engine's group, so that the end of that group is not the end of the containers.
+
+    Beside v1 the v2 hierarchy holds no controllers and is left alone: entering it would wait for an RCU grace period.
+    """
+    if not path:
+        return ()
+    steps: list[Step] = []
+    mounts = host.cgroup_mounts if host.cgroup_layout != V2 else (("unified", host.cgroup2),)
+    for controllers, mount in mounts:
+        handle, tasks = f"supervisors {controllers}", f"supervisors' tasks {controllers}"
+        steps.append(Step(ops.CgroupMake(handle, f"{mount}/{path}", 1), HOST))
+        if "cpuset" in controllers.split(","):
+            steps += [Step(ops.CgroupInherit(handle, f"cpuset.{file}"), HOST) for file in ("cpus", "mems")]
+        steps.append(Step(ops.CgroupTasks(tasks, handle, "tasks" if host.cgroup_layout != V2 else "cgroup.procs"), HOST))
+        steps.append(Step(ops.CgroupEnter(tasks), HOST))
+    return tuple(steps)
+
+
+def _version2(
+    resources: dict[str, Any], host: HostFacts, placement: Placement, supervisor: tuple[Step, ...]
+) -> CgroupSteps:
+    """Controllers are given to each group above (cgroup v2, top-down constraint) before the limits can be written."""
+    steps = list(supervisor)
+    wanted = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name in host.cgroup2_controllers]
+    enable = " ".join(f"+{name}" for name in wanted).encode()
+    above = [host.cgroup2]
+    for name in placement.cgroup.split("/")[:-1]:
+        above.append(f"{above[-1]}/{name}")
+    for path in above:
+        handle = f"group above {path}"
+        steps.append(Step(ops.CgroupMake(handle, path, 1), HOST))
+        steps.append(Step(ops.CgroupWrite(handle, "cgroup.subtree_control", enable), HOST))
+    handle = "group unified"
+    steps.append(Step(ops.CgroupMake(handle, f"{host.cgroup2}/{placement.cgroup}", 0), HOST))
+    steps += [_write(handle, setting) for setting in cgroups.v2_settings(resources)]
+    program = cgroups.device_program(resources.get("devices") or [])
+    if program:
+        steps.append(Step(ops.CgroupDevices(handle, program), HOST))
+    return CgroupSteps(tuple(steps), (), handle, (handle,))
+
+
+def _write(handle: str, setting: cgroups.Setting) -> Step:
+    return Step(ops.CgroupWrite(handle, setting.file, setting.value.encode()), HOST, setting.may_fail)
+
+
+def _check_known(resources: dict[str, Any], host: HostFacts) -> None:
+    """A limit that no hierarchy of this host can hold is an error, not silence."""
+    if resources.get("unified"):
+        raise WardianError(
+            INVALID, "resources.unified needs cgroup v2, this host's controllers are v1", operation="plan", subject="unified"
+        )
+    have = {name for controllers, _ in host.cgroup_mounts for name in controllers.split(",")}
+    for key, controller in (("memory", "memory"), ("cpu", "cpu"), ("pids", "pids")):
+        if resources.get(key) and controller not in have:
+            raise WardianError(
+                NOT_IMPLEMENTED, f"this host has no {controller} control group: {key} cannot be limited", operation="plan"
+            )
