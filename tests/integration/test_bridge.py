@@ -61,6 +61,11 @@ async def networks(home: Home, purge: bool = True) -> AsyncIterator[Networks]:
         database.close()
 
 
+async def full(made: Networks) -> None:
+    assert made.bridge.pool is not None
+    await made.bridge.pool.filled()
+
+
 def listen(address: str) -> socket.socket:
     """A TCP listener in the calling thread's namespace."""
     listener = socket.create_server((address, 0))
@@ -276,7 +281,7 @@ def test_another_firewall_that_drops_is_named(home: Home) -> None:
 def test_a_bridge_that_somebody_deleted_is_made_again(home: Home) -> None:
     async def story() -> None:
         async with networks(home) as made:
-            await made.bridge.filled()
+            await full(made)
             with netlink.Netlink() as nl:
                 link = nl.link(BRIDGE)
                 assert link is not None
@@ -339,7 +344,7 @@ def crash_with_two(home: Home) -> dict[str, str]:
                 await made.start()
                 one, _ = await made.bridge.acquire("lives"), await made.bridge.acquire("died")
                 os.set_inheritable(one.netns_fd, True)
-                await made.bridge.filled()
+                await full(made)
                 holder = os.posix_spawn("/bin/sleep", ["sleep", "60"], {}, setpgroup=0)
                 os.write(writing, f"{holder} {one.address}".encode())
                 os.kill(os.getpid(), 9)

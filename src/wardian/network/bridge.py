@@ -31,7 +31,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 class BridgeNetwork:
-    """The network "bridge" of one engine. Methods are called in the loop's thread."""
+    """The network "bridge" of one engine. Methods are called in the loop's thread. `pool` is None unless started."""
 
     def __init__(self, home: Home, database: Database) -> None:
         if not _LINK_NAME.fullmatch(home.bridge):
@@ -40,11 +40,11 @@ class BridgeNetwork:
         self.state = NetworkState(database, "bridge", "bridge")
         self._kernel: HostBridge | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._pool: Pool | None = None
+        self.pool: Pool | None = None
 
     async def start(self) -> None:
         """Bridge, address, forwarding, rules: made, or mended where they are. The pool fills in the background."""
-        if self._pool is not None:
+        if self.pool is not None:
             return
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         try:
@@ -57,14 +57,14 @@ class BridgeNetwork:
         except BaseException:
             self._close_threads()
             raise
-        self._pool = Pool(kernel.prepare)
-        self._pool.refill()
+        self.pool = Pool(kernel.prepare)
+        self.pool.refill()
 
     async def stop(self, purge: bool = False) -> None:
         """Close the pool. The bridge and its rules stay for the containers that live on; `purge` removes them too."""
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
+        if self.pool is not None:
+            await self.pool.close()
+            self.pool = None
         try:
             if purge and self._kernel is not None:
                 await self._work(self._kernel.remove)
@@ -82,7 +82,7 @@ class BridgeNetwork:
         NOT_IMPLEMENTED for published ports; nothing is left then.
         """
         _check_want(want)
-        if self._pool is None or self._kernel is None:
+        if self.pool is None or self._kernel is None:
             raise WardianError(UNAVAILABLE, "the network bridge is not started", operation="acquire an endpoint")
         row = self.state.add_endpoint(sandbox, want.mac.lower().replace("-", ":"))
         try:
@@ -124,20 +124,15 @@ class BridgeNetwork:
         """What a person should know: rules in other people's chains, firewalls that stand in the way."""
         return self._kernel.warnings() if self._kernel is not None else []
 
-    async def filled(self) -> None:
-        """Wait until the pool is full (benches and tests)."""
-        assert self._pool is not None, "started"
-        await self._pool.filled()
-
     async def _take_and_configure(self, row: EndpointRow) -> int:
         """A namespace with the endpoint's address in it. What was ready for a bridge that is gone is thrown away."""
-        assert self._pool is not None
+        assert self.pool is not None
         for _ in range(3):
-            prepared = await self._pool.take()
+            prepared = await self.pool.take()
             if await self._configured(prepared, row):
                 prepared.inner.close()
                 return prepared.netns_fd
-            self._pool.discard()
+            self.pool.discard()
         raise OSError(errno.ENODEV, f"somebody keeps deleting the link {self.link}")
 
     async def _configured(self, prepared: Prepared, row: EndpointRow) -> bool:
