@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import sqlite3
 import sys
 
 from wardian.errors import WardianError
@@ -35,10 +36,18 @@ def main(arguments: list[str] | None = None) -> int:
             bridge=given.bridge,
         )
         serve(home)
-    except WardianError as error:
-        print(f"wardian serve: {error}", file=sys.stderr)
+    except (WardianError, OSError, sqlite3.Error) as error:
+        print(f"wardian serve: {_sentence(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, sqlite3.Error):
+        return f"the state database cannot be used: {error}"
+    if isinstance(error, PermissionError):
+        return f"{error} (the engine needs root)"
+    return str(error)
 
 
 if __name__ == "__main__":

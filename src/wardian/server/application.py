@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wardian import __version__
 from wardian.server import MAX_API_VERSION
@@ -13,13 +13,14 @@ from wardian.server.routes import ROUTES, Route
 from wardian.server.routing import Router, format_version
 
 if TYPE_CHECKING:
+    from wardian.engine import Engine
     from wardian.server.connection import Connection
 
 
 class Application:
     """`shut_down` asks the server to end, when the answer under way is out."""
 
-    def __init__(self, engine: Any, shut_down: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, shut_down: Callable[[], None]) -> None:
         self.engine = engine
         self.shut_down = shut_down
         self.router = Router(ROUTES)

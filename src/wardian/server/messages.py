@@ -12,6 +12,7 @@ from wardian.server import versions
 from wardian.server.query import Query
 
 if TYPE_CHECKING:
+    from wardian.engine import Engine
     from wardian.server.body import Body
     from wardian.server.routes import Route
 
@@ -32,7 +33,7 @@ class Caller(NamedTuple):
 class Request(NamedTuple):
     """One operation as a handler sees it. `headers` has lower-case names; `version` is the API version asked for."""
 
-    engine: Any
+    engine: Engine
     route: Route
     parameters: Mapping[str, str]
     query: Query
