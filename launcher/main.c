@@ -2,6 +2,7 @@
  * When any step fails everything made is undone before the engine hears of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +180,16 @@ static uint64_t unix_time_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* An engine that died, or gave up waiting, before it heard of the container: nobody knows of it, so it goes. */
+static int engine_gone(struct run *run) {
+    struct pollfd engine = {.fd = run->control};
+    if (poll(&engine, 1, 0) <= 0 || !(engine.revents & POLLHUP))
+        return 0;
+    run->progress->step = run->plan.count - 1;
+    run->progress->records[run->progress->step].error = ECANCELED;
+    return 1;
+}
+
 static int launch(struct run *run) {
     static int fds[PROTOCOL_MAX_HANDLES + 1];
     unsigned char *data = NULL;
@@ -190,7 +201,7 @@ static int launch(struct run *run) {
         report_refusal(run->control, &run->plan, error);
         return 2;
     }
-    if (carry_out(run)) {
+    if (carry_out(run) || engine_gone(run)) {
         undo(run);
         report_progress(run);
         report_failure(run);

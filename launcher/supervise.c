@@ -231,6 +231,9 @@ int supervise(struct supervision *supervision, struct child *child, int control)
     s->child = child;
     s->started_at = child->started_at ? child->started_at : unix_ns();
     ignore_signals();
+    if (chdir("/") < 0) {
+        /* then some directory of the engine's stays busy, and no more */
+    }
     if (child->stdio)
         stdio_close_child(child->stdio);
     if (set_up(s, control) < 0)

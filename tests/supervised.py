@@ -161,7 +161,8 @@ async def supervised(
     os.makedirs(os.path.join(directory, "log"), exist_ok=True)
     log_dir = log_dir or os.path.join(directory, "log")
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    arguments = [str(flags), directory, log_dir, "c-json.log", str(max_size), str(max_files), str(len(attachers)), cgroup]
+    sizes = [str(max_size), str(max_files), str(len(attachers))]
+    arguments = [str(flags), directory, log_dir, "c-json.log", *sizes, cgroup]
     with open(os.path.join(directory, "stderr"), "w+") as errors:
         process = Process(program, [*arguments, *command], theirs.fileno(), errors.fileno())
         theirs.close()
@@ -170,7 +171,7 @@ async def supervised(
         control.setblocking(False)
         async with asyncio.timeout(20):
             message = await asyncio.get_running_loop().sock_recv(control, 4096)
-        assert message, open(errors.name).read()
+        assert message, "the supervisor ended before it began"
         pid = protocol.RUNNING.unpack(message[protocol.CONTROL_HEADER.size :])[0]
         running = Supervised(directory, process, pid, SupervisorClient(control, directory, waits=True))
         try:

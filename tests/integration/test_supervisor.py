@@ -29,7 +29,8 @@ from wardian.runtime import protocol
 from wardian.runtime.exitrecord import read_exit
 from wardian.runtime.supervisor import SupervisorClient, message
 
-Test = Callable[..., contextlib.AbstractAsyncContextManager[Supervised]]
+Running = contextlib.AbstractAsyncContextManager[Supervised]
+Test = Callable[..., Running]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def start(program: str, tmp_path: Any) -> Test:
-    def make(command: str | list[str], flags: int = 0, **options: Any) -> contextlib.AbstractAsyncContextManager[Supervised]:
+    def make(command: str | list[str], flags: int = 0, **options: Any) -> Running:
         arguments = ["/bin/sh", "-c", command] if isinstance(command, str) else command
         return supervised(program, str(tmp_path), arguments, flags, **options)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.runtime import protocol
 from wardian.runtime.plan import Plan
-from wardian.runtime.supervisor import Attacher, SupervisorClient, message, send, send_attacher
+from wardian.runtime.supervisor import Attacher, SupervisorClient, kill_process, message, send, send_attacher
 
 DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not waited for
 _KINDS = {number: name for name, number in protocol.KINDS.items()}
@@ -75,19 +75,31 @@ async def launch(
     """Carry out a plan. `descriptors` has what `plan.descriptors` names; they and the attachers' stay the caller's to
     close. Raises LaunchError; then nothing is left. A cancelled launch is undone by the launcher.
     """
-    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.setblocking(False)
     with theirs:
         process = _spawn(theirs)
     try:
-        _send_plan(control, plan.encode(fail_step), [descriptors[name] for name in plan.descriptors], attachers)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # why it ended can be read still
+            _send_plan(control, plan.encode(fail_step), [descriptors[name] for name in plan.descriptors], attachers)
         records, running = await asyncio.wait_for(_answer(control, plan), deadline)
     except BaseException as error:
-        control.close()  # the launcher sees it and undoes what it did
+        _abandon(control)
         _reap(process)
         raise _why(error, deadline) from error
     asyncio.get_running_loop().call_soon(_reap_at_end, process)
     pid, _, start_time, started_at = running
     return Launched(pid, start_time, started_at, records, SupervisorClient(control, run_dir, waits=True))
+
+
+def _abandon(control: socket.socket) -> None:
+    """The launcher sees the end of its socket and undoes what it did. What runs already, unread, is killed here; its
+    supervisor cleans up after it."""
+    with control, contextlib.suppress(OSError):
+        while data := control.recv(_MAX_RECORDS):
+            if protocol.CONTROL_HEADER.unpack_from(data)[2] == protocol.KINDS["RUNNING"]:
+                pid, _, start_time, _ = protocol.RUNNING.unpack_from(data, protocol.CONTROL_HEADER.size)
+                kill_process(pid, start_time)
 
 
 def _why(error: BaseException, deadline: float) -> BaseException:

@@ -237,7 +237,7 @@ def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> 
     groups, leaves an exit record (137, "supervisor lost") and returns it. Idempotent. Raises WardianError when
     something in the groups does not die.
     """
-    _kill_process(pid, start_time)
+    kill_process(pid, start_time)
     for attempt in range(_KILL_ROUNDS):
         left = [group for group in groups if _kill_group(group)]
         if not left:
@@ -258,7 +258,7 @@ def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> 
     return record
 
 
-def _kill_process(pid: int, start_time: int) -> None:
+def kill_process(pid: int, start_time: int) -> None:
     """SIGKILL for exactly this process: a pidfd holds it while its start time is compared (pidfd_open(2))."""
     try:
         descriptor = os.pidfd_open(pid)

@@ -1,0 +1,338 @@
+"""`launch` with the real launcher: plans of a few steps, an engine that dies with its group, a lost supervisor."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+import homes
+import needs
+from supervised import Client, frames
+from wardian.kernel import procfs
+from wardian.runtime import ops, protocol
+from wardian.runtime.exitrecord import SUPERVISOR_LOST, read_exit
+from wardian.runtime.launch import Launched, LaunchError, launch, launcher_path
+from wardian.runtime.plan import Plan
+from wardian.runtime.supervisor import SupervisorClient, end_lost
+
+HOST, CHILD = protocol.HOST, protocol.CHILD
+FLAGS = protocol.SUPERVISE_FLAGS
+STDIN = FLAGS["OPEN_STDIN"] | FLAGS["STDIN_ONCE"]
+EATER = "dd if=/dev/zero of=/dev/null bs=500M count=1"  # of memory
+PATH = "PATH=/usr/bin:/bin"
+
+
+@pytest.fixture(autouse=True)
+def built() -> None:
+    if not os.path.exists(launcher_path()):
+        needs.missing("the launcher is not built")
+
+
+@pytest.fixture
+def run_dir(tmp_path: Any) -> str:
+    return str(tmp_path)
+
+
+def plan(run_dir: str, command: str, flags: int = STDIN, groups: tuple[str, ...] = (), log: bool = True) -> Plan:
+    """A process of the host with a supervisor, in groups of its own."""
+    steps = [ops.Step(ops.Open("run", run_dir, os.O_PATH | os.O_CLOEXEC), HOST)]
+    for i, group in enumerate(groups):
+        steps.append(ops.Step(ops.CgroupMake(f"g{i}", group, 0), HOST))
+        steps.append(ops.Step(ops.CgroupTasks(f"t{i}", f"g{i}", "tasks"), HOST))
+    names = tuple(f"g{i}" for i in range(len(groups)))
+    where = ("run", "run" if log else "", 0, 1, names, "", "c" * 64, "c-json.log")
+    steps += [ops.Step(ops.Supervise(flags, *where), HOST), ops.Step(ops.Clone(0), HOST)]
+    steps += [ops.Step(ops.CgroupEnter(f"t{i}"), CHILD) for i in range(len(groups))]
+    stdio: Any = ops.Console("", 33, 77) if flags & FLAGS["TTY"] else ops.Stdio()
+    steps += [ops.Step(stdio, CHILD), ops.Step(ops.Exec("/bin/sh", ("sh", "-c", command), (PATH,)), CHILD)]
+    return Plan(tuple(steps))
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 60))
+
+
+@pytest.fixture
+def group() -> Any:
+    """The path of a v1 memory group and a freezer group that do not exist yet; gone at the end."""
+    base = f"{homes.CGROUP_PARENT}/{homes.RUN}-{secrets.token_hex(2)}"
+    groups = tuple(f"/sys/fs/cgroup/{name}/{base}/c" for name in ("memory", "freezer"))
+    if not all(os.path.isdir(os.path.dirname(os.path.dirname(os.path.dirname(each)))) for each in groups):
+        needs.missing("needs cgroup v1")
+    yield groups
+    homes.remove_empty_groups(base)
+
+
+def test_launch_records_and_exit(run_dir: str) -> None:
+    async def test() -> None:
+        client = Client()
+        attachers = [client.attacher(early=b"abc\n")]
+        launched = await launch(plan(run_dir, "read x; echo got $x; exit 9"), {}, attachers, run_dir)
+        client.theirs.close()
+        assert launched.start_time > 0 and launched.started_at > 0
+        assert [record.step for record in launched.records] == list(range(5))
+        assert all(record.kind == "DONE" and record.errno == 0 and record.ns > 0 for record in launched.records)
+        assert frames(await client.read())[1] == b"got abc\n"
+        record = await launched.supervisor.wait_exit()
+        assert record.exit_code == 9 and record == read_exit(run_dir)
+        launched.supervisor.close()
+        client.close()
+        await no_children()
+
+    run(test())
+
+
+def with_argument(text: str) -> list[str]:
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and text in procfs.read(f"/proc/{pid}/cmdline")]
+
+
+async def no_children() -> None:
+    """Every launcher was reaped."""
+    for _ in range(200):
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("a launcher was not reaped")
+
+
+def test_failure_names_the_step_and_leaves_nothing(run_dir: str) -> None:
+    async def test() -> None:
+        good = plan(run_dir, "true")
+        for step in range(len(good.ops)):
+            with pytest.raises(LaunchError) as caught:
+                await launch(good, {}, (), run_dir, fail_step=step)
+            assert caught.value.step == step and caught.value.op == good.ops[step].describe()
+            assert f"step {step}: {caught.value.op}: Operation canceled" in str(caught.value)
+            assert not os.path.exists(f"{run_dir}/supervisor.sock")
+        await no_children()
+
+    run(test())
+
+
+def test_failure_closes_early_attachers(run_dir: str) -> None:
+    async def test() -> None:
+        client = Client()
+        with pytest.raises(LaunchError):
+            await launch(plan(run_dir, "true"), {}, [client.attacher()], run_dir, fail_step=3)
+        client.theirs.close()
+        assert await client.read() == b""
+        client.close()
+
+    run(test())
+
+
+def test_cancelled_launch_leaves_no_process(run_dir: str) -> None:
+    async def test() -> None:
+        marker = f"4242{secrets.randbelow(10**6)}"
+        for delay in (0.0, 0.0002, 0.0005, 0.001, 0.002, 0.004):
+            with contextlib.suppress(TimeoutError):
+                launched = await asyncio.wait_for(launch(plan(run_dir, f"exec sleep {marker}"), {}, (), run_dir), delay)
+                os.kill(launched.pid, signal.SIGKILL)
+                await launched.supervisor.wait_exit()
+                launched.supervisor.close()
+        await no_children()
+        assert not with_argument(marker)
+
+    run(test())
+
+
+def test_terminal(run_dir: str) -> None:
+    async def test() -> None:
+        client = Client()
+        wanted = [client.attacher(framed=False)]
+        launched = await launch(plan(run_dir, "stty size; exit 2", FLAGS["TTY"] | STDIN), {}, wanted, run_dir)
+        client.theirs.close()
+        assert await client.read() == b"33 77\r\n"
+        assert (await launched.supervisor.wait_exit()).exit_code == 2
+        launched.supervisor.close()
+        client.close()
+
+    run(test())
+
+
+def test_groups_are_counted_and_removed(run_dir: str, group: tuple[str, ...]) -> None:
+    async def test() -> None:
+        command = f"mkdir {group[0]}/below; head -c 5000000 /dev/zero | tail -c 4000000 | wc -c"
+        launched = await launch(plan(run_dir, command, groups=group), {}, (), run_dir)
+        record = await launched.supervisor.wait_exit()
+        launched.supervisor.close()
+        assert record.exit_code == 0 and record.peak_memory > 1 << 20 and record.cpu_ns > 0
+        assert not any(os.path.exists(each) for each in group)
+
+    run(test())
+
+
+def test_oom_below_the_group_is_counted_and_the_victim_named(run_dir: str, group: tuple[str, ...]) -> None:
+    """Version 1 does not add the kills of groups below to those above."""
+
+    async def test() -> None:
+        below = f"{group[0]}/below"
+        command = (
+            f"mkdir {below} && echo 8000000 > {below}/memory.limit_in_bytes && "
+            f"(echo 0 > {below}/tasks; exec {EATER}); exit 0"
+        )
+        launched = await launch(plan(run_dir, command, groups=group), {}, (), run_dir)
+        record = await launched.supervisor.wait_exit()
+        launched.supervisor.close()
+        assert record.oom_killed and record.oom_count == 1
+        assert record.exit_code == 0 and not os.path.exists(group[0])
+
+    run(test())
+
+
+def test_oom_of_the_group_itself(run_dir: str, group: tuple[str, ...]) -> None:
+    async def test() -> None:
+        command = f"echo 8000000 > {group[0]}/memory.limit_in_bytes; exec {EATER}"
+        launched = await launch(plan(run_dir, command, groups=group), {}, (), run_dir)
+        record = await launched.supervisor.wait_exit()
+        launched.supervisor.close()
+        assert (record.exit_code, record.oom_count, record.reason) == (137, 1, "out of memory")
+        if os.access("/dev/kmsg", os.R_OK):
+            assert record.oom_victim == f"dd (pid {launched.pid})"
+
+    run(test())
+
+
+def test_rest_of_the_group_dies_with_its_first_process(run_dir: str, group: tuple[str, ...]) -> None:
+    async def test() -> None:
+        marker = f"4343{secrets.randbelow(10**6)}"
+        command = f"setsid sleep {marker} & setsid sleep {marker} & exit 1"
+        launched = await launch(plan(run_dir, command, STDIN | FLAGS["SHARED_PID"], group), {}, (), run_dir)
+        assert (await launched.supervisor.wait_exit()).exit_code == 1
+        launched.supervisor.close()
+        assert not any(os.path.exists(each) for each in group)
+        assert not with_argument(marker)
+
+    run(test())
+
+
+def test_lost_supervisor_takes_its_container_with_it(run_dir: str, group: tuple[str, ...]) -> None:
+    async def test() -> None:
+        launched = await launch(plan(run_dir, "sleep 1000 & sleep 1001", groups=group), {}, (), run_dir)
+        os.kill(parent_of(launched.pid), signal.SIGKILL)
+        with pytest.raises(Exception, match="supervisor lost"):
+            await launched.supervisor.wait_exit()
+        launched.supervisor.close()
+        record = end_lost(run_dir, group, launched.pid, launched.start_time)
+        assert (record.exit_code, record.reason) == (137, SUPERVISOR_LOST)
+        assert read_exit(run_dir) == record == end_lost(run_dir, group, launched.pid, launched.start_time)
+        assert not any(os.path.exists(each) for each in group)
+        assert procfs.status(launched.pid).get("State", "Z")[0] == "Z"  # its new parent may take its time
+        await no_children()
+
+    run(test())
+
+
+def parent_of(pid: int) -> int:
+    return int(procfs.status(pid)["PPid"])
+
+
+def test_supervisor_is_small_and_holds_little(run_dir: str) -> None:
+    async def test() -> None:
+        clients = [Client() for _ in range(3)]
+        command = "head -c 3000000 /dev/zero | base64; read x"
+        attachers = [client.attacher() for client in clients]
+        launched = await launch(plan(run_dir, command), {}, attachers, run_dir)
+        for client in clients:
+            client.theirs.close()
+        readers = [asyncio.create_task(client.read()) for client in clients]
+        while (await launched.supervisor.status()).log_written < 4000000:
+            await asyncio.sleep(0.02)
+        supervisor = parent_of(launched.pid)
+        rollup = dict(line.split(":") for line in procfs.read(f"/proc/{supervisor}/smaps_rollup").splitlines()[1:])
+        private = sum(int(rollup[name].split()[0]) for name in ("Private_Clean", "Private_Dirty"))
+        print(f"private memory of a supervisor after 4 MB of output: {private} kB")
+        assert private <= 1024
+        descriptors = {os.readlink(f"/proc/{supervisor}/fd/{fd}") for fd in os.listdir(f"/proc/{supervisor}/fd")}
+        assert len(descriptors) < 20
+        assert os.readlink(f"/proc/{supervisor}/cwd") == "/"
+        assert os.getsid(supervisor) == supervisor
+        await clients[0].send(b"\n")
+        for client, reader in zip(clients, readers, strict=True):
+            assert len(frames(await reader)[1]) > 4000000
+            client.close()
+        await launched.supervisor.wait_exit()
+        launched.supervisor.close()
+
+    run(test())
+
+
+ENGINE = """
+import asyncio, json, os, sys
+sys.path[:0] = json.loads(sys.argv[2])
+from test_supervisor_launch import plan, STDIN
+from wardian.runtime.launch import launch
+async def main():
+    command = "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); sleep 0.01; done; read x; echo end $x; exit 3"
+    launched = await launch(plan(sys.argv[1], command), {}, (), sys.argv[1])
+    print(launched.pid, flush=True)
+    await asyncio.sleep(1000)
+asyncio.run(main())
+"""
+
+
+def test_engine_and_its_whole_group_may_be_killed(run_dir: str) -> None:
+    """What `kill -9` of the engine's session and process group leaves: the container, and a log without a gap."""
+    here = os.path.dirname(__file__)
+    paths = [here, os.path.dirname(here), *sys.path]
+    engine = subprocess.Popen(
+        [sys.executable, "-c", ENGINE, run_dir, json.dumps(paths)], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert engine.stdout is not None
+    pid = int(engine.stdout.readline())
+    time.sleep(0.3)
+    os.killpg(engine.pid, signal.SIGKILL)
+    engine.wait()
+    engine.stdout.close()
+    assert parent_of(pid) != 1
+
+    async def test() -> None:
+        again = await SupervisorClient.connect(run_dir)
+        assert (await again.status()).pid == pid
+        client = Client()
+        await again.attach(client.attacher())
+        client.theirs.close()
+        await client.send(b"here\n")
+        record = await again.wait_exit()
+        assert record.exit_code == 3
+        assert frames(await client.read())[1].endswith(b"line 299\nend here\n")
+        again.close()
+        client.close()
+
+    run(test())
+    with open(f"{run_dir}/c-json.log") as file:
+        lines = [json.loads(line)["log"] for line in file]
+    assert lines == [*(f"line {i}\n" for i in range(300)), "end here\n"]
+
+
+def test_launch_time(run_dir: str) -> None:
+    """Not a benchmark: a bound that shows when something begins to wait."""
+
+    async def once() -> Launched:
+        launched = await launch(plan(run_dir, ":", 0, log=False), {}, (), run_dir)
+        await launched.supervisor.wait_exit()
+        launched.supervisor.close()
+        return launched
+
+    async def test() -> None:
+        times = []
+        for _ in range(50):
+            began = time.perf_counter()
+            await once()
+            times.append(time.perf_counter() - began)
+        print(f"launch to exit of `sh -c :`: median {sorted(times)[25] * 1000:.2f} ms")
+        assert sorted(times)[25] < 0.1
+        await no_children()
+
+    run(test())
