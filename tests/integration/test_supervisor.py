@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import random
 import signal
 import socket
 import time
@@ -376,6 +377,34 @@ def test_bad_messages_end_their_connection_only(start: Test) -> None:
             assert descriptors < 25
             await s.client.close_stdin()
             await s.exit()
+
+    run(test())
+
+
+def test_mutated_messages(start: Test) -> None:
+    """Seeded noise on every request; the sanitizers watch. What it means by chance it may do."""
+
+    async def test() -> None:
+        choice = random.Random(1)
+        requests = [
+            message("ATTACH", protocol.REQUEST.pack(1, 15, 3) + b"abc"),
+            message("RESIZE", protocol.REQUEST.pack(2, 24, 80)),
+            message("WAIT", protocol.REQUEST.pack(3, 0, 0)),
+            message("LOG_SYNC", protocol.REQUEST.pack(4, 0, 0)),
+        ]
+        async with start("echo x; read x", OPEN_STDIN) as s:
+            for _ in range(500):
+                data = bytearray(choice.choice(requests))
+                for _ in range(choice.randrange(4)):
+                    data[choice.randrange(len(data))] = choice.randrange(256)
+                del data[len(data) - choice.choice((0, 0, 0, 1, 5)) :]
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+                    peer.connect(os.path.join(s.directory, "supervisor.sock"))
+                    with contextlib.suppress(OSError):
+                        socket.send_fds(peer, [bytes(data)], [0] * choice.randrange(4))
+            assert (await s.client.status()).pid == s.pid
+            await s.client.close_stdin()
+            assert (await s.exit()).log_lost == 0
 
     run(test())
 

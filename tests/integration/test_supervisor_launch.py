@@ -114,6 +114,8 @@ def test_failure_names_the_step_and_leaves_nothing(run_dir: str) -> None:
                 await launch(good, {}, (), run_dir, fail_step=step)
             assert caught.value.step == step and caught.value.op == good.ops[step].describe()
             assert f"step {step}: {caught.value.op}: Operation canceled" in str(caught.value)
+            assert [r.step for r in caught.value.records] == list(range(step + 1))
+            assert [r.kind for r in caught.value.records] == ["DONE"] * step + ["FAILED"]
             assert not os.path.exists(f"{run_dir}/supervisor.sock")
         await no_children()
 

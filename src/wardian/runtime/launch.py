@@ -49,7 +49,10 @@ class Launched(NamedTuple):
 
 
 class LaunchError(WardianError):
-    """The launch failed and nothing is left. `step` is the index in the plan (-1: no step), `op` its description."""
+    """The launch failed and nothing is left. `step` is the index in the plan (-1: no step), `op` its description,
+    `records` what was done before it (and the failure itself)."""
+
+    records: tuple[Record, ...] = ()
 
     def __init__(self, text: str, step: int = -1, op: str = "", errno: int = 0, detail: str = "") -> None:
         super().__init__(SYSTEM, text, operation="launch", subject=op, errno=errno)
@@ -179,7 +182,9 @@ async def _answer(control: socket.socket, plan: Plan) -> tuple[tuple[Record, ...
             return tuple(records), protocol.RUNNING.unpack(body)
         records += _records(kind, body)
         if kind in ("FAILED", "REFUSED"):
-            raise _failure(kind, records[-1], plan)
+            error = _failure(kind, records[-1], plan)
+            error.records = tuple(records)
+            raise error
 
 
 async def _readable(loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:

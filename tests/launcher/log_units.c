@@ -1,0 +1,110 @@
+/* The log's and JSON's corners that no process shows at will. Prints nothing and ends with 0 when all is well. */
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../launcher/supervisor.h"
+
+static void escapes(const char *from, size_t length, const char *wanted) {
+    char *exact = malloc(6 * length + 1); /* to the byte: the sanitizer sees one too many */
+    size_t size = json_escape(exact, (const unsigned char *)from, length);
+    if (size != strlen(wanted) || memcmp(exact, wanted, size)) {
+        fprintf(stderr, "%.*s is not %s\n", (int)size, exact, wanted);
+        exit(1);
+    }
+    free(exact);
+}
+
+static void test_escape(void) {
+    escapes("plain", 5, "plain");
+    escapes("a\"\\\n\r\t\x1b", 7, "a\\\"\\\\\\n\\r\\u0009\\u001b");
+    escapes("<&>\x7f", 4, "\\u003c\\u0026\\u003e\x7f" + 0);
+    escapes("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+    escapes("\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", 9, "\\u2028\\u2029\xe2\x80\xaa");
+    escapes("\xff\xc3", 2, "\\ufffd\\ufffd");
+    escapes("\xc0\x80", 2, "\\ufffd\\ufffd");                 /* overlong */
+    escapes("\xed\xa0\x80", 3, "\\ufffd\\ufffd\\ufffd");      /* a surrogate */
+    escapes("\xf4\x90\x80\x80", 4, "\\ufffd\\ufffd\\ufffd\\ufffd"); /* past U+10FFFF */
+    escapes("\xe2\x82", 2, "\\ufffd\\ufffd");                 /* cut off */
+    escapes("\0", 1, "\\u0000");
+}
+
+static void test_cut(void) {
+    assert(utf8_cut((const unsigned char *)"abcd", 4) == 4);
+    assert(utf8_cut((const unsigned char *)"abc\xc3", 4) == 3);
+    assert(utf8_cut((const unsigned char *)"ab\xe2\x82", 4) == 2);
+    assert(utf8_cut((const unsigned char *)"b\xe2\x82\xac", 4) == 4);
+    assert(utf8_cut((const unsigned char *)"\xf0\x9f\x98", 3) == 3); /* never nothing */
+    assert(utf8_cut((const unsigned char *)"a\x80\x80\x80\x80", 5) == 5); /* no character at all */
+}
+
+static off_t size_of(int dir, const char *name) {
+    struct stat stat;
+    return fstatat(dir, name, &stat, 0) < 0 ? -1 : stat.st_size;
+}
+
+static void test_rotation(int dir) {
+    assert(log_open(dir, "r.log", 1000, 3) == 0);
+    for (int i = 0; i < 100; i++)
+        log_feed(SOURCE_OUT, (const unsigned char *)"0123456789\n", 11);
+    for (const char *const *name = (const char *const[]){"r.log", "r.log.1", "r.log.2", NULL}; *name; name++)
+        assert(size_of(dir, *name) > 0 && size_of(dir, *name) <= 1000);
+    assert(size_of(dir, "r.log.3") == -1);
+    assert(log_lost() == 0);
+    log_close();
+    assert(log_open(dir, "one.log", 500, 1) == 0);
+    for (int i = 0; i < 100; i++)
+        log_feed(SOURCE_OUT, (const unsigned char *)"0123456789\n", 11);
+    assert(size_of(dir, "one.log") > 0 && size_of(dir, "one.log") <= 500 && size_of(dir, "one.log.1") == -1);
+    log_close();
+}
+
+static void test_long_lines_at_every_offset(int dir) {
+    static unsigned char bytes[50000];
+    memset(bytes, 'x', sizeof bytes);
+    for (size_t at = 16380; at < 16390; at++) {
+        assert(log_open(dir, "long.log", 0, 1) == 0);
+        bytes[at] = '\n';
+        log_feed(SOURCE_ERR, bytes, at - 100);
+        log_feed(SOURCE_ERR, bytes + at - 100, sizeof bytes - (at - 100));
+        log_end(SOURCE_ERR);
+        bytes[at] = 'x';
+        log_close();
+    }
+    memset(bytes, 0xff, sizeof bytes); /* the widest escape of all, one line larger than any buffer */
+    assert(log_open(dir, "wide.log", 0, 1) == 0);
+    for (int i = 0; i < 20; i++)
+        log_feed(SOURCE_OUT, bytes, 32768);
+    log_end(SOURCE_OUT);
+    assert(log_written() > 20 * 32768 * 6ULL && log_lost() == 0);
+    log_close();
+}
+
+static void test_broken_last_line(int dir) {
+    int fd = openat(dir, "broken.log", O_WRONLY | O_CREAT, 0600);
+    assert(write(fd, "{\"log\":\"bro", 11) == 11);
+    close(fd);
+    assert(log_open(dir, "broken.log", 0, 1) == 0);
+    log_feed(SOURCE_OUT, (const unsigned char *)"next\n", 5);
+    log_close();
+    char text[200] = "";
+    fd = openat(dir, "broken.log", O_RDONLY);
+    assert(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    assert(strncmp(text, "{\"log\":\"bro\n{\"log\":\"next\\n\"", 27) == 0);
+}
+
+int main(int count, char **arguments) {
+    int dir = count > 1 ? open(arguments[1], O_PATH | O_DIRECTORY) : -1;
+    assert(dir >= 0);
+    test_escape();
+    test_cut();
+    test_rotation(dir);
+    test_long_lines_at_every_offset(dir);
+    test_broken_last_line(dir);
+    return 0;
+}
