@@ -196,8 +196,9 @@ def _descriptors() -> frozenset[str]:
 
 
 def _homes_left(basetemp: str) -> set[str]:
-    """Directories of containers below the tests' own directories; an engine's home may stay, a container in it not."""
+    """Directories of containers in the homes that `new_home` made; an engine's home may stay, a container in it not."""
     return {
-        path for depth in range(6) for path in glob.glob(os.path.join(basetemp, *"*" * depth, "containers", "*"))
-        if re.fullmatch(r"[0-9a-f]{64}", os.path.basename(path))
-    }  # fmt: skip
+        path
+        for root in ("data", "run")
+        for path in glob.glob(os.path.join(basetemp, "h[0-9]*", root, "containers", "*"))
+    }
