@@ -50,7 +50,7 @@ def home(tmp_path: Path) -> Home:
 
 
 @asynccontextmanager
-async def networks(home: Home, purge: bool = True) -> AsyncIterator[Networks]:
+async def networks(home: Home, purge: bool | None = True) -> AsyncIterator[Networks]:
     database = Database(home.database, [SCHEMA])
     made = Networks(home, database)
     await made.start()
@@ -381,6 +381,21 @@ def test_an_engine_that_is_killed_loses_nothing_that_lives(home: Home) -> None:
         asyncio.run(story())
     finally:
         os.kill(int(left["holder"]), 9)
+
+
+def test_a_stop_leaves_the_bridge_to_those_who_live_on_it(home: Home) -> None:
+    async def story(sandbox: str) -> None:
+        async with networks(home, purge=None) as made:
+            made.recover(())
+            if sandbox:
+                close(await made.bridge.acquire(sandbox))
+
+    asyncio.run(story("one"))
+    assert "wardian" in nft("list", "ruleset")
+    assert any(link["ifname"] == BRIDGE for link in ip("link"))
+    asyncio.run(story(""))
+    assert nft("list", "ruleset") == ""
+    assert until(lambda: [link["ifname"] for link in ip("link")] == ["lo"])
 
 
 def test_two_engines_coexist_and_take_different_ranges(home: Home, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from wardian.database import Database
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
 from wardian.home import Home, make_home
-from wardian.network import SCHEMA, Networks
+from wardian.network import SCHEMA, Networks, state
 from wardian.network.state import NetworkState
 
 
@@ -26,10 +26,10 @@ def database(home: Home) -> Iterator[Database]:
 
 
 def small(database: Database) -> NetworkState:
-    state = NetworkState(database, "bridge", "bridge")
-    if state.subnet is None:
-        state.set_subnet(ipaddress.IPv4Network("10.9.0.0/29"))
-    return state
+    rows = NetworkState(database, "bridge", "bridge")
+    if rows.subnet is None:
+        rows.set_subnet(ipaddress.IPv4Network("10.9.0.0/29"))
+    return rows
 
 
 def test_what_was_given_is_known_after_a_crash(home: Home, database: Database) -> None:
@@ -45,23 +45,32 @@ def test_what_was_given_is_known_after_a_crash(home: Home, database: Database) -
     other.close()
 
 
+def test_a_reboot_voids_what_was_given(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(database).add_endpoint("one")
+    assert small(database).endpoint("one") is not None
+    monkeypatch.setattr(state, "boot_id", lambda: "another boot")
+    again = small(database)
+    assert again.endpoints() == []
+    assert again.add_endpoint("two").address == "10.9.0.3"
+
+
 def test_the_round_ends_with_a_clear_error(database: Database) -> None:
-    state = small(database)
-    given = [state.add_endpoint(f"s{n}").address for n in range(5)]
+    rows = small(database)
+    given = [rows.add_endpoint(f"s{n}").address for n in range(5)]
     assert len(set(given)) == 5
     with pytest.raises(WardianError, match="no available IPv4 addresses") as caught:
-        state.add_endpoint("one too many")
+        rows.add_endpoint("one too many")
     assert caught.value.kind == UNAVAILABLE
-    assert state.remove_endpoint("s3")
-    assert not state.remove_endpoint("s3")
-    assert state.add_endpoint("next").address == given[3]
+    assert rows.remove_endpoint("s3")
+    assert not rows.remove_endpoint("s3")
+    assert rows.add_endpoint("next").address == given[3]
 
 
 def test_a_sandbox_has_one_endpoint(database: Database) -> None:
-    state = small(database)
-    state.add_endpoint("one")
+    rows = small(database)
+    rows.add_endpoint("one")
     with pytest.raises(WardianError) as caught:
-        state.add_endpoint("one")
+        rows.add_endpoint("one")
     assert caught.value.kind == CONFLICT
 
 

@@ -3,9 +3,10 @@
 What others use, all of it named here (the loop's thread only, as the database is):
 
     networks = Networks(home, database)         with SCHEMA among the database's schemas
+    networks.recover(live_sandbox_ids)          before or after start: forgets the addresses of sandboxes that are gone
     await networks.start()                      bridge, ip_forward, firewall table, pool; idempotent, keeps what lives
-    networks.recover(live_sandbox_ids)          after start: forgets the addresses of sandboxes that are gone
-    await networks.stop(purge=False)            closes the pool; purge also removes bridge, rules and table
+    await networks.stop()                       closes the pool; removes bridge, rules and table unless somebody is on
+                                                it; purge=True or False decides that
     networks.info() -> list[str]                warnings for `GET /info`
     networks.network(mode) -> Network           "default" | "bridge" | "none" | "host" | an id; NOT_FOUND otherwise
     networks.list(filters) -> list[dict]        `GET /networks`

@@ -60,8 +60,9 @@ class BridgeNetwork:
         self.pool = Pool(kernel.prepare)
         self.pool.refill()
 
-    async def stop(self, purge: bool = False) -> None:
-        """Close the pool. The bridge and its rules stay for the containers that live on; `purge` removes them too."""
+    async def stop(self, purge: bool | None = None) -> None:
+        """Close the pool. `purge` also removes bridge and rules; None: unless somebody's endpoint is on the bridge."""
+        purge = not self.state.endpoints() if purge is None else purge
         if self.pool is not None:
             await self.pool.close()
             self.pool = None

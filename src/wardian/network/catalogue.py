@@ -33,12 +33,15 @@ class Networks:
         """Idempotent; what lives is kept."""
         await self.bridge.start()
 
-    async def stop(self, purge: bool = False) -> None:
-        """`purge` removes the bridge, its rules and its table; without it they stay for the containers that live on."""
+    async def stop(self, purge: bool | None = None) -> None:
+        """`purge` removes the bridge, its rules and its table; None removes them unless a sandbox is still on it."""
         await self.bridge.stop(purge)
 
     def recover(self, live: Collection[str]) -> list[str]:
-        """Forget the endpoints of sandboxes that are not in `live`; returns whose they were."""
+        """Forget the endpoints of sandboxes that are not in `live`; returns whose they were.
+
+        Called before `start`, it also frees the subnet of an engine that nobody lives on any more.
+        """
         return self.bridge.recover(live)
 
     def info(self) -> list[str]:

@@ -4,7 +4,8 @@
     endpoint  one row for each sandbox on a network; (network, address) is unique, so the file itself refuses to give
               an address twice
 
-Networks are written durably. Endpoints are running state: they need survive the engine, not a reboot.
+Networks are written durably. Endpoints are running state: they need survive the engine, not a reboot. A network knows
+in which boot its endpoints were given; in another one, they are void.
 """
 
 import datetime
@@ -38,7 +39,8 @@ SCHEMA = Schema(
             PRIMARY KEY (sandbox, network),
             UNIQUE (network, address)
         );
-        """
+        """,
+        "ALTER TABLE network ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
     ],
 )
 
@@ -50,6 +52,7 @@ class NetworkRow(NamedTuple):
     subnet: str
     last_address: str
     created: str
+    boot: str
 
 
 class EndpointRow(NamedTuple):
@@ -60,12 +63,19 @@ class EndpointRow(NamedTuple):
     mac: str
 
 
+def boot_id() -> str:
+    """What tells this boot of the machine from all others: random(4)."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
 class NetworkState:
     """One network's rows. Used from the loop's thread, as the database is."""
 
     def __init__(self, database: Database, name: str, driver: str) -> None:
         self._database = database
         self.row = self._find_or_make(name, driver)
+        self._forget_other_boots()
         rows = database.read("SELECT * FROM endpoint WHERE network = ?", (self.row.id,))
         self._endpoints = {row["sandbox"]: EndpointRow(*row) for row in rows}
         self._used = {ipaddress.IPv4Address(row.address) for row in self._endpoints.values()}
@@ -76,10 +86,18 @@ class NetworkState:
         if found:
             return NetworkRow(*found[0])
         created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        row = NetworkRow(secrets.token_hex(32), name, driver, "", "", created)
+        row = NetworkRow(secrets.token_hex(32), name, driver, "", "", created, boot_id())
         with self._database.durable() as db:
-            db.execute("INSERT INTO network VALUES (?, ?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO network VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return row
+
+    def _forget_other_boots(self) -> None:
+        if self.row.boot == boot_id():
+            return
+        self.row = self.row._replace(boot=boot_id())
+        with self._database.durable() as db:
+            db.execute("DELETE FROM endpoint WHERE network = ?", (self.row.id,))
+            db.execute("UPDATE network SET boot = ? WHERE id = ?", (self.row.boot, self.row.id))
 
     @property
     def subnet(self) -> ipaddress.IPv4Network | None:
