@@ -156,6 +156,21 @@ def test_a_container_writes_into_its_own_directory_only(layers: LayerStore, snap
     assert not os.path.exists(home.container(ID))
 
 
+def test_directories_made_ahead_are_like_those_made_at_once(snapshots: Snapshots, home: Home) -> None:
+    found = []
+    for number in range(12):  # the first in its own call, later ones from the pool
+        root = snapshots.prepare(f"{number:064x}", [])
+        found.append(
+            [stat.S_IMODE(os.stat(path).st_mode) for path in (os.path.dirname(root.upper), root.upper, root.work)]
+        )
+        if number == 0:
+            until = time.monotonic() + 5
+            while not os.listdir(home.staging) and time.monotonic() < until:
+                time.sleep(0.01)
+    assert found == [[0o710, 0o755, 0o700]] * 12
+    assert len(os.listdir(os.path.join(home.data_root, "containers"))) == 12
+
+
 def test_an_image_without_layers_is_an_empty_root(snapshots: Snapshots, home: Home) -> None:
     with open_view(snapshots.image_mount([])) as view:
         assert os.listdir(f"/proc/self/fd/{view.fd}") == []

@@ -22,8 +22,6 @@ class Images:
 
     async def pull(self, from_image: str, tag: str, platform: str, auth: Mapping[str, Any] | None, emit: Emit) -> None:
         """`tag` may be a digest, as docker's CLI sends it. Progress goes to `emit` in the event loop's thread."""
-        from wardian.images.auth import auth_from_api
-
         reference = _joined(from_image, tag)
         credentials = auth_from_api(auth)
         progress = _in_loop(emit)

@@ -2,7 +2,7 @@
 
     content/blobs/sha256/HEX
 
-Layers are not here: they live unpacked in `storage` (docs/decisions/0003-layers-are-kept-unpacked.md). A blob under its
+Layers are not here: they live unpacked in `storage` (docs/decisions/0004-layers-are-kept-unpacked.md). A blob under its
 name is complete and its name is its digest: it is verified, synced, renamed.
 """
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from wardian.home import Home
 from wardian.kernel.mounts import Mount
 from wardian.storage.layers import LayerStore
+from wardian.storage.spares import Spares, make_container_directory
 from wardian.storage.trash import Trash
 from wardian.storage.usage import tree_size
 
@@ -26,27 +27,24 @@ class ContainerRoot(NamedTuple):
 
 
 class Snapshots:
-    """The roots of one engine's containers. No state of its own: all of it is on disk."""
+    """The roots of one engine's containers. All its state is on disk, but for directories made ahead."""
 
     def __init__(self, home: Home, layers: LayerStore, trash: Trash) -> None:
         self._home = home
         self._layers = layers
         self._trash = trash
+        self._spares = Spares(home.staging)
+        os.makedirs(os.path.dirname(home.container("ID")), mode=0o710, exist_ok=True)
 
     def prepare(self, container_id: str, layer_ids: Sequence[str]) -> ContainerRoot:
         """Make the writable directories of a container over `layer_ids` (top first). Idempotent.
 
-        Not synced: the engine's row about the container is, and a container whose directories a power loss took
-        is prepared again at its start.
+        Not synced: the engine's row about the container is, and directories that a power loss took are made again
+        when it starts.
         """
         root = self.root(container_id, layer_ids)
-        os.makedirs(self._home.container(container_id), mode=0o710, exist_ok=True)
-        for path, mode in ((root.upper, 0o755), (root.work, 0o700)):
-            try:
-                os.mkdir(path, mode)
-            except FileExistsError:
-                continue
-            os.chmod(path, mode)  # whatever the umask: the upper's mode is the mode of the container's /
+        if not os.path.isdir(root.work) and not self._spares.take(self._home.container(container_id)):
+            make_container_directory(self._home.container(container_id))
         return root
 
     def root(self, container_id: str, layer_ids: Sequence[str]) -> ContainerRoot:

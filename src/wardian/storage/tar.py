@@ -19,6 +19,7 @@ _GNU_LONG_NAME, _GNU_LONG_LINK, _GNU_SPARSE = b"L", b"K", b"S"
 _PAX, _PAX_GLOBAL = b"x", b"g"
 _GNU_SKIPPED = frozenset((b"V", b"M", b"D", b"N"))  # volume label, continuation, dump directory, old long names
 _HEADER_ONLY = frozenset((HARD_LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
+_DEVICES = frozenset((CHAR, BLOCK_DEVICE))
 _ZERO = bytes(BLOCK)
 _META_LIMIT = 1 << 20  # a pax or long-name body: a bomb otherwise
 _SIZE_LIMIT = 1 << 62
@@ -139,8 +140,8 @@ class TarReader:
             size,
             _nanoseconds(pax[b"mtime"]) if b"mtime" in pax else _number(header[136:148]) * 1_000_000_000,
             pax.get(b"linkpath") or link or _text(header[157:257]),
-            _number(header[329:337]),
-            _number(header[337:345]),
+            _number(header[329:337]) if kind in _DEVICES else 0,
+            _number(header[337:345]) if kind in _DEVICES else 0,
             _xattrs(pax) if pax else (),
         )
 
