@@ -1,6 +1,6 @@
 """What a plan needs to know besides the spec, the host and the root: where the container goes and who watches it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Supervision(NamedTuple):
@@ -19,10 +19,17 @@ class Supervision(NamedTuple):
 
 
 class ExecTarget(NamedTuple):
-    """A running process whose namespaces are joined; the start time (field 22 of /proc/PID/stat) says that it is still it."""
+    """A running process whose namespaces are joined, and its groups (as in `Placement`).
+
+    The start time (field 22 of /proc/PID/stat) says that it is still that process.
+    """
 
     pid: int
     start_time: int
+    cgroup: str = ""
+    supervisor_cgroup: str = ""
+    user_namespace: bool = False  # it has one of its own
+    seccomp: dict[str, Any] | None = None  # the container's filter holds for what joins it
 
 
 class Placement(NamedTuple):

@@ -1,0 +1,300 @@
+"""The plan's root and mounts: a detached root made by the launcher, everything attached by the child before pivot_root."""
+
+import posixpath
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.kernel import mounts
+from wardian.runtime import ops
+from wardian.runtime.hostfacts import V2, HostFacts
+from wardian.runtime.ops import Step
+from wardian.runtime.protocol import CHILD, CREATE, HOST
+from wardian.runtime.spec import Device, MountPoint, Spec
+
+ROOT = "root"
+
+# option → bits to set, bits to clear (mount(8); mount_setattr(2))
+ATTRIBUTES: dict[str, tuple[int, int]] = {
+    "ro": (mounts.MOUNT_ATTR_RDONLY, 0),
+    "rw": (0, mounts.MOUNT_ATTR_RDONLY),
+    "nosuid": (mounts.MOUNT_ATTR_NOSUID, 0),
+    "suid": (0, mounts.MOUNT_ATTR_NOSUID),
+    "nodev": (mounts.MOUNT_ATTR_NODEV, 0),
+    "dev": (0, mounts.MOUNT_ATTR_NODEV),
+    "noexec": (mounts.MOUNT_ATTR_NOEXEC, 0),
+    "exec": (0, mounts.MOUNT_ATTR_NOEXEC),
+    "noatime": (mounts.MOUNT_ATTR_NOATIME, mounts.MOUNT_ATTR_ATIME),
+    "relatime": (mounts.MOUNT_ATTR_RELATIME, mounts.MOUNT_ATTR_ATIME),
+    "strictatime": (mounts.MOUNT_ATTR_STRICTATIME, mounts.MOUNT_ATTR_ATIME),
+    "nodiratime": (mounts.MOUNT_ATTR_NODIRATIME, 0),
+    "diratime": (0, mounts.MOUNT_ATTR_NODIRATIME),
+    "nosymfollow": (mounts.MOUNT_ATTR_NOSYMFOLLOW, 0),
+}
+RECURSIVE = {f"r{name}": bits for name, bits in ATTRIBUTES.items() if name != "relatime"}
+PROPAGATION = {
+    "private": (mounts.MS_PRIVATE, 0),
+    "slave": (mounts.MS_SLAVE, 0),
+    "shared": (mounts.MS_SHARED, 0),
+    "unbindable": (mounts.MS_UNBINDABLE, 0),
+    "rprivate": (mounts.MS_PRIVATE, 1),
+    "rslave": (mounts.MS_SLAVE, 1),
+    "rshared": (mounts.MS_SHARED, 1),
+    "runbindable": (mounts.MS_UNBINDABLE, 1),
+}
+# said by fstab or by older tools, and nothing to the kernel's new mount calls
+_IGNORED = frozenset({"defaults", "bind", "rbind", "async", "norelatime", "nostrictatime", "loud", "auto", "_netdev"})
+
+DEVICES: tuple[Device, ...] = tuple(
+    {"type": "c", "path": f"/dev/{name}", "major": major, "minor": minor, "fileMode": 0o666, "uid": 0, "gid": 0}
+    for name, major, minor in (
+        ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0),
+    )
+)  # fmt: skip
+LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+)
+_DEVICE_TYPES = {"c": 0o020000, "u": 0o020000, "b": 0o060000, "p": 0o010000}
+
+
+class Options(NamedTuple):
+    """A mount's options, sorted by who takes them."""
+
+    set: int = 0
+    clear: int = 0
+    recursive_set: int = 0
+    recursive_clear: int = 0
+    propagation: tuple[tuple[int, int], ...] = ()
+    own: tuple[str, ...] = ()
+    bind: bool = False
+    recursive_bind: bool = False
+
+
+class MountSteps(NamedTuple):
+    """Steps of the launcher, and of the child before pivot_root."""
+
+    host: tuple[Step, ...]
+    child: tuple[Step, ...]
+
+
+def sort_options(options: Iterable[str]) -> Options:
+    """The spec's mount options by kind; what is none of ours is the filesystem's own."""
+    result = Options()
+    for option in options:
+        if option in ATTRIBUTES:
+            bits, cleared = ATTRIBUTES[option]
+            result = result._replace(set=result.set & ~cleared | bits, clear=result.clear & ~bits | cleared)
+        elif option in RECURSIVE:
+            bits, cleared = RECURSIVE[option]
+            result = result._replace(
+                recursive_set=result.recursive_set | bits, recursive_clear=result.recursive_clear | cleared
+            )
+        elif option in PROPAGATION:
+            result = result._replace(propagation=(*result.propagation, PROPAGATION[option]))
+        elif option in ("bind", "rbind"):
+            result = result._replace(bind=True, recursive_bind=option == "rbind")
+        elif option not in _IGNORED:
+            result = result._replace(own=(*result.own, option))
+    return result
+
+
+def plan_root(rootfs: mounts.Mount, host: HostFacts) -> tuple[Step, ...]:
+    """The detached root, under the handle "root"."""
+    steps = _make(rootfs, ROOT, host)
+    if rootfs.type == "bind":  # a copy of a shared mount is shared, and pivot_root refuses that
+        steps.append(Step(ops.SetMount(ROOT, 0, 0, mounts.MS_PRIVATE, 1), HOST))
+    return tuple(steps)
+
+
+def _make(mount: mounts.Mount, handle: str, host: HostFacts) -> list[Step]:
+    if mount.type == "bind":
+        return [Step(ops.Tree(handle, mount.source, 1), HOST)]
+    if mount.type == "overlay" and not mount.upper and len(mount.lowers) == 1:
+        return _only_lower(mount.lowers[0], handle, host)
+    if mount.type == "overlay" and not host.kernel_at_least(6, 5):
+        return [_legacy_overlay(mount, handle)]
+    steps: list[Step] = []
+    fs = f"{handle}'s {mount.type}"
+    steps.append(Step(ops.FsOpen(fs, mount.type), HOST))
+    if mount.type == "overlay":
+        steps.append(Step(ops.FsString(fs, "source", "overlay"), HOST))
+    for number, lower in enumerate(mount.lowers):
+        if isinstance(lower, mounts.Mount):
+            below = f"{handle} layer {number}"
+            steps += _make(lower, below, host)
+            steps.append(Step(ops.FsHandle(fs, "lowerdir+", below), HOST))
+        else:
+            steps.append(_directory(fs, f"{handle} layer {number}", "lowerdir+", lower, host))
+    for key, path in (("upperdir", mount.upper), ("workdir", mount.work)):
+        if path:
+            steps.append(_directory(fs, f"{handle} {key}", key, path, host))
+    for option in mount.options:
+        key, equals, value = option.partition("=")
+        steps.append(Step(ops.FsString(fs, key, value) if equals else ops.FsFlag(fs, key), HOST))
+    steps.append(Step(ops.FsMount(fs, handle, 0), HOST))
+    return steps
+
+
+def _directory(fs: str, handle: str, key: str, path: str, host: HostFacts) -> Step:
+    """By descriptor since 6.13: a path of any length. A string is at most 255 bytes (fsconfig(2))."""
+    if host.kernel_at_least(6, 13):
+        return Step(ops.FsPath(fs, handle, key, path), HOST)
+    return Step(ops.FsString(fs, key, path), HOST)
+
+
+def _only_lower(lower: "str | mounts.Mount", handle: str, host: HostFacts) -> list[Step]:
+    """overlayfs wants two lower directories or an upper one: a lone one is a read-only copy of its mount."""
+    made = _make(lower, handle, host) if isinstance(lower, mounts.Mount) else [Step(ops.Tree(handle, lower, 0), HOST)]
+    return [*made, Step(ops.SetMount(handle, mounts.MOUNT_ATTR_RDONLY, 0, mounts.MS_PRIVATE, 0), HOST)]
+
+
+def _legacy_overlay(mount: mounts.Mount, handle: str) -> Step:
+    """mount(2) takes one page of options: paths relative to what all have in common."""
+    paths = [lower for lower in mount.lowers if isinstance(lower, str)]
+    if len(paths) != len(mount.lowers):
+        raise WardianError(
+            NOT_IMPLEMENTED, "an overlay over mounts needs Linux 6.5 or newer", operation="plan", subject="root"
+        )
+    every = [*paths, *(path for path in (mount.upper, mount.work) if path)]
+    directory = posixpath.commonpath([posixpath.dirname(path) for path in every])
+    short = [posixpath.relpath(path, directory).replace("\\", "\\\\").replace(":", "\\:") for path in paths]
+    options = [f"lowerdir={':'.join(short)}"]
+    for key, path in (("upperdir", mount.upper), ("workdir", mount.work)):
+        if path:
+            options.append(f"{key}={posixpath.relpath(path, directory)}")
+    text = ",".join([*options, *mount.options])
+    if len(text) > 4000:
+        raise WardianError(INVALID, f"{len(paths)} layers are too many for mount(2)", operation="plan", subject="root")
+    return Step(ops.LegacyOverlay(handle, directory, posixpath.relpath(every[-1], directory), text), HOST)
+
+
+def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str]) -> MountSteps:
+    """Everything of the spec that is attached below the root. `new` are the kinds of the container's own namespaces."""
+    host_steps: list[Step] = []
+    child: list[Step] = []
+    for number, point in enumerate(spec.get("mounts") or ()):
+        options = sort_options(point.get("options") or ())
+        kind = point.get("type", "")
+        if options.bind or kind == "bind":
+            made, attached = _bind(point, options, f"mount {number}")
+            host_steps += made
+            child += attached
+        elif kind in ("cgroup", "cgroup2"):
+            made, attached = _cgroup_mount(point, options, host, cgroup, "cgroup" in new)
+            host_steps += made
+            child += attached
+        else:
+            child += _filesystem(point, options)
+    in_userns = "user" in new or not host.initial_user_namespace
+    made, attached = _devices(spec, in_userns)
+    return MountSteps((*host_steps, *made), (*child, *attached, *_covers(spec, host)))
+
+
+def _filesystem(point: MountPoint, options: Options) -> list[Step]:
+    kind, source = point.get("type", ""), point.get("source", "")
+    if not kind or kind == "none":
+        raise WardianError(INVALID, f"mount on {point['destination']} has no type", operation="plan")
+    # memory filesystems have no source: its name only shows in mountinfo
+    mount = ops.Mount(ROOT, point["destination"], kind, source or kind, options.own, options.set)
+    return [Step(mount, CHILD)]
+
+
+def _bind(point: MountPoint, options: Options, handle: str) -> tuple[list[Step], list[Step]]:
+    source, target = point.get("source", ""), point["destination"]
+    if not source.startswith("/"):
+        raise WardianError(INVALID, f"bind source {source!r} is not an absolute path", operation="plan", subject=target)
+    made = [Step(ops.Tree(handle, source, int(options.recursive_bind)), HOST)]
+    propagation = options.propagation or ((mounts.MS_PRIVATE, 1),)
+    made += [Step(ops.SetMount(handle, 0, 0, flags, deep), HOST) for flags, deep in propagation]
+    if options.set or options.clear:
+        made.append(Step(ops.SetMount(handle, options.set, options.clear, 0, 0), HOST))
+    if options.recursive_set or options.recursive_clear:
+        made.append(Step(ops.SetMount(handle, options.recursive_set, options.recursive_clear, 0, 1), HOST))
+    return made, [Step(ops.Attach(handle, ROOT, target, CREATE["LIKE"]), CHILD)]
+
+
+def _cgroup_mount(
+    point: MountPoint, options: Options, host: HostFacts, cgroup: str, own_namespace: bool
+) -> tuple[list[Step], list[Step]]:
+    """v2: the hierarchy. v1: a tmpfs with a mount of every hierarchy: in an own namespace new ones, else binds of the
+    container's groups (the rest of the host's is not shown)."""
+    target = point["destination"]
+    if host.cgroup_layout == V2:
+        if own_namespace:
+            return [], [Step(ops.Mount(ROOT, target, "cgroup2", "cgroup", (), options.set), CHILD)]
+        return _bind_group("groups", f"{host.cgroup2}/{cgroup}".rstrip("/"), target, options.set)
+    made: list[Step] = []
+    base = options.set & ~mounts.MOUNT_ATTR_RDONLY
+    child: list[Step] = [
+        Step(ops.FsOpen("groups' tmpfs", "tmpfs"), CHILD),
+        Step(ops.FsString("groups' tmpfs", "mode", "755"), CHILD),
+        Step(ops.FsMount("groups' tmpfs", "groups", base), CHILD),
+        Step(ops.Attach("groups", ROOT, target, CREATE["DIRECTORY"]), CHILD),
+    ]
+    for controllers, mount in host.cgroup_mounts:
+        name = posixpath.basename(mount)
+        where = f"{target}/{name}"
+        if own_namespace:
+            fields = tuple(controllers.split(","))
+            child.append(Step(ops.Mount(ROOT, where, "cgroup", "cgroup", fields, options.set), CHILD))
+        else:
+            bound, attached = _bind_group(f"groups of {controllers}", f"{mount}/{cgroup}".rstrip("/"), where, options.set)
+            made += bound
+            child += attached
+        child += [
+            Step(ops.Symlink(ROOT, f"{target}/{alias}", name), CHILD)
+            for alias in controllers.split(",")
+            if "," in controllers and alias != name
+        ]
+    if options.set & mounts.MOUNT_ATTR_RDONLY:
+        child.append(Step(ops.SetMount("groups", mounts.MOUNT_ATTR_RDONLY, 0, 0, 0), CHILD))
+    return made, child
+
+
+def _bind_group(handle: str, path: str, target: str, attributes: int) -> tuple[list[Step], list[Step]]:
+    made = [Step(ops.Tree(handle, path, 0), HOST), Step(ops.SetMount(handle, attributes, 0, mounts.MS_PRIVATE, 0), HOST)]
+    return made, [Step(ops.Attach(handle, ROOT, target, CREATE["DIRECTORY"]), CHILD)]
+
+
+def _devices(spec: Spec, in_userns: bool) -> tuple[list[Step], list[Step]]:
+    """The default devices and those of the spec, into a /dev of the container's own. A bound /dev is the user's.
+
+    mknod(2) of a device needs CAP_MKNOD in the initial user namespace: elsewhere the host's nodes are bound.
+    """
+    kinds = {point["destination"]: point for point in spec.get("mounts") or ()}
+    if "/dev" not in kinds or "bind" in {kinds["/dev"].get("type"), *(kinds["/dev"].get("options") or ())}:
+        return [], []
+    by_path = {device["path"]: device for device in (*DEVICES, *((spec.get("linux") or {}).get("devices") or ()))}
+    made: list[Step] = []
+    child: list[Step] = []
+    for path, device in by_path.items():
+        if in_userns:
+            made.append(Step(ops.Tree(f"device {path}", path, 0), HOST))
+            child.append(Step(ops.Attach(f"device {path}", ROOT, path, CREATE["FILE"]), CHILD))
+        else:
+            child.append(Step(_node(device), CHILD))
+    return made, child + [Step(ops.Symlink(ROOT, path, target), CHILD) for path, target in LINKS]
+
+
+def _node(device: Device) -> ops.Mknod:
+    kind = _DEVICE_TYPES.get(device["type"])
+    if kind is None:
+        raise WardianError(INVALID, f"device {device['path']} has unknown type {device['type']!r}", operation="plan")
+    major, minor = device.get("major", 0), device.get("minor", 0)
+    number = (minor & 0xFF) | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12 | (major & ~0xFFF) << 32
+    mode = kind | device.get("fileMode", 0o666) & 0o7777
+    return ops.Mknod(ROOT, device["path"], mode, number, device.get("uid", 0), device.get("gid", 0))
+
+
+def _covers(spec: Spec, host: HostFacts) -> list[Step]:
+    """Masked and read-only paths. Docker masks each CPU's thermal_throttle: those are facts of the host."""
+    linux = spec.get("linux") or {}
+    masked = list(linux.get("maskedPaths") or ())
+    if masked:
+        masked += [path for path in host.devices if path not in masked]
+    steps = [Step(ops.ReadOnly(ROOT, path), CHILD) for path in linux.get("readonlyPaths") or ()]
+    return steps + [Step(ops.Mask(ROOT, path), CHILD) for path in masked]
