@@ -1,1 +1,35 @@
 """OCI spec → plan → launcher: what a container is (`plan`), who carries it out (`launch`), and the runc-like command."""
+
+from wardian.runtime.exitrecord import ExitRecord, read_exit
+from wardian.runtime.hostfacts import HostFacts, probe_host
+from wardian.runtime.inputs import ExecTarget, Placement, Supervision
+from wardian.runtime.launch import Launched, LaunchError, Record, launch, launcher_path
+from wardian.runtime.plan import Plan
+from wardian.runtime.planner import plan, plan_exec
+from wardian.runtime.rootfacts import RootFacts, read_root_facts
+from wardian.runtime.supervisor import Attacher, SupervisorClient
+
+LAUNCHER = launcher_path()
+
+__all__ = [
+    "LAUNCHER",
+    "Attacher",
+    "ExecTarget",
+    "ExitRecord",
+    "HostFacts",
+    "LaunchError",
+    "Launched",
+    "Placement",
+    "Plan",
+    "Record",
+    "RootFacts",
+    "Supervision",
+    "SupervisorClient",
+    "launch",
+    "launcher_path",
+    "plan",
+    "plan_exec",
+    "probe_host",
+    "read_exit",
+    "read_root_facts",
+]
