@@ -13,10 +13,11 @@ import pytest
 
 from own_host import ip, nft, own_host
 from wardian.database import Database
-from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, UNAVAILABLE, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, SYSTEM, UNAVAILABLE, WardianError
 from wardian.home import Home, make_home
 from wardian.kernel import netlink, netns
 from wardian.network import SCHEMA, Endpoint, EndpointWant, Networks
+from wardian.network import host as host_bridge
 
 BRIDGE = "wtbr0"
 # iptables as Docker 28 leaves it, without the rules for its own bridges.
@@ -497,6 +498,30 @@ def test_a_link_that_is_no_bridge_is_refused(home: Home) -> None:
     assert caught.value.kind == CONFLICT
     inner.close()
     os.close(inside)
+
+
+def test_a_pool_that_cannot_be_filled_fails_who_waits_and_works_again_later(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(24, "unshare a network namespace: Too many open files")
+
+    async def story() -> None:
+        async with networks(home) as made:
+            await full(made)
+            assert made.bridge.pool is not None
+            made.bridge.pool.discard()
+            with monkeypatch.context() as patched:
+                patched.setattr(host_bridge, "prepare", refuse)
+                wanted = (made.bridge.acquire(name) for name in ("one", "two"))
+                for error in await asyncio.gather(*wanted, return_exceptions=True):
+                    assert isinstance(error, WardianError)
+                    assert (error.kind, error.errno) == (SYSTEM, 24)
+                    assert "Too many open files" in error.message
+            assert made.bridge.endpoint("one") is None
+            close(await made.bridge.acquire("one"))
+
+    asyncio.run(story())
 
 
 def test_before_the_start_there_is_nothing_to_acquire(home: Home) -> None:

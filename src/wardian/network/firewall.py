@@ -103,6 +103,15 @@ def _stops_all(expressions: list[dict[str, Any]]) -> bool:
     return bool(names & {"drop", "reject"}) and names <= {"counter", "drop", "reject"}
 
 
+def legacy_filter_in_use() -> bool:
+    """Whether ip_tables, the interface before nf_tables, has a filter table in this thread's network namespace."""
+    try:
+        with open("/proc/thread-self/net/ip_tables_names") as file:
+            return "filter" in file.read().split()
+    except OSError:
+        return False
+
+
 class Firewall:
     """A bridge's rules in the kernel. Called from one thread at a time, in the network namespace of `nft`."""
 
@@ -140,6 +149,12 @@ class Firewall:
             self.warnings.append(
                 f"the chain {chain} drops forwarded packets (Docker and ufw set it so): two rules marked "
                 f'"{marker(self._bridge)}" were added at its end, and go with the bridge'
+            )
+
+        if legacy_filter_in_use():
+            self.warnings.append(
+                "the legacy iptables table filter is in use, which nftables cannot see: if its FORWARD chain drops, "
+                f"add `iptables-legacy -A FORWARD -i {self._bridge} -j ACCEPT`, and the same with -o"
             )
 
     def remove(self) -> None:
