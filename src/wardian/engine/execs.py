@@ -166,7 +166,13 @@ class Execs:
             stdin_once=True,
             console_size=size,
         )
-        target = ExecTarget(state.pid, state.start_time)
+        target = ExecTarget(
+            state.pid,
+            state.start_time,
+            cgroup=create.cgroup_of(self._parts, container.id),
+            supervisor_cgroup=f"{self._parts.home.cgroup_base}/supervisors",
+            seccomp=None if options.get("Privileged") else create.load_spec(container.config)["linux"].get("seccomp"),
+        )
         plan = plan_exec(cast(Any, process), self._parts.host, facts, target, supervision)
         return await launch(plan, {}, attachers, run_dir)
 

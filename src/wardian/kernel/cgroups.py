@@ -1,4 +1,4 @@
-"""Control groups (cgroups(7)): what an OCI resource is called in version 1 and 2, and v2's device rules as a BPF program."""
+"""Control groups (cgroups(7)): OCI resources as files of version 1 and 2, and v2's device rules as BPF."""
 
 import struct
 from typing import Any, NamedTuple
@@ -82,7 +82,9 @@ def v2_settings(resources: dict[str, Any]) -> list[Setting]:
     if block.get("weight"):
         result.append(Setting("io.weight", str(1 + (block["weight"] - 10) * 9999 // 990), True))
     for key, _, name in _THROTTLES:
-        result += [Setting("io.max", f"{row['major']}:{row['minor']} {name}={row['rate']}") for row in block.get(key) or ()]
+        result += [
+            Setting("io.max", f"{row['major']}:{row['minor']} {name}={row['rate']}") for row in block.get(key) or ()
+        ]
     return result + [Setting(file, value) for file, value in (resources.get("unified") or {}).items()]
 
 

@@ -30,7 +30,9 @@ def mounts(pid: "int | str" = "self") -> list[MountInfo]:
     for line in read(f"/proc/{pid}/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields, rest = left.split(" "), right.split(" ")
-        result.append(MountInfo(_unescape(fields[3]), _unescape(fields[4]), fields[5], rest[0], _unescape(rest[1]), rest[2]))
+        result.append(
+            MountInfo(_unescape(fields[3]), _unescape(fields[4]), fields[5], rest[0], _unescape(rest[1]), rest[2])
+        )
     return result
 
 

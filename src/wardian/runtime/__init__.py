@@ -1,4 +1,4 @@
-"""OCI spec → plan → launcher: what a container is (`plan`), who carries it out (`launch`), and the runc-like command."""
+"""OCI spec → plan → launcher: what a container is (`plan`), who carries it out (`launch`), the runc-like command."""
 
 from wardian.runtime.exitrecord import ExitRecord, read_exit
 from wardian.runtime.hostfacts import HostFacts, probe_host

@@ -28,7 +28,9 @@ class HostFacts(NamedTuple):
     apparmor: bool
     selinux: bool
     cpus: int
-    devices: tuple[str, ...]  # CPU directories with thermal_throttle, and other paths that Docker masks by what is there
+    devices: tuple[
+        str, ...
+    ]  # CPU directories with thermal_throttle, and other paths that Docker masks by what is there
 
     def kernel_at_least(self, major: int, minor: int) -> bool:
         return self.kernel >= (major, minor)
@@ -53,7 +55,8 @@ def probe_host() -> HostFacts:
         bounding=int(status["CapBnd"], 16) & capabilities.ALL,
         rlimits=tuple(_limits(number) for number in range(16)),
         uid_map=tuple(
-            (int(row[0]), int(row[1]), int(row[2])) for row in map(str.split, procfs.read("/proc/self/uid_map").splitlines())
+            (int(row[0]), int(row[1]), int(row[2]))
+            for row in map(str.split, procfs.read("/proc/self/uid_map").splitlines())
         ),
         seccomp="Seccomp" in status,
         apparmor=procfs.read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
@@ -75,7 +78,11 @@ def _cgroups(mounts: "list[procfs.MountInfo]") -> tuple[str, tuple[tuple[str, st
         if mount.type == "cgroup2" and not v2:
             v2 = mount.target
         elif mount.type == "cgroup" and mount.root == "/":
-            known = [option for option in mount.super_options.split(",") if option in V1_CONTROLLERS or option.startswith("name=")]
+            known = [
+                option
+                for option in mount.super_options.split(",")
+                if option in V1_CONTROLLERS or option.startswith("name=")
+            ]
             v1.setdefault(",".join(known), mount.target)
     layout = V2 if v2 and not v1 else HYBRID if v2 else V1
     return layout, tuple(v1.items()), v2

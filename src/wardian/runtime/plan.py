@@ -21,17 +21,20 @@ class Plan(NamedTuple):
         """The launcher's bytes (`protocol`). `fail_step` makes that step fail with ECANCELED: a test's hook."""
         numbers = {name: slot for slot, name in enumerate(self.descriptors)}
         body = b"".join(_encode_step(step, numbers) for step in self.ops)
-        return protocol.PLAN_HEADER.pack(
-            protocol.PLAN_MAGIC,
-            protocol.VERSION,
-            0,
-            protocol.PLAN_HEADER.size + len(body),
-            len(self.ops),
-            len(self.descriptors),
-            len(numbers),
-            protocol.NONE if fail_step is None else fail_step,
-            0,
-        ) + body
+        return (
+            protocol.PLAN_HEADER.pack(
+                protocol.PLAN_MAGIC,
+                protocol.VERSION,
+                0,
+                protocol.PLAN_HEADER.size + len(body),
+                len(self.ops),
+                len(self.descriptors),
+                len(numbers),
+                protocol.NONE if fail_step is None else fail_step,
+                0,
+            )
+            + body
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads: kept beside the container, for `explain`."""

@@ -1,7 +1,7 @@
 """The plan's control groups: made, limited, opened and entered; version 1, version 2, and both side by side.
 
 v1: every hierarchy gets a group; the child enters by writing `0` to each `tasks` (opened before clone): no RCU wait.
-v2: CLONE_INTO_CGROUP. Hybrid hosts have the controllers in v1 and an empty v2 hierarchy, where the group is for cgroup.kill.
+v2: CLONE_INTO_CGROUP. Hybrid hosts have the controllers in v1 and a bare v2 hierarchy; its group serves cgroup.kill.
 """
 
 from typing import Any, NamedTuple
@@ -85,7 +85,9 @@ def _supervisor_steps(host: HostFacts, path: str) -> tuple[Step, ...]:
         steps.append(Step(ops.CgroupMake(handle, f"{mount}/{path}", 1), HOST))
         if "cpuset" in controllers.split(","):
             steps += [Step(ops.CgroupInherit(handle, f"cpuset.{file}"), HOST) for file in ("cpus", "mems")]
-        steps.append(Step(ops.CgroupTasks(tasks, handle, "tasks" if host.cgroup_layout != V2 else "cgroup.procs"), HOST))
+        steps.append(
+            Step(ops.CgroupTasks(tasks, handle, "tasks" if host.cgroup_layout != V2 else "cgroup.procs"), HOST)
+        )
         steps.append(Step(ops.CgroupEnter(tasks), HOST))
     return tuple(steps)
 
@@ -121,11 +123,16 @@ def _check_known(resources: dict[str, Any], host: HostFacts) -> None:
     """A limit that no hierarchy of this host can hold is an error, not silence."""
     if resources.get("unified"):
         raise WardianError(
-            INVALID, "resources.unified needs cgroup v2, this host's controllers are v1", operation="plan", subject="unified"
+            INVALID,
+            "resources.unified needs cgroup v2, this host's controllers are v1",
+            operation="plan",
+            subject="unified",
         )
     have = {name for controllers, _ in host.cgroup_mounts for name in controllers.split(",")}
     for key, controller in (("memory", "memory"), ("cpu", "cpu"), ("pids", "pids")):
         if resources.get(key) and controller not in have:
             raise WardianError(
-                NOT_IMPLEMENTED, f"this host has no {controller} control group: {key} cannot be limited", operation="plan"
+                NOT_IMPLEMENTED,
+                f"this host has no {controller} control group: {key} cannot be limited",
+                operation="plan",
             )

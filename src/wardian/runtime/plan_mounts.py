@@ -1,4 +1,4 @@
-"""The plan's root and mounts: a detached root made by the launcher, everything attached by the child before pivot_root."""
+"""The plan's root and mounts: a detached root made by the launcher, and all that the child attaches before pivot_root."""
 
 import posixpath
 from collections.abc import Iterable
@@ -242,7 +242,9 @@ def _cgroup_mount(
             fields = tuple(controllers.split(","))
             child.append(Step(ops.Mount(ROOT, where, "cgroup", "cgroup", fields, options.set), CHILD))
         else:
-            bound, attached = _bind_group(f"groups of {controllers}", f"{mount}/{cgroup}".rstrip("/"), where, options.set)
+            bound, attached = _bind_group(
+                f"groups of {controllers}", f"{mount}/{cgroup}".rstrip("/"), where, options.set
+            )
             made += bound
             child += attached
         child += [
@@ -256,7 +258,10 @@ def _cgroup_mount(
 
 
 def _bind_group(handle: str, path: str, target: str, attributes: int) -> tuple[list[Step], list[Step]]:
-    made = [Step(ops.Tree(handle, path, 0), HOST), Step(ops.SetMount(handle, attributes, 0, mounts.MS_PRIVATE, 0), HOST)]
+    made = [
+        Step(ops.Tree(handle, path, 0), HOST),
+        Step(ops.SetMount(handle, attributes, 0, mounts.MS_PRIVATE, 0), HOST),
+    ]
     return made, [Step(ops.Attach(handle, ROOT, target, CREATE["DIRECTORY"]), CHILD)]
 
 

@@ -115,7 +115,7 @@ def _sysctl(name: str, value: str, own: frozenset[str]) -> Step:
 
 
 def plan_oom_score(process: Process, in_userns: bool) -> tuple[Step, ...]:
-    """In a user namespace /proc/self belongs to the real root: its parent writes it. Lowering needs CAP_SYS_RESOURCE."""
+    """In a user namespace /proc/self belongs to the real root: its parent writes. Lowering needs CAP_SYS_RESOURCE."""
     value = process.get("oomScoreAdj")
     if not value:
         return ()
@@ -126,7 +126,7 @@ def plan_oom_score(process: Process, in_userns: bool) -> tuple[Step, ...]:
 
 
 def plan_rlimits(process: Process, host: HostFacts) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Steps and warnings: without CAP_SYS_RESOURCE no hard limit can be raised, and the container gets what there is."""
+    """Steps and warnings: without CAP_SYS_RESOURCE no hard limit can be raised: the container gets what is."""
     steps: list[Step] = []
     warnings: list[str] = []
     may_raise = bool(host.bounding & capabilities.CAP_SYS_RESOURCE)
@@ -138,7 +138,9 @@ def plan_rlimits(process: Process, host: HostFacts) -> tuple[tuple[Step, ...], t
         soft, hard = row["soft"] & ops.INFINITY, row["hard"] & ops.INFINITY
         have = host.rlimits[number][1]
         if hard > have and not may_raise:
-            warnings.append(f"limit {name}: hard {hard} is above the host's {have} and cannot be raised without SYS_RESOURCE")
+            warnings.append(
+                f"limit {name}: hard {hard} is above the host's {have} and cannot be raised without SYS_RESOURCE"
+            )
         steps.append(Step(ops.Rlimit(number, soft, hard), CHILD, may_fail=True))
     return tuple(steps), tuple(warnings)
 
@@ -207,7 +209,9 @@ def plan_label(process: Process, host: HostFacts) -> tuple[Step, ...]:
     if profile and not host.apparmor:
         raise WardianError(INVALID, f"AppArmor profile {profile!r}: this host has no AppArmor", operation="plan")
     if process.get("selinuxLabel"):
-        raise WardianError(NOT_IMPLEMENTED, "SELinux labels are not built yet", operation="plan", subject="selinuxLabel")
+        raise WardianError(
+            NOT_IMPLEMENTED, "SELinux labels are not built yet", operation="plan", subject="selinuxLabel"
+        )
     if not profile:
         return ()
     return (Step(ops.Write("/proc/self/attr/apparmor/exec", f"exec {profile}".encode()), CHILD),)

@@ -64,7 +64,11 @@ def plan(
         Step(ops.Propagation(mounts.MS_REC | _propagation(linux.get("rootfsPropagation", ""))), CHILD),
         Step(ops.AttachRoot(ROOT), CHILD),
         *layout.child,
-        *([] if root.cwd_exists else [Step(ops.Mkdir(ROOT, process.get("cwd") or "/", 0o755, root.uid, root.gid), CHILD)]),
+        *(
+            []
+            if root.cwd_exists
+            else [Step(ops.Mkdir(ROOT, process.get("cwd") or "/", 0o755, root.uid, root.gid), CHILD)]
+        ),
         *_stdio(supervision, ROOT),
         *_read_only_root(spec),
         Step(ops.Pivot(ROOT), CHILD),
@@ -136,7 +140,10 @@ def _propagation(name: str) -> int:
     known |= {"private": mounts.MS_PRIVATE, "rprivate": mounts.MS_PRIVATE}
     if name not in known:
         raise WardianError(
-            NOT_IMPLEMENTED, f"rootfsPropagation {name!r} is not built yet", operation="plan", subject="rootfsPropagation"
+            NOT_IMPLEMENTED,
+            f"rootfsPropagation {name!r} is not built yet",
+            operation="plan",
+            subject="rootfsPropagation",
         )
     return known[name]
 
@@ -163,7 +170,11 @@ def _refuse_unbuilt(spec: Spec) -> None:
     }
     for name, present in unbuilt.items():
         if present:
-            raise WardianError(NOT_IMPLEMENTED, f"{name} of the runtime spec is not built yet", operation="plan", subject=name)
+            raise WardianError(
+                NOT_IMPLEMENTED, f"{name} of the runtime spec is not built yet", operation="plan", subject=name
+            )
     for point in spec.get("mounts") or ():
         if not point.get("destination", "").startswith("/"):
-            raise WardianError(INVALID, f"mount destination {point.get('destination')!r} is not absolute", operation="plan")
+            raise WardianError(
+                INVALID, f"mount destination {point.get('destination')!r} is not absolute", operation="plan"
+            )

@@ -1,7 +1,7 @@
 """The facts of a root that a plan depends on: ids for names, the command's file, the working directory.
 
-Everything is read through a descriptor of the root by `openat2`; nothing there is believed more than a text is. Errors of
-a bad command are found here, before anything is made, in words from which docker's clients make 126 and 127.
+Everything is read through a descriptor of the root by `openat2`; nothing there is believed more than a text is. Errors
+of a bad command are found here, before anything is made, in words from which docker's clients make 126 and 127.
 """
 
 import errno
@@ -50,7 +50,7 @@ def read_root_facts(
     return RootFacts(uid, gid, groups, home or "/", command, _is_directory(root_fd, where))
 
 
-# --- who ---------------------------------------------------------------------------------------------------------------
+# --- who -------------------------------------------------------------------------------------------------------------
 
 
 def _user(root_fd: int, user: str) -> tuple[int, int, str, str]:
@@ -109,7 +109,7 @@ def _no_such(kind: str, name: str, file: str) -> WardianError:
     return WardianError(INVALID, message, operation="start", subject=name)
 
 
-# --- what --------------------------------------------------------------------------------------------------------------
+# --- what ------------------------------------------------------------------------------------------------------------
 
 
 def _command(root_fd: int, arguments: Sequence[str], environment: Sequence[str], cwd: str) -> str:
