@@ -4,7 +4,7 @@
     await engine.start()                       database, networks, recovery of what still runs
     await engine.close()                       lets go of everything; containers run on
 
-Everything below takes and returns bodies in the shape of Docker's Engine API 1.51 (plain dicts) and raises WardianError.
+Everything below takes and returns bodies in the shape of Docker's Engine API 1.51 (plain dicts) or raises an error.
 `ref` is an id, a unique prefix of one, or a name. Reads are plain calls: they take a snapshot of memory and never wait.
 
 engine.containers
@@ -43,7 +43,7 @@ engine.images
     async tag(ref, repo: str, tag: str) -> None
     async remove(ref, force: bool = False, noprune: bool = False) -> list[dict]
     async load(file: BinaryIO, emit: Emit) -> None
-    async import_(file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit) -> None
+    async import_(file: BinaryIO, repo: str, tag: str, message: str, changes: list[str], platform: str, emit) -> None
     `emit` is called with one progress message of docker's JSON stream at a time, in the event loop's thread.
 engine.networks
     list(filters: Filters | None = None) -> list[dict];  inspect(ref) -> dict
@@ -51,7 +51,7 @@ engine.events
     publish(kind, action, identity, attributes) ; subscribe(since_ns, until_ns, filters) -> AsyncIterator[dict]
     (subscribe is live from the call itself, not from the first step of the iteration)
 engine.system
-    info() -> dict ; version() -> dict ; disk_usage() -> dict ; ping() -> dict[str, str] (header values: Api-Version ...)
+    info() -> dict ; version() -> dict ; disk_usage() -> dict ; ping() -> dict[str, str] (headers: Api-Version ...)
 
 `Filters` is dict[str, list[str]]: the server has turned the API's two spellings of filters into it.
 """

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from wardian.engine import checks, create
 from wardian.engine.attach import parse_detach_keys
-from wardian.engine.options import ContainerConfig
 from wardian.engine.parts import Parts
 from wardian.engine.process import same_process
 from wardian.engine.registry import Container
+from wardian.engine.spec import Spec
 from wardian.engine.start import say_launch_error
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
@@ -147,7 +147,8 @@ class Execs:
     async def _launch(self, found: Exec, run_dir: str, size: tuple[int, int], attachers: "list[Attacher]") -> Any:
         container, options = found.container, found.options
         state = container.state
-        process = _process(container.config, options)
+        spec = create.load_spec(container.config)
+        process = _process(spec, options)
         # the root as its own processes see it, mounts and all
         root = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -269,9 +270,9 @@ def _decode(body: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _process(config: ContainerConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+def _process(spec: Spec, options: Mapping[str, Any]) -> dict[str, Any]:
     """The OCI process of an exec: the container's own, but for what was asked."""
-    process: dict[str, Any] = create.load_spec(config)["process"]
+    process: dict[str, Any] = dict(spec["process"])
     tty = options.get("Tty", False)
     env = dict(item.partition("=")[::2] for item in process["env"])
     if tty:

@@ -1,7 +1,8 @@
 """Every option of a container, one row each: flag, API path, since which API version, what it may be, what it writes.
 
 From the rows come the decoding of a create body, `inspect`, and the OCI spec. Docker's silent defaults are rows too
-(the ones without a flag). A field that is set and that no row knows, or whose row says it is not built, is refused by name.
+(the ones without a flag). A field that is set and that no row knows, or whose row says it is not built, is refused by
+name.
 """
 
 import os
