@@ -284,3 +284,31 @@ def test_an_artifact_or_a_schema_1_manifest_is_refused_by_name(store: Store, reg
     with pytest.raises(WardianError, match=r"artifact of type application/vnd\.example\.chart") as error:
         store.images.pull(f"{registry.address}/odd/things:chart")
     assert error.value.kind == INVALID
+
+
+def test_a_removal_leaves_the_layers_of_a_pull_that_is_under_way(store: Store, registry: Registry) -> None:
+    """Its image is not recorded yet when its layers are on disk: they are pinned."""
+    made = MadeImage([layer_tar({"pinned": b"1"})], {})
+    reference = registry.push_image("pinned/app", made)
+
+    def collect(message: dict[str, Any]) -> None:
+        if message["status"] == "Pull complete":
+            assert store.images.collect_layers(()) == []
+
+    image = store.images.pull(reference, progress=collect)
+    assert store.layers.has(image.layers[0])
+
+
+def test_a_listener_that_is_gone_ends_the_pull(store: Store, registry: Registry) -> None:
+    class Gone(Exception):
+        pass
+
+    def listen(message: dict[str, Any]) -> None:
+        if message["status"] == "Download complete":
+            raise Gone
+
+    made = MadeImage([layer_tar({f"gone{n}": b"1"}) for n in range(6)], {})
+    with pytest.raises(Gone):
+        store.images.pull(registry.push_image("gone/app", made), progress=listen)
+    assert store.left_over() == []
+    assert os.listdir(store.home.layers) == ["empty"]
