@@ -4,6 +4,7 @@ import os
 import pty
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,18 +117,29 @@ def engine_with_image(engine: TestEngine) -> TestEngine:
     return engine
 
 
-@pytest.fixture
-def docker(engine_with_image: TestEngine, engine_socket: str, tmp_path: Path) -> Iterator[Command]:
-    """Docker's own command line, with a configuration of its own, on the module's engine."""
-    environment = {
-        **os.environ,
-        "DOCKER_CONFIG": str(tmp_path),
-        "DOCKER_HOST": f"unix://{engine_socket}",
-        "TERM": "xterm",
-    }
-    command = Command([needs.program("docker")], environment)
+def _environment(socket: str, tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": f"unix://{socket}", "TERM": "xterm"}
+
+
+@pytest.fixture(params=["docker", "wardian"])
+def docker(
+    request: pytest.FixtureRequest, engine_with_image: TestEngine, engine_socket: str, tmp_path: Path
+) -> Iterator[Command]:
+    """Docker's own command line, then ours, which must do the same: on the module's engine."""
+    prefix = [needs.program("docker")] if request.param == "docker" else [sys.executable, "-m", "wardian.cli"]
+    command = Command(prefix, _environment(engine_socket, tmp_path))
     yield command
     command.close()
+    command("rm", "-f", *command.out("ps", "-aq").split(), "none", status=None)
+
+
+@pytest.fixture
+def wardian(engine_with_image: TestEngine, engine_socket: str, tmp_path: Path) -> Iterator[Command]:
+    """Our command line alone, for what only it has."""
+    command = Command([sys.executable, "-m", "wardian.cli"], _environment(engine_socket, tmp_path))
+    yield command
+    command.close()
+    command("rm", "-f", *command.out("ps", "-aq").split(), "none", status=None)
 
 
 @pytest.fixture

@@ -32,41 +32,44 @@ def explain(invocation: Invocation) -> int:
 
 
 def show_plan(answer: dict[str, Any]) -> None:
-    """Prints the steps of a plan, each with its duration where it was carried out, and what went wrong."""
-    steps = answer.get("ops") or answer.get("steps") or []
-    timed = any(_nanoseconds(step) is not None for step in steps)
+    """Prints the steps, each with its phase; with its duration and what went wrong where they were carried out."""
+    steps = answer.get("Steps") or []
+    timed = any("Nanoseconds" in step for step in steps)
     width = len(str(len(steps)))
-    for number, step in enumerate(steps):
-        print(_line(number, step, width, timed))
-    total = sum(_nanoseconds(step) or 0 for step in steps)
+    for step in steps:
+        print(_line(step, width, timed))
     if timed:
-        print(f"{len(steps)} steps, {_microseconds(total)} in all")
+        _show_end(answer, steps)
     sys.stdout.flush()
-    for warning in answer.get("warnings") or ():
+    for warning in answer.get("Warnings") or ():
         sys.stderr.write(f"WARNING: {warning}\n")
 
 
-def _nanoseconds(step: dict[str, Any]) -> int | None:
-    value = step.get("ns", step.get("duration_ns", step.get("nanoseconds")))
-    return int(value) if value is not None else None
-
-
-def _line(number: int, step: dict[str, Any], width: int, timed: bool) -> str:
-    nanoseconds = _nanoseconds(step)
-    duration = f"{_microseconds(nanoseconds) if nanoseconds is not None else '-':>12}  " if timed else ""
-    text = f"{step.get('step', number):>{width}}  {duration}{_described(step)}"
-    if step.get("errno"):
-        text += f": {_error_name(int(step['errno']))}"
-    if step.get("error"):
-        text += f": {step['error']}"
+def _line(step: dict[str, Any], width: int, timed: bool) -> str:
+    text = f"{step['Step']:>{width}}  {step.get('Phase', ''):<5}  "
+    if timed:
+        took = step.get("Nanoseconds")
+        text += f"{duration_text(took) if took is not None else 'not reached':>11}  "
+    text += str(step["Description"])
+    if step.get("Errno"):
+        text += f": {_error_name(int(step['Errno']))}"
+    if step.get("Text"):
+        text += f" ({step['Text']})"
     return text
 
 
-def _described(step: dict[str, Any]) -> str:
-    return str(step.get("description") or step.get("text") or step.get("op") or "")
+def _show_end(answer: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+    total = sum(step.get("Nanoseconds") or 0 for step in steps)
+    print(f"\n{len(steps)} steps, {duration_text(total)} in all")
+    for phase in answer.get("Phases") or ():
+        print(f"{phase['Name']}: {duration_text(phase['Nanoseconds'])}")
+    if answer.get("Error"):
+        where = answer.get("FailedStep")
+        print(f"failed{f' at step {where}' if where is not None else ''}: {answer['Error']}")
 
 
-def _microseconds(nanoseconds: int) -> str:
+def duration_text(nanoseconds: int) -> str:
+    """A duration with at most four digits: 0.4 µs is 0 µs, 12 ms is 12.0 ms."""
     return f"{nanoseconds / 1000:.0f} µs" if nanoseconds < 10_000_000 else f"{nanoseconds / 1_000_000:.1f} ms"
 
 

@@ -253,12 +253,22 @@ def _read_unsigned(text: str, high: int) -> int:
     return _read_whole(text, 0, high, "ParseUint")
 
 
+def _read_network(text: str) -> dict[str, Any]:
+    """A name goes the short way: it is on the way of nearly every quick `run`."""
+    if "=" not in text:
+        return {"Target": text}
+    from wardian.cli.fields import read_network
+
+    return read_network(text)
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     "bool": _read_bool,
     "string": str,
     "list": str,
     "device": str,
     "map": str,
+    "network": _read_network,
     "int": _read_int,
     "int64": _read_int,
     "uint16": _read_uint16,

@@ -200,11 +200,11 @@ def _follow(session: Session, hijacked: Hijacked, waiting: Stream, tty: bool, st
 
 
 def _wait_for_removal(waiting: Stream, condition: str) -> None:
-    """A container that did not start and goes by --rm is gone when this command ends, or after ten seconds."""
+    """A container that did not start and goes by --rm is gone when this command ends, or after three seconds."""
     import select
 
     if condition == "removed":
-        select.select([waiting], [], [], 10.0)
+        select.select([waiting], [], [], 3.0)
 
 
 def plan(invocation: Invocation) -> int:

@@ -308,12 +308,6 @@ def _mount(text: str) -> dict[str, Any]:
     return read_mount(text)
 
 
-def _network(text: str) -> dict[str, Any]:
-    from wardian.cli.fields import read_network
-
-    return read_network(text)
-
-
 def _gpus(text: str) -> dict[str, Any]:
     from wardian.cli.fields import read_gpus
 
@@ -336,7 +330,6 @@ READERS: dict[str, Callable[[str], Any]] = {
     "label": read_label,
     "link": read_link,
     "mount": _mount,
-    "network": _network,
     "strings": read_strings,
     "swap-bytes": read_swap_bytes,
     "throttle-bps": read_device_bytes,

@@ -1,0 +1,128 @@
+"""Tables, sizes, lapses, moments, names of images: what lists are made of."""
+
+import subprocess
+import sys
+
+import pytest
+
+from wardian.cli import human, moments, ps, references
+from wardian.cli.command import Failure
+from wardian.cli.table import columns
+from wardian.cli.tree import ALIASES, GROUPS, OWN, SHORT, find
+
+
+def test_columns_are_those_of_tabwriter():
+    assert columns(["REPOSITORY\tTAG\tSIZE", "bb\tlatest\t1.98MB"]) == (
+        "REPOSITORY   TAG       SIZE\nbb           latest    1.98MB\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (150, "2 minutes"),
+        (3600, "About an hour"), (5400, "2 hours"), (86400 * 3, "3 days"), (86400 * 20, "2 weeks"),
+        (86400 * 100, "3 months"), (86400 * 800, "2 years"),
+    ],
+)  # fmt: skip
+def test_lapses(seconds, words):
+    assert human.lapse(seconds) == words
+
+
+def test_sizes():
+    assert [human.size_text(size) for size in (0, 999, 1000, 1_982_731, 123_456_789)] == [
+        "0B", "999B", "1kB", "1.98MB", "123MB",
+    ]  # fmt: skip
+    assert human.memory_text(25273110528) == "23.54GiB"
+
+
+def test_moments(monkeypatch):
+    monkeypatch.setattr(moments.time, "time", lambda: 1000.0)
+    assert moments.read_moment("10m", "since") == "400"
+    assert moments.read_moment("0", "since") == "0"
+    assert moments.read_moment("1795233036.5", "since") == "1795233036.5"
+    assert moments.read_moment("2026-11-21T00:00:00Z", "since") == "1795219200.000000000"
+    with pytest.raises(Failure, match='invalid value for "since": failed to parse value as time or duration: "zz"'):
+        moments.read_moment("zz", "since")
+
+
+def test_ports():
+    port = {"PrivatePort": 80, "PublicPort": 8080, "Type": "tcp", "IP": "0.0.0.0"}
+    same = {**port, "PublicPort": 80}
+    next_one = {**same, "PrivatePort": 81, "PublicPort": 81}
+    assert ps.ports_text([port, {**port, "IP": "::"}]) == "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"
+    assert ps.ports_text([next_one, same]) == "0.0.0.0:80-81->80-81/tcp"
+    assert ps.ports_text([{"PrivatePort": 443, "Type": "tcp"}]) == "443/tcp"
+
+
+@pytest.mark.parametrize(
+    ("text", "repository", "shown"),
+    [
+        ("busybox", "docker.io/library/busybox", "busybox:latest"),
+        ("a/b:1", "docker.io/a/b", "a/b:1"),
+        ("127.0.0.1:5000/x/bb:1", "127.0.0.1:5000/x/bb", "127.0.0.1:5000/x/bb:1"),
+        ("localhost/x", "localhost/x", "localhost/x:latest"),
+    ],
+)
+def test_names_of_images(text, repository, shown):
+    name = references.parse_name(text)
+    assert (name.repository, name.shown) == (repository, shown)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "Foo", "a:", "a@", "a/:x", "-a"])
+def test_names_that_are_none(text):
+    with pytest.raises(Failure):
+        references.parse_name(text)
+
+
+def test_every_verb_that_is_built_loads():
+    rows = [row for _, verbs in GROUPS.values() for row in verbs.values()] + list(OWN.values())
+    for target, _ in rows:
+        if target:
+            module, _, name = target.partition(":")
+            command = getattr(__import__(f"wardian.cli.{module}", fromlist=[name]), name)
+            names = [flag.name for flag in command.flags]
+            assert len(names) == len(set(names)), target
+
+
+def test_verbs_are_found():
+    for verb, (group, name) in SHORT.items():
+        assert name in GROUPS[group][1], verb
+    for group, names in ALIASES.items():
+        assert set(names.values()) <= set(GROUPS[group][1])
+    assert find(["container", "list", "-a"]) == ("container list", *GROUPS["container"][1]["ls"], ["-a"])
+    assert find(["nonsense"]) is None
+    assert find(["container"]) is None
+
+
+def cli(*arguments):
+    return subprocess.run([sys.executable, "-m", "wardian.cli", *arguments], capture_output=True, text=True)
+
+
+def test_what_needs_no_engine():
+    assert "run " in cli("--help").stdout
+    assert cli("run", "--help").stdout.startswith("Usage:  wardian run [OPTIONS] IMAGE [COMMAND] [ARG...]\n")
+    assert cli("--version").stdout.startswith("Wardian version ")
+    unbuilt = cli("commit", "x")
+    assert (unbuilt.returncode, unbuilt.stderr) == (1, "wardian: 'commit' is not built yet\n")
+    bad = cli("run", "--foo")
+    assert bad.returncode == 125
+    assert bad.stderr.startswith("unknown flag: --foo\n\nUsage:  wardian run")
+    assert cli("nonsense").stderr.startswith("wardian: unknown command: wardian nonsense\n")
+    assert cli("-c", "other", "ps").returncode == 1
+    none = cli("-H", "unix:///nonexistent/sock", "ps")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert "cannot connect to the engine at unix:///nonexistent/sock" in none.stderr
+
+
+def test_run_imports_little():
+    """Its start is most of what a person waits for: asyncio alone is 48 ms, http.client 30, argparse 8, re 7."""
+    words = ["-X", "importtime", "-m", "wardian.cli", "-H", "unix:///nonexistent/sock"]
+    run = ["run", "--rm", "--network", "none", "image", "true"]
+    done = subprocess.run([sys.executable, *words, *run], capture_output=True, text=True)
+    assert done.returncode == 125
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "wardian.cli.run" in imported
+    # runpy (of -m alone) and site bring some modules of their own; these are in neither.
+    assert not imported & {"argparse", "asyncio", "dataclasses", "http.client", "inspect", "json", "logging"}
+    assert not imported & {"signal", "socket", "subprocess", "typing", "wardian.cli.values", "wardian.cli.fields"}
