@@ -19,14 +19,14 @@ def test_plan_shows_what_run_would_do_and_makes_nothing(wardian):
 
 
 def test_explain_shows_what_was_carried_out(wardian):
-    wardian("run", "--name", "x", "--network", "none", IMAGE, "true")
-    shown = wardian.out("explain", "x")
+    wardian("run", "--name", "shown", "--network", "none", IMAGE, "true")
+    shown = wardian.out("explain", "shown")
     assert "µs" in shown
     assert " steps, " in shown
-    answer = json.loads(wardian.out("explain", "--format", "json", "x"))
-    assert answer["Name"].strip("/") == "x"
+    answer = json.loads(wardian.out("explain", "--format", "json", "shown"))
+    assert answer["Name"].strip("/") == "shown"
     assert all(step["Errno"] == 0 for step in answer["Steps"] if step["Nanoseconds"] is not None)
-    assert wardian.out("explain", "-f", "{{len .Steps}}", "x") == str(len(answer["Steps"]))
+    assert wardian.out("explain", "-f", "{{len .Steps}}", "shown") == str(len(answer["Steps"]))
     wardian("create", "--name", "never", IMAGE, "true")
     assert b"has not been started" in wardian("explain", "never", status=1).stderr
 
@@ -59,15 +59,15 @@ def test_signals_without_proxy_end_the_command_only(wardian):
 
 def test_cidfile(wardian, tmp_path):
     path = str(tmp_path / "cid")
-    wardian("run", "--cidfile", path, "--name", "c", IMAGE, "true")
-    assert (tmp_path / "cid").read_text() == wardian.out("inspect", "-f", "{{.Id}}", "c")
+    wardian("run", "--cidfile", path, "--name", "cid", IMAGE, "true")
+    assert (tmp_path / "cid").read_text() == wardian.out("inspect", "-f", "{{.Id}}", "cid")
     done = wardian("run", "--cidfile", path, IMAGE, "true", status=125)
     assert b"container ID file found" in done.stderr
 
 
 def test_start_attached(wardian):
-    wardian("create", "-i", "--name", "a", IMAGE, "sh", "-c", "cat; exit 4")
-    done = wardian("start", "-ai", "a", stdin=b"through\n", status=4)
+    wardian("create", "-i", "--name", "att", IMAGE, "sh", "-c", "cat; exit 4")
+    done = wardian("start", "-ai", "att", stdin=b"through\n", status=4)
     assert done.stdout == b"through\n"
 
 
