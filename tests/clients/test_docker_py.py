@@ -107,7 +107,7 @@ def test_events(client):
 
 
 def test_pull_tag_remove(client, registry: Registry):
-    reference = registry.push_image("py/app:1", busybox_image())
+    reference = registry.push_image("py/app:1", busybox_image(Labels={"of": "this test"}))
     image = client.images.pull(reference)
     assert image.tags == [reference]
     assert image.tag("py/other", "2")
