@@ -64,7 +64,7 @@ void explain(struct run *run, const char *text); /* more about a failure */
 void report_refusal(int control, const struct plan *plan, int error);
 void report_progress(const struct run *run);
 void report_failure(const struct run *run);
-void report_running(const struct run *run);
+int report_running(const struct run *run); /* an errno when nobody listens */
 
 /* inroot.c: paths within a container's root, resolved as if it were / (openat2(2), RESOLVE_IN_ROOT). Descriptor or -1. */
 int open_in_root(int root, const char *path, int flags);

@@ -2,7 +2,6 @@
  * When any step fails everything made is undone before the engine hears of it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -180,16 +180,6 @@ static uint64_t unix_time_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* An engine that died, or gave up waiting, before it heard of the container: nobody knows of it, so it goes. */
-static int engine_gone(struct run *run) {
-    struct pollfd engine = {.fd = run->control};
-    if (poll(&engine, 1, 0) <= 0 || !(engine.revents & POLLHUP))
-        return 0;
-    run->progress->step = run->plan.count - 1;
-    run->progress->records[run->progress->step].error = ECANCELED;
-    return 1;
-}
-
 static int launch(struct run *run) {
     static int fds[PROTOCOL_MAX_HANDLES + 1];
     unsigned char *data = NULL;
@@ -201,7 +191,7 @@ static int launch(struct run *run) {
         report_refusal(run->control, &run->plan, error);
         return 2;
     }
-    if (carry_out(run) || engine_gone(run)) {
+    if (carry_out(run)) {
         undo(run);
         report_progress(run);
         report_failure(run);
@@ -210,7 +200,10 @@ static int launch(struct run *run) {
     run->child.start_time = start_time_of(run->child.pid);
     run->child.started_at = unix_time_ns();
     report_progress(run);
-    report_running(run);
+    if (report_running(run)) { /* the engine gave up waiting: nobody knows of the container, so it goes */
+        undo(run);
+        return 1;
+    }
     let_go(run);
     return supervise(&run->supervision, &run->child, run->control);
 }
@@ -229,6 +222,7 @@ int main(int argc, char **argv) {
     /* Not ptraceable and /proc/PID/exe not readable for a container into which it goes (CVE-2016-9962, CVE-2019-5736). */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     fcntl(CONTROL, F_SETFD, FD_CLOEXEC);
+    syscall(SYS_close_range, CONTROL + 1, ~0U, 0); /* whatever the engine's own starter left open is not the container's to hold */
     umask(0);
     run.control = CONTROL;
     return launch(&run);

@@ -1,4 +1,5 @@
-/* What the launcher tells the engine. An engine that is gone is no reason to stop: nothing here fails. */
+/* What the launcher tells the engine. Only RUNNING must arrive: a container that nobody heard of is taken back. */
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -58,10 +59,10 @@ void report_failure(const struct run *run) {
     tell(run->control, KIND_FAILED, progress->step, record->error, record->ns, progress->text);
 }
 
-void report_running(const struct run *run) {
+int report_running(const struct run *run) {
     unsigned char message[SIZE_CONTROL_HEADER + SIZE_RUNNING];
     unsigned char *at = put_header(message, KIND_RUNNING, SIZE_RUNNING);
     at = put(put(at, (uint32_t)run->child.pid, 4), 0, 4);
     at = put(put(at, run->child.start_time, 8), run->child.started_at, 8);
-    send(run->control, message, (size_t)(at - message), MSG_NOSIGNAL);
+    return send(run->control, message, (size_t)(at - message), MSG_NOSIGNAL) < 0 ? ECANCELED : 0;
 }

@@ -96,9 +96,10 @@ async def launch(
 
 
 def _abandon(control: socket.socket) -> None:
-    """The launcher sees the end of its socket and undoes what it did. What runs already, unread, is killed here; its
-    supervisor cleans up after it."""
+    """After the shutdown the launcher cannot say RUNNING any more and undoes what it did. If it said so before, that is
+    in the queue: what runs is killed, and its supervisor cleans up after it."""
     with control, contextlib.suppress(OSError):
+        control.shutdown(socket.SHUT_RDWR)
         while data := control.recv(_MAX_RECORDS):
             if protocol.CONTROL_HEADER.unpack_from(data)[2] == protocol.KINDS["RUNNING"]:
                 pid, _, start_time, _ = protocol.RUNNING.unpack_from(data, protocol.CONTROL_HEADER.size)
