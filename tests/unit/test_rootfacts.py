@@ -35,12 +35,12 @@ def program(path: Path, content: bytes, mode: int = 0o755) -> None:
 @pytest.mark.parametrize(
     ("user", "groups", "want"),
     [
-        ("", (), (0, 0, (), "/root")),
-        ("ann", (), (1000, 100, (29, 44, 100), "/home/ann")),
-        ("1000", (), (1000, 100, (29, 44, 100), "/home/ann")),
-        ("ann:audio", (), (1000, 29, (), "/home/ann")),
-        ("4711", (), (4711, 0, (), "/")),
-        ("4711:4712", (), (4711, 4712, (), "/")),
+        ("", (), (0, 0, (0,), "/root")),
+        ("ann", (), (1000, 100, (100, 29, 44), "/home/ann")),
+        ("1000", (), (1000, 100, (100, 29, 44), "/home/ann")),
+        ("ann:audio", (), (1000, 29, (29,), "/home/ann")),
+        ("4711", (), (4711, 0, (0,), "/")),
+        ("4711:4712", (), (4711, 4712, (4712,), "/")),
         ("root", ("video", "77"), (0, 0, (0, 44, 77), "/root")),
     ],
 )
@@ -56,7 +56,7 @@ def test_unknown_users(root: tuple[Path, int], user: str) -> None:
 
 def test_a_command_is_found_by_path(root: tuple[Path, int]) -> None:
     facts = read_root_facts(root[1], "", ["true"], ENV, "/nowhere")
-    assert facts == RootFacts(0, 0, (), "/root", "/bin/true", False)
+    assert facts == RootFacts(0, 0, (0,), "/root", "/bin/true", False)
 
 
 @pytest.mark.parametrize(

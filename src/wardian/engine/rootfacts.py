@@ -51,7 +51,13 @@ def facts_of_image(parts: Parts, config: ContainerConfig, layers: tuple[str, ...
 def _read(view: View, config: ContainerConfig, spec: Spec) -> RootFacts:
     process = spec["process"]
     return read_root_facts(
-        view.fd, config["User"], process["args"], process["env"], process["cwd"], config["HostConfig.GroupAdd"]
+        view.fd,
+        config["User"],
+        process["args"],
+        process["env"],
+        process["cwd"],
+        config["HostConfig.GroupAdd"],
+        {destination: source for source, destination in _user_mounts(spec)},
     )
 
 

@@ -1,26 +1,30 @@
 """The facts of a root that a plan depends on: ids for names, the command's file, the working directory.
 
-Everything is read through a descriptor of the root by `openat2`; nothing there is believed more than a text is. Errors
-of a bad command are found here, before anything is made, in words from which docker's clients make 126 and 127.
+Everything is read by descriptor within the root (`kernel.paths`), nothing is executed, and a file there is only data
+(passwd(5), group(5), elf(5), execve(2) on scripts). What cannot be found is said in the words from which docker's
+command line makes its exit codes: 127 for what is not there, 126 for what cannot be run.
 """
 
 import errno
 import os
 import posixpath
 import stat
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from wardian.errors import INVALID, WardianError
-from wardian.kernel import paths
+from wardian.kernel.paths import open_in_root, read_in_root
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MAX_FILE = 4 << 20  # of /etc/passwd and /etc/group
-_HEAD = 4096
+MAX_DATABASE = 4 << 20  # bytes of /etc/passwd and /etc/group that are read
+MAX_SCRIPT_DEPTH = 4  # as the kernel follows `#!` (BINPRM limit, execve(2))
+MAX_ID = 0x7FFFFFFF
 
-# e_machine of ELF (elf.h) → uname's machine; what else such a machine runs
-_MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64", 22: "s390x", 21: "ppc64le", 8: "mips"}
-_ALSO_RUNS = {"x86_64": ("i386",), "aarch64": ("arm",)}
+# elf(5) e_machine → uname's word
+MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64", 21: "ppc64le", 22: "s390x", 8: "mips"}
+RUNS_ON = {"x86_64": {"x86_64", "i386"}, "aarch64": {"aarch64", "arm"}}
+PT_INTERP = 3
 
 
 class RootFacts(NamedTuple):
@@ -34,177 +38,220 @@ class RootFacts(NamedTuple):
     cwd_exists: bool
 
 
+class _Root(NamedTuple):
+    """A root and the user's bind mounts on it: destination → the host's path, which the container will see there."""
+
+    fd: int
+    mounts: Mapping[str, str]
+
+    def open(self, path: str, flags: int) -> int:
+        for target in sorted(self.mounts, key=len, reverse=True):
+            rest = path[len(target) :] if path == target or path.startswith(target.rstrip("/") + "/") else None
+            if rest is None:
+                continue
+            if not rest:
+                return os.open(self.mounts[target], flags | os.O_CLOEXEC)
+            base = os.open(self.mounts[target], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return open_in_root(base, rest, flags)
+            finally:
+                os.close(base)
+        return open_in_root(self.fd, path, flags)
+
+
 def read_root_facts(
     root_fd: int,
     user: str,
-    arguments: Sequence[str],
-    environment: Sequence[str],
+    args: Sequence[str],
+    env: Sequence[str],
     cwd: str,
-    additional: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    mounts: Mapping[str, str] | None = None,
 ) -> RootFacts:
-    """Look into the root at `root_fd` (O_PATH will do). Raises WardianError naming the user, group or command."""
-    uid, gid, name, home = _user(root_fd, user)
-    groups = _groups(root_fd, name if ":" not in user else "", gid, additional)
-    where = cwd or "/"
-    command = _command(root_fd, arguments, environment, where)
-    return RootFacts(uid, gid, groups, home or "/", command, _is_directory(root_fd, where))
+    """The facts for this process in the root open as `root_fd`.
+
+    `user` is Docker's "", NAME, UID, with ":GROUP"; `groups` are further names or numbers. Raises WardianError(INVALID)
+    for a user, group, command or interpreter that is not there, one that cannot be executed, a foreign architecture.
+    """
+    root = _Root(root_fd, mounts or {})
+    uid, gid, more, home = resolve_user(root_fd, user, groups)
+    cwd = cwd or "/"
+    cwd_exists = _is_directory(root, cwd)
+    command = _find_command(root, args[0], env, cwd)
+    _check_runnable(root, args[0], command, os.uname().machine)
+    return RootFacts(uid, gid, more, home, command, cwd_exists)
 
 
-# --- who -------------------------------------------------------------------------------------------------------------
+# ---- users
 
 
-def _user(root_fd: int, user: str) -> tuple[int, int, str, str]:
-    """uid, gid, login name and home of "", "name", "uid", "name:group", "uid:gid" … (docker run --user)."""
+def resolve_user(root_fd: int, user: str, groups: Sequence[str] = ()) -> tuple[int, int, tuple[int, ...], str]:
+    """(uid, gid, additional gids, home) of Docker's user string. Raises WardianError(INVALID) on an unknown name."""
     who, _, group = user.partition(":")
     rows = _rows(root_fd, "/etc/passwd", 7)
-    row = next((row for row in rows if row[0] == (who or "root")), None)
-    if row is None and (number := _number(who or "0")) is not None:
-        row = next((row for row in rows if _number(row[2]) == number), ["", "", str(number), "0", "", "/", ""])
-    if row is None:
-        raise _no_such("user", who, "passwd")
-    uid, gid = _number(row[2]), _number(row[3])
-    if uid is None or gid is None:
-        raise _no_such("user", who, "passwd")
-    return uid, _group(root_fd, group) if group else gid, row[0], row[5]
+    row = next((row for row in rows if row[0] == who or (who.isdecimal() and row[2] == who)), None)
+    if not who:
+        row = next((row for row in rows if row[2] == "0"), None)
+    if row is None and who and not who.isdecimal():
+        raise _invalid(f"unable to find user {who}: no matching entries in passwd file", who)
+    uid = _identity(row[2] if row else who or "0", "user", who)
+    gid = _identity(row[3] if row else "0", "group", who)
+    more: list[int] = []
+    known = _rows(root_fd, "/etc/group", 4) if row or group or groups else []
+    if group:
+        gid = _group(known, group)
+    elif row:  # the groups that list the user, unless one was chosen, as login does
+        more = [_identity(item[2], "group", item[0]) for item in known if row[0] in item[3].split(",")]
+    more += [_group(known, name) for name in groups]
+    home = row[5] if row and row[5] else "/"
+    # the primary group too, or a file closed to the group would open for others (CVE-2022-36109)
+    return uid, gid, tuple(dict.fromkeys((gid, *more))), home
 
 
-def _group(root_fd: int, group: str) -> int:
-    for row in _rows(root_fd, "/etc/group", 4):
-        if row[0] == group and (gid := _number(row[2])) is not None:
-            return gid
-    number = _number(group)
-    if number is None:
-        raise _no_such("group", group, "group")
-    return number
+def _group(rows: Sequence[Sequence[str]], name: str) -> int:
+    for row in rows:
+        if row[0] == name:
+            return _identity(row[2], "group", name)
+    if name.isdecimal():
+        return _identity(name, "group", name)
+    raise _invalid(f"unable to find group {name}: no matching entries in group file", name)
 
 
-def _groups(root_fd: int, name: str, gid: int, additional: Sequence[str]) -> tuple[int, ...]:
-    """The groups that /etc/group puts the user into, unless a group was said; and those asked for."""
-    found = [gid]
-    if name:
-        for row in _rows(root_fd, "/etc/group", 4):
-            number = _number(row[2])
-            if number is not None and name in row[3].split(","):
-                found.append(number)
-    found += [_group(root_fd, group) for group in additional]
-    return tuple(dict.fromkeys(found))
+def _identity(text: str, what: str, name: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_ID:
+        raise _invalid(f"{what} {name}: {text!r} is no id from 0 to {MAX_ID}", name)
+    return int(text)
 
 
 def _rows(root_fd: int, path: str, fields: int) -> list[list[str]]:
-    """The lines of a colon-separated file with at least so many fields; none when there is no such file."""
+    """Rows of passwd(5) or group(5), those that are whole; none when there is no such file."""
     try:
-        text = paths.read_in_root(root_fd, path, _MAX_FILE).decode(errors="replace")
-    except OSError:
-        return []
-    rows = (line.rstrip("\r").split(":") for line in text.split("\n") if line and not line.startswith("#"))
-    return [row + [""] * (fields - len(row)) for row in rows if len(row) >= 3]
+        text = read_in_root(root_fd, path, MAX_DATABASE).decode(errors="surrogateescape")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return []
+        raise _invalid(f"{path} of the root cannot be read: {os.strerror(error.errno or 0)}", path) from error
+    rows = [line.split(":") for line in text.splitlines() if not line.startswith("#")]
+    return [row for row in rows if len(row) >= fields and row[2].isdecimal()]
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 2**32 - 1 else None
+# ---- the command
 
 
-def _no_such(kind: str, name: str, file: str) -> WardianError:
-    message = f"unable to find {kind} {name}: no matching entries in {file} file"
-    return WardianError(INVALID, message, operation="start", subject=name)
-
-
-# --- what ------------------------------------------------------------------------------------------------------------
-
-
-def _command(root_fd: int, arguments: Sequence[str], environment: Sequence[str], cwd: str) -> str:
-    if not arguments or not arguments[0]:
-        raise _bad_command("", "no command is given", errno.ENOENT)
-    name = arguments[0]
-    if "/" in name:
-        path = posixpath.normpath(posixpath.join(cwd, name))
-        _check_command(root_fd, name, path)
-        return path
-    search = next((item[5:] for item in reversed(environment) if item.startswith("PATH=")), DEFAULT_PATH)
+def _find_command(root: _Root, command: str, env: Sequence[str], cwd: str) -> str:
+    """Absolute path of the command: as execvp(3) searches, against the container's PATH and working directory."""
+    if "/" in command:
+        return posixpath.join(cwd, command)
+    if not command:
+        raise _invalid('exec: "": executable file not found in $PATH', command, errno.ENOENT)
+    paths = next((item[5:] for item in reversed(env) if item.startswith("PATH=")), DEFAULT_PATH)
     denied = ""
-    for directory in search.split(":"):
-        path = posixpath.join(cwd, directory or ".", name)
-        status = _status(root_fd, path)
-        if status is not None and stat.S_ISREG(status.st_mode):
-            if status.st_mode & 0o111:
-                _check_command(root_fd, name, path)
-                return path
-            denied = denied or path
+    for directory in paths.split(":"):
+        candidate = posixpath.join(cwd, directory, command)
+        mode = _mode(root, candidate)
+        if mode is not None and stat.S_ISREG(mode):
+            if mode & 0o111:
+                return candidate
+            denied = denied or candidate
     if denied:
-        raise _bad_command(name, f"{denied}: permission denied", errno.EACCES)
-    raise _bad_command(name, "executable file not found in $PATH", errno.ENOENT)
+        raise _invalid(f'exec: "{command}": {denied}: permission denied', command, errno.EACCES)
+    raise _invalid(
+        f'exec: "{command}": executable file not found in $PATH',
+        command,
+        errno.ENOENT,
+        hint=f"PATH is {paths}",
+    )
 
 
-def _check_command(root_fd: int, name: str, path: str) -> None:
-    status = _status(root_fd, path)
-    if status is None:
-        raise _bad_command(name, f"stat {path}: no such file or directory", errno.ENOENT)
-    if stat.S_ISDIR(status.st_mode):
-        raise _bad_command(name, "is a directory: permission denied", errno.EISDIR)
-    if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o111:
-        raise _bad_command(name, "permission denied", errno.EACCES)
-    _check_head(root_fd, name, _head(root_fd, path))
+def _check_runnable(root: _Root, command: str, path: str, machine: str) -> None:
+    """Raises for a file that execve(2) would refuse, naming what is missing: the file, its interpreter, its machine."""
+    subject = f'exec: "{command}"'
+    for _ in range(MAX_SCRIPT_DEPTH + 1):
+        mode = _mode(root, path)
+        if mode is None:
+            raise _invalid(f"{subject}: no such file or directory", command, errno.ENOENT)
+        if stat.S_ISDIR(mode):
+            raise _invalid(f"{subject}: is a directory: permission denied", command, errno.EISDIR)
+        if not stat.S_ISREG(mode) or not mode & 0o111:
+            raise _invalid(f"{subject}: permission denied", command, errno.EACCES, hint=f"{path} is not executable")
+        found = _interpreter(root, path, subject, command, machine)
+        if not found:
+            return
+        if _mode(root, found) is None:
+            message = f'{subject}: interpreter "{found}" of {path}: no such file or directory'
+            raise _invalid(message, command, errno.ENOENT, hint="the file itself is there")
+        path = found
+        subject = f'exec: "{command}": its interpreter {path}'
 
 
-def _check_head(root_fd: int, name: str, head: bytes) -> None:
-    """The interpreter of a script or a dynamic ELF file must be there, and the machine must be this one."""
-    interpreter = ""
-    if head.startswith(b"#!"):
-        words = head[2:].split(b"\n")[0].split()
-        interpreter = os.fsdecode(words[0]) if words else ""
-    elif head.startswith(b"\x7fELF") and len(head) >= 64:
-        machine = _MACHINES.get(int.from_bytes(head[18:20], "little" if head[5] == 1 else "big"), "an unknown machine")
-        here = os.uname().machine
-        if machine != here and machine not in _ALSO_RUNS.get(here, ()):
-            raise _bad_command(
-                name, f"exec format error: it is built for {machine}, this machine is {here}", errno.ENOEXEC
-            )
-        interpreter = _elf_interpreter(head)
-    if interpreter and _status(root_fd, interpreter) is None:
-        raise _bad_command(name, f"its interpreter {interpreter}: no such file or directory", errno.ENOENT)
+def _interpreter(root: _Root, path: str, subject: str, command: str, machine: str) -> str:
+    """The program that the kernel would load for this one: of a `#!` line, of an ELF's PT_INTERP, or ""."""
+    fd = root.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        head = os.pread(fd, 256, 0)
+        if head.startswith(b"#!"):
+            words = head[2:].split(b"\n")[0].split()
+            return os.fsdecode(words[0]) if words else ""
+        if head[:4] != b"\x7fELF" or len(head) < 64:
+            return ""  # execve(2) says ENOEXEC or knows a binfmt for it
+        order = "<" if head[5] == 1 else ">"
+        (number,) = struct.unpack_from(f"{order}H", head, 18)
+        program = MACHINES.get(number, f"machine {number}")
+        if program not in RUNS_ON.get(machine, {machine}) and not _emulated(program):
+            message = f"{subject}: exec format error: the program is for {program}, this host is {machine}"
+            raise _invalid(message, command, errno.ENOEXEC, hint="pull the image for this platform")
+        return _elf_interpreter(fd, head, order)
+    finally:
+        os.close(fd)
 
 
-def _elf_interpreter(head: bytes) -> str:
-    """PT_INTERP of a 64-bit little-endian file, when it lies within the first page, as linkers put it; else ""."""
-    if head[4] != 2 or head[5] != 1:
+def _elf_interpreter(fd: int, head: bytes, order: str) -> str:
+    """PT_INTERP of an ELF file (elf(5)), "" for a static one or a damaged table."""
+    wide = head[4] == 2
+    if wide:
+        (table,) = struct.unpack_from(f"{order}Q", head, 32)
+        size, count = struct.unpack_from(f"{order}HH", head, 54)
+    else:
+        (table,) = struct.unpack_from(f"{order}I", head, 28)
+        size, count = struct.unpack_from(f"{order}HH", head, 42)
+    if size < (56 if wide else 32) or table > 1 << 40:
         return ""
-    at, size, count = (int.from_bytes(head[a:b], "little") for a, b in ((32, 40), (54, 56), (56, 58)))
-    for start in range(at, min(at + size * count, len(head) - 55), max(size, 56)):
-        if int.from_bytes(head[start : start + 4], "little") == 3:
-            offset = int.from_bytes(head[start + 8 : start + 16], "little")
-            length = int.from_bytes(head[start + 32 : start + 40], "little")
-            return os.fsdecode(head[offset : offset + length].rstrip(b"\0"))
+    rows = os.pread(fd, size * count, table)
+    for at in range(0, len(rows) - size + 1, size):
+        if struct.unpack_from(f"{order}I", rows, at)[0] != PT_INTERP:
+            continue
+        fmt, offset_at, size_at = ("Q", 8, 32) if wide else ("I", 4, 16)
+        (offset,) = struct.unpack_from(order + fmt, rows, at + offset_at)
+        (length,) = struct.unpack_from(order + fmt, rows, at + size_at)
+        if length > 4096 or offset > 1 << 40:
+            return ""
+        return os.fsdecode(os.pread(fd, length, offset).rstrip(b"\0"))
     return ""
 
 
-def _head(root_fd: int, path: str) -> bytes:
-    try:
-        fd = paths.open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError:
-        return b""
-    try:
-        return os.read(fd, _HEAD)
-    finally:
-        os.close(fd)
+def _emulated(program: str) -> bool:
+    """Whether the host has a handler for this machine's programs (binfmt_misc)."""
+    return os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{program}")
 
 
-def _status(root_fd: int, path: str) -> os.stat_result | None:
-    """What is at a path of the root, links followed within it; None when nothing is."""
+def _mode(root: _Root, path: str) -> int | None:
     try:
-        fd = paths.open_in_root(root_fd, path, os.O_PATH)
+        fd = root.open(path, os.O_PATH)
     except OSError:
         return None
     try:
-        return os.fstat(fd)
+        return os.fstat(fd).st_mode
     finally:
         os.close(fd)
 
 
-def _is_directory(root_fd: int, path: str) -> bool:
-    status = _status(root_fd, path)
-    return status is not None and stat.S_ISDIR(status.st_mode)
+def _is_directory(root: _Root, path: str) -> bool:
+    """Raises where something else than a directory is at `path`."""
+    mode = _mode(root, path)
+    if mode is not None and not stat.S_ISDIR(mode):
+        raise _invalid(f"working directory {path}: not a directory", path, errno.ENOTDIR)
+    return mode is not None
 
 
-def _bad_command(name: str, why: str, number: int) -> WardianError:
-    message = f'exec: "{name}": {why}'
-    return WardianError(INVALID, message, operation="start", subject=name, errno=number)
+def _invalid(message: str, subject: str, number: int = 0, hint: str = "") -> WardianError:
+    return WardianError(INVALID, message, operation="start", subject=subject, errno=number, hint=hint)
