@@ -44,7 +44,7 @@ int run_steps(struct run *run, int phase) {
         run->progress->records[step].ns = after - before + (after == before);
         run->progress->records[step].error = error;
         before = after;
-        if (error && !(op->flags & OP_FLAG_MAY_FAIL))
+        if (error && (step == run->plan.fail_step || !(op->flags & OP_FLAG_MAY_FAIL)))
             return fail(run, step, error);
     }
     return 0;

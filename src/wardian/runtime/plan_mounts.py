@@ -1,4 +1,4 @@
-"""The plan's root and mounts: a detached root made by the launcher, and all that the child attaches before pivot_root."""
+"""The plan's root and mounts: a detached root made by the launcher, and what the child attaches before pivot_root."""
 
 import posixpath
 from collections.abc import Iterable

@@ -1,0 +1,69 @@
+"""Plans of a dozen specs against their golden texts; `WARDIAN_GOLDEN=write pytest …/test_plan.py` writes them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import planned
+from planned import CASES, make, with_process
+from wardian.errors import WardianError
+from wardian.runtime import Plan, ops, protocol
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_plan_is_its_golden_text(name: str) -> None:
+    made = CASES[name]()
+    phases = ("host", "parent", "child")
+    lines = [f"{phases[step.phase]:6} {step.describe()}" for step in made.ops]
+    text = "\n".join([*(f"warning: {warning}" for warning in made.warnings), *lines, ""])
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("WARDIAN_GOLDEN") == "write":
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_plan_survives_json_and_encodes_the_same(name: str) -> None:
+    made = CASES[name]()
+    again = Plan.from_json(json.loads(json.dumps(made.to_json())))
+    assert again == made
+    assert again.encode() == made.encode()
+
+
+def test_every_operation_has_its_class_with_the_same_fields() -> None:
+    assert {name: kind._fields for name, kind in ops.CLASSES.items()} == {
+        row.name: protocol.field_names(row) for row in protocol.OPERATIONS
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [
+        (planned.spec(sysctl={"kernel.panic": "1"}), "kernel.panic"),
+        (planned.spec(namespaces=planned.namespaces("pid")), "mount namespace"),
+        (planned.spec(namespaces=planned.namespaces("mount", "time")), "time"),
+        (planned.spec() | {"hooks": {"prestart": [{"path": "/x"}]}}, "hooks"),
+        (with_process(args=[]), "arguments"),
+        (with_process(capabilities={"bounding": ["CAP_X"]}), "CAP_X"),
+        (planned.spec(namespaces=planned.namespaces("mount", "user")), "uidMappings"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(spec: dict[str, Any], word: str) -> None:
+    with pytest.raises(WardianError, match=word):
+        make(spec)
+
+
+def test_a_plan_of_another_version_is_refused() -> None:
+    with pytest.raises(WardianError):
+        Plan.from_json({"version": 99, "ops": []})
+
+
+def test_capabilities_that_the_host_lacks_are_left_out() -> None:
+    wanted = {name: ["CAP_CHOWN", "CAP_SYS_RESOURCE"] for name in ("bounding", "effective", "permitted")}
+    made = make(with_process(capabilities=wanted))
+    assert [step.op for step in made.ops if isinstance(step.op, ops.Bounding)] == [ops.Bounding(1)]
