@@ -86,7 +86,10 @@ BEFORE_CRASH = (
     ),
     Scene(
         "A container is a plan. What would run do (nothing is made), and what did it do, with durations?",
-        (Step("wardian plan run --network none --memory 64m demo true"), Step("wardian explain web")),
+        (
+            Step("wardian plan --network none --memory 64m demo true | head -n 12", shows="1"),
+            Step("wardian explain web | tail -n 24", shows="exec /bin/sh"),
+        ),
     ),
 )
 AFTER_CRASH = Scene(
