@@ -1,6 +1,6 @@
 """One error type for the whole house: a kind, an operation, a subject, errno where there is one, and a hint.
 
-A kind says what class of thing went wrong; `server` maps kinds to HTTP status and `cli` maps them to exit codes, each by
+A kind says what class of thing went wrong; `server` maps kinds to HTTP status and `cli` to exit codes, each by
 one table. An error is logged once, at the boundary. This module imports nothing of Wardian and nothing heavy.
 """
 

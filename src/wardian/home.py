@@ -61,7 +61,7 @@ def make_home(
     network_backend: str = "nftables",
     bridge: str = "wardian0",
 ) -> Home:
-    """A Home from absolute paths; `socket` is `RUN_ROOT/wardian.sock` unless given. Raises ValueError on a relative path."""
+    """A Home from absolute paths; `socket` is `RUN_ROOT/wardian.sock` unless given. ValueError on a relative path."""
     for name, path in (("data root", data_root), ("run root", run_root)):
         if not os.path.isabs(path):
             raise ValueError(f"{name} must be an absolute path: {path!r}")
