@@ -77,7 +77,7 @@ class Command:
         self._terminals: list[Terminal] = []
 
     def __call__(
-        self, *arguments: str, stdin: bytes = b"", status: int | None = 0, timeout: float = 30
+        self, *arguments: str, stdin: bytes = b"", status: int | None = 0, timeout: float = 15
     ) -> "subprocess.CompletedProcess[bytes]":
         """Fails unless it exits with `status` (None: any)."""
         done = subprocess.run(

@@ -74,13 +74,13 @@ def test_ctrl_c_reaches_the_terminal_s_process(docker):
 
 
 def test_detach_and_attach_again(docker):
-    terminal = docker.terminal("run", "-it", "--name", "d", IMAGE, "sh")
+    terminal = docker.terminal("run", "-it", "--name", "cd", IMAGE, "sh")
     terminal.type("echo here-$((1 + 1))\n")
     terminal.expect("here-2")
     terminal.type("\x10\x11")
     terminal.wait()
-    assert docker.out("inspect", "-f", "{{.State.Running}}", "d") == "true"
-    again = docker.terminal("attach", "d")
+    assert docker.out("inspect", "-f", "{{.State.Running}}", "cd") == "true"
+    again = docker.terminal("attach", "cd")
     time.sleep(0.3)
     again.type("echo again-$((1 + 1)); exit 3\n")
     again.expect("again-2")
@@ -88,74 +88,74 @@ def test_detach_and_attach_again(docker):
 
 
 def test_exec(docker):
-    docker("run", "-d", "--name", "e", IMAGE, "sleep", "100")
-    assert docker.out("exec", "e", "echo", "hi") == "hi"
-    assert docker("exec", "-i", "e", "cat", stdin=b"\x00\xff" * 5000).stdout == b"\x00\xff" * 5000
-    docker("exec", "e", "sh", "-c", "exit 9", status=9)
+    docker("run", "-d", "--name", "ce", IMAGE, "sleep", "100")
+    assert docker.out("exec", "ce", "echo", "hi") == "hi"
+    assert docker("exec", "-i", "ce", "cat", stdin=b"\x00\xff" * 5000).stdout == b"\x00\xff" * 5000
+    docker("exec", "ce", "sh", "-c", "exit 9", status=9)
     assert (
-        docker.out("exec", "-u", "app", "-w", "/tmp", "-e", "A=1", "e", "sh", "-c", "id -un; pwd; echo $A")
+        docker.out("exec", "-u", "app", "-w", "/tmp", "-e", "A=1", "ce", "sh", "-c", "id -un; pwd; echo $A")
         == "app\n/tmp\n1"
     )
-    docker("exec", "-d", "e", "touch", "/tmp/done")
-    terminal = docker.terminal("exec", "-it", "e", "sh")
+    docker("exec", "-d", "ce", "touch", "/tmp/done")
+    terminal = docker.terminal("exec", "-it", "ce", "sh")
     terminal.type("stty size; exit 4\n")
     terminal.expect("24 80")
     assert terminal.wait() == 4
-    done = docker("exec", "e", "no-such-command", status=127)
+    done = docker("exec", "ce", "no-such-command", status=127)
     assert b"no-such-command" in done.stderr
 
 
 def test_logs(docker):
     script = "echo one; echo two >&2; echo three"
-    docker("run", "--name", "l", IMAGE, "sh", "-c", script)
-    done = docker("logs", "l")
+    docker("run", "--name", "cl", IMAGE, "sh", "-c", script)
+    done = docker("logs", "cl")
     assert (done.stdout, done.stderr) == (b"one\nthree\n", b"two\n")
-    assert docker("logs", "--tail", "1", "l").stdout == b"three\n"
-    stamped = docker("logs", "-t", "--tail", "1", "l").stdout.decode()
+    assert docker("logs", "--tail", "1", "cl").stdout == b"three\n"
+    stamped = docker("logs", "-t", "--tail", "1", "cl").stdout.decode()
     assert stamped[:2] == "20" and stamped.endswith("Z three\n")
-    assert docker("logs", "--since", "1h", "l").stdout == b"one\nthree\n"
-    assert docker("logs", "--until", "2001-01-01", "l").stdout == b""
+    assert docker("logs", "--since", "1h", "cl").stdout == b"one\nthree\n"
+    assert docker("logs", "--until", "2001-01-01", "cl").stdout == b""
 
 
 def test_logs_f_follows_to_the_end(docker):
-    docker("run", "-d", "--name", "f", IMAGE, "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done")
-    assert docker("logs", "-f", "f").stdout == b"1\n2\n3\n4\n5\n"
+    docker("run", "-d", "--name", "cf", IMAGE, "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done")
+    assert docker("logs", "-f", "cf").stdout == b"1\n2\n3\n4\n5\n"
 
 
 def test_stop_of_a_shell_that_ignores_sigterm(docker):
-    docker("run", "-d", "--name", "s", IMAGE, "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done")
-    while b"up" not in docker("logs", "s").stdout:
+    docker("run", "-d", "--name", "cs", IMAGE, "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done")
+    while b"up" not in docker("logs", "cs").stdout:
         time.sleep(0.05)
     start = time.monotonic()
-    docker("stop", "-t", "1", "s")
+    docker("stop", "-t", "1", "cs")
     assert 0.9 < time.monotonic() - start < 4
-    assert docker.out("inspect", "-f", "{{.State.ExitCode}} {{.State.Status}}", "s") == "137 exited"
-    docker("stop", "s")  # stopped already: no error
-    docker("start", "s")
-    docker("start", "s")
-    docker("kill", "-s", "KILL", "s")
-    docker("rm", "s")
+    assert docker.out("inspect", "-f", "{{.State.ExitCode}} {{.State.Status}}", "cs") == "137 exited"
+    docker("stop", "cs")  # stopped already: no error
+    docker("start", "cs")
+    docker("start", "cs")
+    docker("kill", "-s", "KILL", "cs")
+    docker("rm", "cs")
 
 
 def test_ps_and_inspect(docker):
-    docker("run", "-d", "--name", "p", "--label", "k=v", "-e", "A=b", "--hostname", "h", IMAGE, "sleep", "100")
+    docker("run", "-d", "--name", "cp", "--label", "k=v", "-e", "A=b", "--hostname", "h", IMAGE, "sleep", "100")
     assert (
         docker.out("ps", "--format", "{{.Names}} {{.Image}} {{.Command}} {{.State}}")
-        == f'p {IMAGE} "sleep 100" running'
+        == f'cp {IMAGE} "sleep 100" running'
     )
     assert docker.out("ps", "-aq", "--filter", "label=k=v", "--filter", "status=running") != ""
     assert docker.out("ps", "-aq", "--filter", "label=k=other") == ""
-    assert docker.out("ps", "-a", "--no-trunc", "--format", "{{.ID}}") == docker.out("inspect", "-f", "{{.Id}}", "p")
-    inspected = json.loads(docker.out("inspect", "p"))[0]
-    assert inspected["Name"] == "/p"
+    assert docker.out("ps", "-a", "--no-trunc", "--format", "{{.ID}}") == docker.out("inspect", "-f", "{{.Id}}", "cp")
+    inspected = json.loads(docker.out("inspect", "cp"))[0]
+    assert inspected["Name"] == "/cp"
     assert inspected["Config"]["Hostname"] == "h"
     assert "A=b" in inspected["Config"]["Env"]
     assert inspected["State"]["Running"] is True
     assert os.path.exists(f"/proc/{inspected['State']['Pid']}")
     assert inspected["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
-    docker("rm", "p", status=1)  # it runs
-    docker("rm", "-f", "p")
-    docker("inspect", "p", status=1)
+    docker("rm", "cp", status=1)  # it runs
+    docker("rm", "-f", "cp")
+    docker("inspect", "cp", status=1)
 
 
 def test_images_tag_history_rmi(docker):
@@ -206,9 +206,9 @@ def test_import_and_load(docker, tmp_path):
 
 def test_wait_and_events(docker):
     since = time.time()
-    docker("run", "-d", "--name", "w", IMAGE, "sh", "-c", "sleep 0.3; exit 6")
-    assert docker.out("wait", "w") == "6"
-    docker("rm", "w")
+    docker("run", "-d", "--name", "cw", IMAGE, "sh", "-c", "sleep 0.3; exit 6")
+    assert docker.out("wait", "cw") == "6"
+    docker("rm", "cw")
     said = docker.out(
         "events", "--since", f"{since:.6f}", "--until", f"{time.time():.6f}", "--format", "{{.Action}}"
     ).splitlines()
@@ -272,14 +272,14 @@ def test_limits(docker):
 
 
 def test_containers_outlive_the_engine(docker, engine):
-    docker("run", "-d", "--name", "o", IMAGE, "sh", "-c", "i=0; while :; do echo $((i+=1)); sleep 0.02; done")
+    docker("run", "-d", "--name", "co", IMAGE, "sh", "-c", "i=0; while :; do echo $((i+=1)); sleep 0.02; done")
     time.sleep(0.3)
     engine.kill()
     time.sleep(0.3)
     engine.start()
-    assert docker.out("inspect", "-f", "{{.State.Running}}", "o") == "true"
-    assert docker.out("exec", "o", "echo", "hi") == "hi"
-    docker("stop", "-t", "0", "o")
-    lines = docker("logs", "o").stdout.split()
+    assert docker.out("inspect", "-f", "{{.State.Running}}", "co") == "true"
+    assert docker.out("exec", "co", "echo", "hi") == "hi"
+    docker("stop", "-t", "0", "co")
+    lines = docker("logs", "co").stdout.split()
     assert lines == [str(number).encode() for number in range(1, len(lines) + 1)]
     assert len(lines) > 15

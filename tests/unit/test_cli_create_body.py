@@ -44,11 +44,12 @@ def test_plain_is_what_docker_sends():
 
 def test_many_flags_are_what_docker_sends():
     words = (
-        "-d --name c2 --hostname h2 -e A=1 -l k=v -v vol1:/data -v /srv/w:/host:ro --tmpfs /t -p 127.0.0.1:8081:80 "
-        "-m 64m --cpus 0.5 --pids-limit 50 --cap-add NET_ADMIN --cap-drop MKNOD --restart on-failure:2 "
-        "--ulimit nofile=1000:1000 --sysctl net.ipv4.ip_forward=1 --init --read-only --dns 9.9.9.9 --add-host a:1.2.3.4 "
-        "--log-opt max-size=1m --health-cmd true --health-interval 30s -w /tmp -u 1000:1000 --security-opt no-new-privileges "
-        "--device /dev/null:/dev/xnull --shm-size 16m --stop-signal TERM --group-add 5 busybox sleep 1000"
+        "-d --name c2 --hostname h2 -e A=1 -l k=v -v vol1:/data -v /srv/w:/host:ro --tmpfs /t -p "
+        "127.0.0.1:8081:80 -m 64m --cpus 0.5 --pids-limit 50 --cap-add NET_ADMIN --cap-drop MKNOD --restart "
+        "on-failure:2 --ulimit nofile=1000:1000 --sysctl net.ipv4.ip_forward=1 --init --read-only --dns "
+        "9.9.9.9 --add-host a:1.2.3.4 --log-opt max-size=1m --health-cmd true --health-interval 30s -w /tmp "
+        "-u 1000:1000 --security-opt no-new-privileges --device /dev/null:/dev/xnull --shm-size 16m "
+        "--stop-signal TERM --group-add 5 busybox sleep 1000"
     )
     sent = body(*words.split())
     host = sent["HostConfig"]

@@ -19,12 +19,16 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line and answers its exit code."""
-    # A path or an argument in no valid encoding is carried as it is (PEP 383).
+    """Runs one command line and answers its exit code; as the console entry point, it ends the process itself."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _run(words)
         _flush()
+        if arguments is None and "coverage" not in sys.modules:
+            # All is written and closed by the kernel: taking the interpreter down first is 4 ms of every command.
+            import os
+
+            os._exit(code)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
