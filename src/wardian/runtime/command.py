@@ -115,7 +115,7 @@ async def run(spec: dict[str, Any], bundle: str, identity: str) -> int:
         os.close(view)
     with tempfile.TemporaryDirectory(prefix="wardian-runtime-") as directory:
         supervision = Supervision(identity, directory)
-        cgroup = ((spec.get("linux") or {}).get("cgroupsPath") or f"wardian-runtime/{identity}").strip("/")
+        cgroup = ((spec.get("linux") or {}).get("cgroupsPath") or f"wardian-runtime-{identity}").strip("/")
         made = plan(spec, probe_host(), facts, rootfs, supervision, Placement(cgroup))  # type: ignore[arg-type]
         for warning in made.warnings:
             print(f"wardian-runtime: {warning}", file=sys.stderr)
