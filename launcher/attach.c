@@ -191,10 +191,18 @@ static ssize_t read_input(struct attacher *a, unsigned char *bytes, size_t size)
     return n > 0 ? n : -1;
 }
 
+/* What was read from any client before goes first: the end of another's input must not cut it off. */
+static bool must_wait(const struct supervisor *s, const struct attacher *a) {
+    for (unsigned slot = 0; slot < MAX_ATTACHERS && a->early < 0; slot++)
+        if (s->attachers[slot].early >= 0 && s->attachers[slot].reading)
+            return true;
+    return false;
+}
+
 static void attacher_input(struct supervisor *s, unsigned slot) {
     static unsigned char bytes[CHUNK - MAX_DETACH_KEYS];
     struct attacher *a = &s->attachers[slot];
-    while (a->fd >= 0 && a->reading && s->sink.fd >= 0 && !s->sink.length) {
+    while (a->fd >= 0 && a->reading && s->sink.fd >= 0 && !s->sink.length && !must_wait(s, a)) {
         ssize_t n = read_input(a, bytes, sizeof bytes);
         if (n == 0 && !a->hung_up)
             break;
@@ -229,7 +237,7 @@ void attacher_event(struct supervisor *s, unsigned slot, uint32_t events) {
         attacher_input(s, slot);
 }
 
-/* After the sink ran empty. */
+/* After the sink ran empty, or attachers came: nothing else would tell of their early bytes. */
 void attachers_resume_input(struct supervisor *s) {
     for (unsigned slot = 0; slot < MAX_ATTACHERS && !s->sink.length; slot++)
         if (s->attachers[slot].fd >= 0 && s->attachers[slot].reading)
@@ -258,7 +266,6 @@ int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const 
                                .key_count = key_count, .reading = flags & ATTACHER_STDIN && s->sink.fd >= 0};
         memcpy(a->keys, keys, key_count);
         attacher_watch(s, slot);
-        attacher_input(s, slot);
         return 0;
     }
     errno = EUSERS;

@@ -147,6 +147,7 @@ void control_take_early_attachers(struct supervisor *s) {
     for (unsigned i = 0; i < early_count_; i++)
         attach(s, &early_[i]);
     early_count_ = 0;
+    attachers_resume_input(s);
 }
 
 static void answer(int fd, uint16_t kind, const void *body, uint32_t length, const void *text, size_t text_length) {
@@ -199,9 +200,12 @@ static int close_stdin(struct supervisor *s) {
 }
 
 static int carry_out(struct supervisor *s, struct request *request) {
+    int error;
     switch (request->kind) {
     case KIND_ATTACH:
-        return attach(s, request);
+        error = attach(s, request);
+        attachers_resume_input(s);
+        return error;
     case KIND_RESIZE:
         return tty_resize(s->sources[SOURCE_OUT].fd, s->supervision->flags & SUPERVISE_TTY, request->numbers[0],
                           request->numbers[1]);
