@@ -102,7 +102,7 @@ def test_exec(docker):
     terminal.expect("24 80")
     assert terminal.wait() == 4
     done = docker("exec", "ce", "no-such-command", status=127)
-    assert b"no-such-command" in done.stderr
+    assert b"no-such-command" in done.stdout + done.stderr
 
 
 def test_logs(docker):

@@ -6,6 +6,7 @@ An exec lives in memory, as in Docker: a new engine knows none of them, while wh
 import asyncio
 import os
 import secrets
+import struct
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from wardian.engine.start import say_launch_error
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
 from wardian.runtime import defaults
+from wardian.runtime.exitrecord import read_exit
 from wardian.runtime.inputs import ExecTarget, Supervision
 from wardian.runtime.launch import LaunchError, launch
 from wardian.runtime.planner import plan_exec
@@ -93,6 +95,7 @@ class Execs:
 
     def inspect(self, identity: str) -> dict[str, Any]:
         found = self._find(identity)
+        self._settle(found)
         options = found.options
         process = {
             "tty": options.get("Tty", False),
@@ -115,6 +118,14 @@ class Execs:
             "DetachKeys": "",
             "Pid": found.pid,
         }
+
+    def _settle(self, found: Exec) -> None:
+        """A client whose stream has ended asks at once: the record on disk is there before the stream ends, the message
+        of it may still be unread."""
+        if found.running:
+            record = read_exit(os.path.join(self._directory, found.id))
+            if record is not None:
+                found.running, found.exit_code = False, record.exit_code
 
     async def resize(self, identity: str, height: int, width: int) -> None:
         found = self._find(identity)
@@ -241,11 +252,24 @@ class ExecSession:
         )
         try:
             await self._execs.launch(self._exec, self._size, [attacher])
+        except WardianError as error:
+            # The head of the answer is out: only the stream itself can still say why.
+            _say(fd, f"OCI runtime exec failed: {error}\r\n".encode(), not self.tty)
+            raise
         finally:
             os.close(fd)
 
     async def run_detached(self) -> None:
         await self._execs.launch(self._exec, self._size, [])
+
+
+def _say(fd: int, text: bytes, framed: bool) -> None:
+    """A last word on a client's socket, as docker's daemon has it: on stdout, framed when there is no terminal."""
+    head = struct.pack(">BxxxL", 1, len(text)) if framed else b""
+    try:
+        os.write(fd, head + text)
+    except OSError:
+        pass  # nobody listens any more
 
 
 def _refuse_stopped(container: Container) -> None:
