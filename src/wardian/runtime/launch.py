@@ -233,17 +233,30 @@ def _reap(process: int) -> bool:
     return True
 
 
+class _Pidfd:
+    """A pidfd that closes with its last holder: with the event loop, when that ends before the container."""
+
+    def __init__(self, process: int) -> None:
+        self._descriptor = os.pidfd_open(process)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
 def _reap_at_end(process: int) -> None:
     """Once its container has ended the launcher ends too: its pidfd says when."""
     loop = asyncio.get_running_loop()
     try:
-        descriptor = os.pidfd_open(process)
+        pidfd = _Pidfd(process)
     except ProcessLookupError:
         return
 
     def ended() -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
+        loop.remove_reader(pidfd)
         _reap(process)
 
-    loop.add_reader(descriptor, ended)
+    loop.add_reader(pidfd, ended)
