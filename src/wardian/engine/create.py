@@ -36,7 +36,8 @@ def create_container(parts: Parts, body: Mapping[str, Any], name: str, platform:
     )
     parts.registry.claim(name, identity)
     try:
-        parts.snapshots.prepare(identity, record.layers)
+        root = parts.snapshots.prepare(identity, record.layers)
+        _mark_as_container(root.upper)
         write_file(os.path.join(directory, "config.json"), msgspec.json.encode(spec))
         parts.store.add(record)
     except BaseException:
@@ -100,6 +101,11 @@ def remove_run_directory(parts: Parts, identity: str) -> None:
         remove_tree(os.path.dirname(path), os.path.basename(path))
     except FileNotFoundError:
         pass
+
+
+def _mark_as_container(upper: str) -> None:
+    """/.dockerenv, by which programs know that they are in a container. Once: later the layer is the container's."""
+    os.close(os.open(os.path.join(upper, ".dockerenv"), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755))
 
 
 def write_file(path: str, data: bytes) -> None:

@@ -1,0 +1,149 @@
+"""Options as rows: decoding, refusal by name, the image's part, and what they write into the spec."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from wardian.engine import options
+from wardian.engine.attach import parse_detach_keys
+from wardian.engine.checks import signal_number, size_bytes
+from wardian.engine.inspect import human_duration, rfc3339
+from wardian.engine.logs import nanoseconds
+from wardian.engine.options import ContainerConfig
+from wardian.engine.state import TRANSITIONS, Event, RunState, State
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+
+# what docker's CLI 28 sends for `docker run busybox echo hi`
+CLI_BODY = json.loads(
+    '{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"AttachStdout":true,"AttachStderr":true,"Tty":false,'
+    '"OpenStdin":false,"StdinOnce":false,"Env":null,"Cmd":["echo","hi"],"Image":"busybox","Volumes":{},"WorkingDir":"",'
+    '"Entrypoint":null,"OnBuild":null,"Labels":{},"HostConfig":{"Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"",'
+    '"Config":{}},"NetworkMode":"default","PortBindings":{},"RestartPolicy":{"Name":"no","MaximumRetryCount":0},'
+    '"AutoRemove":false,"VolumeDriver":"","VolumesFrom":null,"ConsoleSize":[0,0],"CapAdd":null,"CapDrop":null,'
+    '"CgroupnsMode":"","Dns":[],"DnsOptions":[],"DnsSearch":[],"ExtraHosts":null,"GroupAdd":null,"IpcMode":"","Cgroup":"",'
+    '"Links":null,"OomScoreAdj":0,"PidMode":"","Privileged":false,"PublishAllPorts":false,"ReadonlyRootfs":false,'
+    '"SecurityOpt":null,"UTSMode":"","UsernsMode":"","ShmSize":0,"Isolation":"","CpuShares":0,"Memory":0,"NanoCpus":0,'
+    '"CgroupParent":"","BlkioWeight":0,"BlkioWeightDevice":[],"BlkioDeviceReadBps":[],"BlkioDeviceWriteBps":[],'
+    '"BlkioDeviceReadIOps":[],"BlkioDeviceWriteIOps":[],"CpuPeriod":0,"CpuQuota":0,"CpuRealtimePeriod":0,'
+    '"CpuRealtimeRuntime":0,"CpusetCpus":"","CpusetMems":"","Devices":[],"DeviceCgroupRules":null,"DeviceRequests":null,'
+    '"MemoryReservation":0,"MemorySwap":0,"MemorySwappiness":-1,"OomKillDisable":false,"PidsLimit":0,"Ulimits":[],'
+    '"CpuCount":0,"CpuPercent":0,"IOMaximumIOps":0,"IOMaximumBandwidth":0,"MaskedPaths":null,"ReadonlyPaths":null},'
+    '"NetworkingConfig":{"EndpointsConfig":{"default":{"IPAMConfig":null,"Links":null,"Aliases":null,"MacAddress":"",'
+    '"DriverOpts":null,"GwPriority":0,"NetworkID":"","EndpointID":"","Gateway":"","IPAddress":"","IPPrefixLen":0,'
+    '"IPv6Gateway":"","GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"DNSNames":null}}}}'
+)
+
+
+def spec_of(**host: Any) -> dict[str, Any]:
+    values = options.decode({"Image": "i", "Cmd": ["x"], "HostConfig": host})
+    return options.write_spec(ContainerConfig(values, "a" * 64, "/d"), "wardian/containers/a")
+
+
+def test_the_cli_body_sets_only_what_was_asked() -> None:
+    assert options.decode(CLI_BODY) == {
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Cmd": ["echo", "hi"],
+        "Image": "busybox",
+        "HostConfig.LogConfig": {"Type": "json-file", "Config": {}},
+    }
+
+
+def test_every_row_says_where_it_is() -> None:
+    paths = [row.path for row in options.TABLE if row.path]
+    assert len(paths) == len(set(paths))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "kind"),
+    [
+        ("HostConfig.Init", True, NOT_IMPLEMENTED),
+        ("HostConfig.RestartPolicy", {"Name": "always"}, NOT_IMPLEMENTED),
+        ("HostConfig.Unheard", 1, NOT_IMPLEMENTED),
+        ("Healthcheck", {"Test": ["CMD", "true"]}, NOT_IMPLEMENTED),
+        ("HostConfig.Binds", ["volume:/x"], NOT_IMPLEMENTED),
+        ("HostConfig.Memory", -5, INVALID),
+        ("HostConfig.Memory", 1024, INVALID),
+        ("HostConfig.CpusetCpus", "3-1", INVALID),
+        ("HostConfig.Ulimits", [{"Name": "nofile", "Soft": 9, "Hard": 1}], INVALID),
+        ("HostConfig.SecurityOpt", ["fantasy"], INVALID),
+        ("HostConfig.NetworkMode", 7, INVALID),
+        ("WorkingDir", "relative", INVALID),
+        ("StopSignal", "SIGNONE", INVALID),
+        ("Tty", "yes", INVALID),
+    ],
+)
+def test_what_cannot_be_is_refused(path: str, value: Any, kind: str) -> None:
+    group, _, name = path.rpartition(".")
+    body = {group: {name: value}} if group else {name: value}
+    with pytest.raises(WardianError) as caught:
+        options.decode(body)
+    assert caught.value.kind == kind
+
+
+def test_command_and_environment_of_the_image() -> None:
+    image = {"Entrypoint": ["/entry"], "Cmd": ["serve"], "Env": ["A=1", "B=2"], "Labels": {"l": "1"}, "User": "u"}
+    values: dict[str, Any] = {"Env": ["A=9"]}
+    options.merge_image(values, image)
+    assert (values["Entrypoint"], values["Cmd"], values["Env"]) == (["/entry"], ["serve"], ["A=9", "B=2"])
+    values = {"Cmd": ["other"]}
+    options.merge_image(values, image)
+    assert ContainerConfig(values).command() == ["/entry", "other"]
+    values = {"Entrypoint": ["/mine"]}
+    options.merge_image(values, image)
+    assert ContainerConfig(values).command() == ["/mine"]
+    with pytest.raises(WardianError, match="no command specified"):
+        options.merge_image({}, {})
+
+
+def test_memory_writes_twice_as_much_swap() -> None:
+    assert spec_of(Memory=64 << 20)["linux"]["resources"]["memory"] == {"limit": 64 << 20, "swap": 128 << 20}
+
+
+def test_capabilities_are_added_and_dropped() -> None:
+    def held(**host: Any) -> list[str]:
+        return list(spec_of(**host)["process"]["capabilities"]["bounding"])
+
+    assert "CAP_NET_ADMIN" in held(CapAdd=["net_admin"])
+    assert "CAP_CHOWN" not in held(CapDrop=["CHOWN"])
+    assert held(CapDrop=["ALL"], CapAdd=["SYS_TIME"]) == ["CAP_SYS_TIME"]
+    assert "CAP_SYS_ADMIN" in held(Privileged=True)
+
+
+def test_host_network_keeps_the_hosts_sysctls() -> None:
+    assert "net.ipv4.ip_unprivileged_port_start" in spec_of()["linux"]["sysctl"]
+    assert spec_of(NetworkMode="host")["linux"]["sysctl"] == {}
+    with pytest.raises(WardianError, match=r"sysctl 'net\.x' not allowed"):
+        spec_of(NetworkMode="host", Sysctls={"net.x": "1"})
+
+
+def test_the_users_mount_wins() -> None:
+    mounts = spec_of(Tmpfs={"/dev/shm": "size=1m"}, Binds=["/a:/etc/hosts"])["mounts"]
+    targets = [mount["destination"] for mount in mounts]
+    assert len(targets) == len(set(targets))
+    assert next(mount["source"] for mount in mounts if mount["destination"] == "/etc/hosts") == "/a"
+
+
+def test_words_of_signals_sizes_keys_and_times() -> None:
+    assert [signal_number(text) for text in ("TERM", "sigkill", "9", "RTMIN+3", "SIGRTMAX-1")] == [15, 9, 9, 37, 63]
+    assert [size_bytes(text, "x") for text in ("10m", "1.5k", "7", "2GiB")] == [10 << 20, 1536, 7, 2 << 30]
+    assert parse_detach_keys("ctrl-a,x") == b"\x01x"
+    assert rfc3339(1_500_000_000_000_000_000) == "2017-07-14T02:40:00Z"
+    assert nanoseconds(rfc3339(1_500_000_000_123_456_789)) == 1_500_000_000_123_456_789
+    assert [human_duration(n * 10**9) for n in (0, 1, 59, 60, 3600, 86400 * 3)] == [
+        "Less than a second", "1 second", "59 seconds", "About a minute", "About an hour", "3 days",
+    ]  # fmt: skip
+
+
+def test_no_sequence_of_events_leaves_the_table() -> None:
+    chance = random.Random(7)
+    state = RunState()
+    for _ in range(2000):
+        try:
+            state = state.after(chance.choice(list(Event)))
+        except WardianError:
+            continue
+        assert state.state in TRANSITIONS
+    assert set(TRANSITIONS) == set(State)
