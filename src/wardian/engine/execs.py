@@ -30,6 +30,7 @@ from wardian.storage.trash import remove_tree
 
 _FORGET_AFTER = 300.0
 _FIELDS: dict[str, checks.Check] = {
+    "Container": checks.text,  # docker-py repeats the path's id; Docker reads it nowhere
     "AttachStdin": checks.flag,
     "AttachStdout": checks.flag,
     "AttachStderr": checks.flag,
