@@ -43,6 +43,7 @@ _FIELDS: dict[str, checks.Check] = {
     "Env": checks.environment,
     "Cmd": checks.command,
     "ConsoleSize": checks.size_pair,
+    "Container": checks.text,  # docker-py names the container once more; the path has said it
 }
 
 
