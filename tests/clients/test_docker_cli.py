@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import time
 from collections.abc import Callable
 
@@ -52,10 +51,8 @@ def test_run_it_is_a_terminal(docker):
     terminal.expect("/dev/pts/0")
     terminal.expect("24 80")
     terminal.expect("mark-42")
-    terminal.resize(33, 99)
-    os.kill(terminal.process.pid, signal.SIGWINCH)
-    time.sleep(0.3)
-    terminal.type("stty size\n")
+    terminal.resize(33, 99)  # the kernel sends SIGWINCH to the terminal's foreground process
+    terminal.type("until stty size | grep -v '^24 80'; do sleep 0.05; done\n")
     terminal.expect("33 99")
     terminal.type("exit 5\n")
     assert terminal.wait() == 5

@@ -43,7 +43,6 @@ _FIELDS: dict[str, checks.Check] = {
     "Env": checks.environment,
     "Cmd": checks.command,
     "ConsoleSize": checks.size_pair,
-    "Container": checks.text,  # docker-py names the container once more; the path has said it
 }
 
 
