@@ -51,6 +51,7 @@ def test_run_it_is_a_terminal(docker):
     terminal.expect("/dev/pts/0")
     terminal.expect("24 80")
     terminal.expect("mark-42")
+    time.sleep(0.3)  # docker's command line listens for SIGWINCH only some time after start has answered
     terminal.resize(33, 99)  # the kernel sends SIGWINCH to the terminal's foreground process
     terminal.type("until stty size | grep -v '^24 80'; do sleep 0.05; done\n")
     terminal.expect("33 99")

@@ -139,8 +139,10 @@ def test_cancelled_launch_leaves_no_process(run_dir: str) -> None:
     async def test() -> None:
         marker = f"4242{secrets.randbelow(10**6)}"
         for delay in (*(i / 10000 for i in range(40)), 0.01):
+            own = f"{run_dir}/{delay}"  # the one before may still be at its undoing
+            os.mkdir(own)
             with contextlib.suppress(TimeoutError):
-                launched = await asyncio.wait_for(launch(plan(run_dir, f"exec sleep {marker}"), {}, (), run_dir), delay)
+                launched = await asyncio.wait_for(launch(plan(own, f"exec sleep {marker}"), {}, (), own), delay)
                 os.kill(launched.pid, signal.SIGKILL)
                 await launched.supervisor.wait_exit()
                 launched.supervisor.close()

@@ -40,10 +40,9 @@ class Lifecycle:
         except WardianError as error:
             self._start_failed(container, error)
             raise
-        except OSError as error:
-            wrapped = WardianError(
-                SYSTEM, f"start: {error}", operation="start", subject=container.id, errno=error.errno or 0
-            )
+        except Exception as error:  # whatever it was, those who attached must hear of it and be let go
+            number = getattr(error, "errno", None) or 0
+            wrapped = WardianError(SYSTEM, f"start: {error}", operation="start", subject=container.id, errno=number)
             self._start_failed(container, wrapped)
             raise wrapped from error
         container.supervisor = started.launched.supervisor

@@ -68,7 +68,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
             create.remove_run_directory(parts, container.id)
             if isinstance(error, LaunchError):
                 phases.mark("launch")
-                LaunchRecord(plan_, (), phases, error.step, str(error)).write(container.config.directory)
+                LaunchRecord(plan_, error.records, phases, error.step, str(error)).write(container.config.directory)
                 raise say_launch_error(error, spec["process"]["args"][0]) from error
             raise
     phases.mark("launch")
