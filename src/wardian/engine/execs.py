@@ -141,18 +141,22 @@ class Execs:
                 found.watch.cancel()
 
     async def launch(self, found: Exec, size: tuple[int, int], attachers: "list[Attacher]") -> None:
-        """Carry it out. The attachers' descriptors stay the caller's."""
-        found.started = True
+        """Carry it out. The attachers' descriptors stay the caller's.
+
+        It counts as running from here on: a short command's stream may end, and its client ask, before we hear of it.
+        """
+        found.started = found.running = True
         run_dir = os.path.join(self._directory, found.id)
-        os.mkdir(run_dir, 0o700)
         try:
+            os.mkdir(run_dir, 0o700)
             launched = await self._launch(found, run_dir, size, attachers)
         except BaseException as error:
             self._failed(found, error)
             if isinstance(error, LaunchError):
                 raise say_launch_error(error, found.options["Cmd"][0]) from error
             raise
-        found.running, found.pid, found.supervisor = True, launched.pid, launched.supervisor
+        found.running = found.exit_code is None  # by then a client may have asked, and the record been read
+        found.pid, found.supervisor = launched.pid, launched.supervisor
         found.watch = asyncio.get_running_loop().create_task(self._watch(found))
         self._publish(found, f"exec_start: {' '.join(found.options['Cmd'])}")
 
@@ -193,7 +197,7 @@ class Execs:
         from wardian.engine.lifecycle import exit_code_of
 
         code = exit_code_of(str(error))
-        found.exit_code = 126 if code == 128 else code
+        found.running, found.exit_code = False, 126 if code == 128 else code
         self._forget_later(found)
 
     async def _watch(self, found: Exec) -> None:
