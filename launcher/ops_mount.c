@@ -211,6 +211,18 @@ static long empty_directory(struct run *run) {
     return syscall(SYS_open_tree, run->empty, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC);
 }
 
+/* The host's /dev/null, read-only: writing to the device stays possible, chmod of the host's file does not. */
+static long null_file(void) {
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    long cover = syscall(SYS_open_tree, AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | O_CLOEXEC);
+    int error = cover < 0 ? 0 : set_attributes((int)cover, &attr, 0);
+    if (!error)
+        return cover;
+    close((int)cover);
+    errno = error;
+    return -1;
+}
+
 int op_mask(struct run *run, const struct op *op) {
     struct stat what;
     int target = open_in_root(handle_of(run, op, MASK_AT_ROOT), op_text(op, MASK_AT_PATH), O_PATH);
@@ -218,8 +230,7 @@ int op_mask(struct run *run, const struct op *op) {
         return errno == ENOENT || errno == ENOTDIR ? 0 : errno;
     if (fstat(target, &what) < 0)
         return errno;
-    long cover = S_ISDIR(what.st_mode) ? empty_directory(run)
-                                       : syscall(SYS_open_tree, AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | O_CLOEXEC);
+    long cover = S_ISDIR(what.st_mode) ? empty_directory(run) : null_file();
     int error = cover < 0 ? errno : move((int)cover, target);
     if (cover >= 0)
         close((int)cover);

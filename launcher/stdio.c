@@ -1,6 +1,9 @@
 /* The container's stdio before it runs: pipes, the log file, the listening socket; and the child's side of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "supervisor.h"
@@ -18,13 +21,28 @@ static int make_pipe(int *child, int *parent, bool input) {
     return fcntl(*parent, F_SETFL, O_NONBLOCK);
 }
 
+/* Through a read-only mount of its own: the file is the host's, and the container's root could chmod it by /dev/stdin. */
+static int open_null(void) {
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    char path[32];
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | O_CLOEXEC);
+    if (tree < 0)
+        return errno == EPERM ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1; /* who may not mount does not own it either */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", tree);
+    int set = (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
+    int null = set < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC), saved = errno;
+    close(tree);
+    errno = saved;
+    return null;
+}
+
 static int make_streams(const struct supervision *supervision, struct stdio *stdio) {
     if (supervision->flags & SUPERVISE_TTY)
         return 0;
     if (supervision->flags & SUPERVISE_OPEN_STDIN) {
         if (make_pipe(&stdio->child[0], &stdio->ours[0], true) < 0)
             return -1;
-    } else if ((stdio->child[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) {
+    } else if ((stdio->child[0] = open_null()) < 0) {
         return -1;
     }
     if (make_pipe(&stdio->child[1], &stdio->ours[1], false) < 0)

@@ -31,7 +31,8 @@ from wardian.runtime import (
 )
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-APPLETS = ("sh", "cat", "id", "mount", "hostname", "true", "sleep", "ls", "tty", "touch", "ps", "grep", "readlink")
+APPLETS = ("sh", "cat", "id", "mount", "hostname", "true", "sleep", "ls", "tty", "touch", "ps", "grep", "readlink",
+            "chmod")  # fmt: skip
 
 
 class Box(NamedTuple):
@@ -153,6 +154,17 @@ def test_mounts_masks_and_devices(box: Box) -> None:
     assert "touch: /proc/sys/kernel/domainname: Read-only file system" in lines
     assert lines[-1] == "1"
     assert lines[-2].endswith("/dev/ptmx -> pts/ptmx")
+
+
+def test_root_of_a_container_cannot_change_the_hosts_null_device(box: Box) -> None:
+    before = os.stat("/dev/null").st_mode
+    try:
+        script = "for at in /proc/self/fd/0 /proc/version; do chmod 664 $at; echo x > $at; done; true"
+        code, output = box.run(shell(script, maskedPaths=["/proc/version"]))
+        assert os.stat("/dev/null").st_mode == before
+    finally:
+        os.chmod("/dev/null", before & 0o7777)
+    assert (code, output.count("Read-only file system")) == (0, 2)
 
 
 def test_limits_are_in_the_groups(box: Box) -> None:
