@@ -38,7 +38,8 @@ int op_session(struct run *run, const struct op *op) {
 }
 
 static int send_master(int channel, int master) {
-    char control[CMSG_SPACE(sizeof master)] = {0}, byte = 't';
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof master)] = {0};
+    char byte = 't';
     struct iovec data = {&byte, 1};
     struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -166,12 +167,37 @@ int op_no_new_privileges(struct run *run, const struct op *op) {
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? errno : 0;
 }
 
+/* What the launcher inherited must not be the container's: blocked and ignored signals (Python ignores SIGPIPE). */
+static void reset_signals(void) {
+    sigset_t none;
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < 32; number++)
+        if (number != SIGKILL && number != SIGSTOP)
+            sigaction(number, &usual, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Descriptors and signals as the container gets them; before a filter, whose profile need not allow these calls. */
+static int seal(const struct run *run) {
+    static int done;
+    const struct op *exec = &run->plan.ops[run->plan.count - 1];
+    unsigned first = 3 + (unsigned)op_number(exec, EXEC_AT_PRESERVE);
+    if (done)
+        return 0;
+    reset_signals();
+    done = 1;
+    return syscall(SYS_close_range, first, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */) < 0 ? errno : 0;
+}
+
 int op_seccomp(struct run *run, const struct op *op) {
-    (void)run;
     const struct field *program = &op->fields[SECCOMP_AT_PROGRAM];
     static struct sock_filter aligned[BPF_MAXINSNS]; /* the plan's bytes may stand anywhere */
     if (program->length > sizeof aligned)
         return E2BIG;
+    int error = seal(run);
+    if (error)
+        return error;
     memcpy(aligned, program->bytes, program->length);
     struct sock_fprog filter = {(unsigned short)(program->length / sizeof aligned[0]), aligned};
     long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)op_number(op, SECCOMP_AT_FLAGS), &filter);
@@ -195,22 +221,10 @@ int op_chdir(struct run *run, const struct op *op) {
     return where[0] == '/' ? 0 : EXDEV;
 }
 
-/* What the launcher inherited must not be the container's: blocked and ignored signals (Python ignores SIGPIPE). */
-static void reset_signals(void) {
-    sigset_t none;
-    struct sigaction usual = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < 32; number++)
-        if (number != SIGKILL && number != SIGSTOP)
-            sigaction(number, &usual, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 int op_exec(struct run *run, const struct op *op) {
-    unsigned first = 3 + (unsigned)op_number(op, EXEC_AT_PRESERVE);
-    reset_signals();
-    if (syscall(SYS_close_range, first, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */) < 0)
-        return errno;
+    int error = seal(run);
+    if (error)
+        return error;
     run->progress->exec_started = monotonic_ns();
     execve(op_text(op, EXEC_AT_PATH), op->fields[EXEC_AT_ARGUMENTS].texts, op->fields[EXEC_AT_ENVIRONMENT].texts);
     return errno;
