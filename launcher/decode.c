@@ -82,6 +82,13 @@ static void take_handle(struct reader *r, const struct plan *plan, const unsigne
         refuse(r, "a handle that nothing has made");
 }
 
+/* A list has no places for what is not there. */
+static void take_listed_handle(struct reader *r, const struct plan *plan, const unsigned char *made, uint64_t *number) {
+    take_handle(r, plan, made, number);
+    if (*number == PROTOCOL_NONE)
+        refuse(r, "no handle within a list");
+}
+
 static void take_new(struct reader *r, const struct plan *plan, unsigned char *made, uint64_t *number) {
     *number = take(r, 4);
     if (*number >= plan->handles || made[*number])
@@ -120,7 +127,7 @@ static void take_numbers(struct reader *r, const struct plan *plan, const unsign
         if (!handles)
             numbers[i] = take(r, 8);
         else
-            take_handle(r, plan, made, &numbers[i]);
+            take_listed_handle(r, plan, made, &numbers[i]);
     }
     field->numbers = numbers;
 }

@@ -128,8 +128,8 @@ static bool kill_listed(int dir) {
         return false;
     for (char *at = text, *end; *at; at = end + (*end == '\n')) {
         long pid = strtol(at, &end, 10);
-        if (end == at)
-            break;
+        if (end == at || *end != '\n')
+            break; /* a number that the buffer's end cut would be another's: the next round reads it */
         if (pid > 0 && kill((pid_t)pid, SIGKILL) == 0)
             any = true;
     }

@@ -23,7 +23,7 @@ int hello(void);
 
 /* One message with its descriptors appended to `fds`. Returns its length, or -1. */
 static ssize_t receive(int control, unsigned char *data, size_t size, int *fds, uint32_t *count, uint32_t room) {
-    char space[CMSG_SPACE(sizeof(int) * (PROTOCOL_MAX_FDS + 3))];
+    _Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int) * (PROTOCOL_MAX_FDS + 3))];
     struct iovec part = {data, size};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
     ssize_t length = recvmsg(control, &message, MSG_CMSG_CLOEXEC);
