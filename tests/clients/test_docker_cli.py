@@ -238,6 +238,8 @@ def test_what_a_person_does_wrong(docker):
         (("run", "--rm", IMAGE, "/etc"), 126, b"/etc"),
         (("run", "--rm", "--user", "nobody-here", IMAGE, "true"), 125, b"nobody-here"),
         (("run", "--rm", "--memory", "1k", IMAGE, "true"), 125, b"6MB"),
+        (("run", "--rm", "--network", "nope", IMAGE, "true"), 125, b"daemon: network nope not found"),
+        (("run", "--rm", "--network", "container:nope", IMAGE, "true"), 125, b"daemon: No such container: nope"),
         (("start", "nope"), 1, b"No such container: nope"),
         (("stop", "nope"), 1, b"No such container: nope"),
         (("kill", "nope"), 1, b"No such container: nope"),

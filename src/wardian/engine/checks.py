@@ -84,6 +84,12 @@ def mapping(value: Any, path: str) -> dict[str, str]:
     return {text(key, path): text(item, path) for key, item in value.items()}
 
 
+def json_object(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise invalid(path, value, "must be an object")
+    return dict(value)
+
+
 def environment(value: Any, path: str) -> list[str]:
     for item in strings(value, path):
         if not item or item.startswith("="):

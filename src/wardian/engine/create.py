@@ -18,7 +18,7 @@ from wardian.engine.sandbox import network_of
 from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
-from wardian.errors import INVALID, WardianError
+from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image
 from wardian.storage.trash import remove_tree
 
@@ -64,13 +64,21 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
 
 
 def _check_references(parts: Parts, config: ContainerConfig) -> None:
-    """Names in the body that must exist already: the network, and the containers that are joined."""
-    network = network_of(config)
-    if network:
-        parts.networks.network(network)
-    for kind in ("network", "pid", "ipc"):
-        if config.joins(kind):
-            parts.registry.find(config.joins(kind))
+    """Names in the body that must exist already: the network, and the containers that are joined.
+
+    A missing one makes the body INVALID: on a 404 of create, docker's CLI pulls the image and hides the cause.
+    """
+    try:
+        network = network_of(config)
+        if network:
+            parts.networks.network(network)
+        for kind in ("network", "pid", "ipc"):
+            if config.joins(kind):
+                parts.registry.find(config.joins(kind))
+    except WardianError as error:
+        if error.kind != NOT_FOUND:
+            raise
+        raise WardianError(INVALID, error.message, operation="create", subject=error.subject) from error
     for item in config["HostConfig.Mounts"]:
         create = (item.get("BindOptions") or {}).get("CreateMountpoint")
         if item["Type"] == "bind" and not create and not os.path.exists(item["Source"]):

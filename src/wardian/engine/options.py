@@ -62,7 +62,7 @@ TABLE: tuple[Option, ...] = (
     Option("Labels", "--label", checks.mapping, {}),
     Option("StopSignal", "--stop-signal", checks.signal, ""),
     Option("StopTimeout", "--stop-timeout", checks.integer(-1), None, since="1.25"),
-    Option("ExposedPorts", "--expose", lambda value, path: dict(value), {}),
+    Option("ExposedPorts", "--expose", checks.json_object, {}),
     Option("ArgsEscaped", "", checks.flag, False),
     Option("OnBuild", "", lambda value, path: value, None),
     Option("Shell", "", checks.strings, None),
@@ -256,8 +256,8 @@ def decode(body: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in body.items():
         if key == "HostConfig":
-            if value:
-                for inner, setting in value.items():
+            if value is not None:
+                for inner, setting in checks.json_object(value, key).items():
                     _decode_one(_HOST + inner, setting, values)
         elif key == "NetworkingConfig":
             _check_networking(value or {})
@@ -291,11 +291,12 @@ def _empty(value: Any) -> bool:
 
 
 def _check_networking(value: Mapping[str, Any]) -> None:
-    for network, endpoint in (value.get("EndpointsConfig") or {}).items():
-        for key, setting in (endpoint or {}).items():
+    outer = "NetworkingConfig.EndpointsConfig"
+    endpoints = checks.json_object(value, "NetworkingConfig").get("EndpointsConfig")
+    for network, endpoint in checks.json_object(endpoints or {}, outer).items():
+        for key, setting in checks.json_object(endpoint or {}, f"{outer}.{network}").items():
             if not _empty(setting):
-                path = f"NetworkingConfig.EndpointsConfig.{network}.{key}"
-                raise checks.not_built(path, f"{key} of an endpoint")
+                raise checks.not_built(f"{outer}.{network}.{key}", f"{key} of an endpoint")
 
 
 # --- rules between options -------------------------------------------------------------------------------------------
