@@ -45,6 +45,8 @@ def explain_error(error: BaseException) -> WardianError:
 
 def log_error(what: str, error: BaseException) -> None:
     """Once, at the boundary. What a client did wrong is no trouble of ours; a surprise comes with its traceback."""
+    if isinstance(error, msgspec.DecodeError | msgspec.ValidationError):
+        error = explain_error(error)
     if isinstance(error, WardianError):
         level = logging.ERROR if error.kind == SYSTEM else logging.DEBUG
         log.log(level, "%s: %s: %s", what, error.kind, error)
