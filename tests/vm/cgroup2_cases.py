@@ -1,0 +1,138 @@
+"""What runs inside the machine: containers on a pure cgroup v2 host with Linux 6.1. test_cgroup2.py boots it."""
+
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from integration.test_engine import Bench, bench, shared  # noqa: F401  fixtures
+from wardian.runtime import HostFacts, probe_host
+from wardian.runtime.exitrecord import read_exit
+
+ROOT = "/sys/fs/cgroup"
+MEBI = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def host() -> HostFacts:
+    return probe_host()
+
+
+def group(bench: Bench, identity: str) -> str:  # noqa: F811
+    """The container's group, as the kernel tells it of the first process."""
+    with open(f"/proc/{bench.state(identity)['Pid']}/cgroup") as file:
+        (line,) = file.read().splitlines()
+    return ROOT + line.removeprefix("0::")
+
+
+def read(path: str) -> str:
+    with open(path) as file:
+        return file.read().strip()
+
+
+def gone(path: str) -> bool:
+    end = time.monotonic() + 10
+    while os.path.exists(path) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not os.path.exists(path)
+
+
+def running(bench: Bench, **host: Any) -> tuple[str, str]:  # noqa: F811
+    identity = bench.start("sleep", "1000", **host)
+    return identity, group(bench, identity)
+
+
+def steps(bench: Bench, identity: str) -> list[str]:  # noqa: F811
+    """What the start did, a line a step."""
+    return [step["Description"] for step in bench.engine.containers.explain(identity)["Steps"]]
+
+
+def test_the_host_is_pure_version_2_and_old(host: HostFacts) -> None:
+    assert (host.cgroup_layout, host.cgroup2, host.cgroup_mounts) == ("v2", ROOT, ())
+    assert host.kernel < (6, 5)
+    assert {"cpu", "memory", "pids"} <= set(host.cgroup2_controllers)
+
+
+def test_the_root_is_made_the_old_way(bench: Bench) -> None:  # noqa: F811
+    identity = bench.start("sh", "-c", "echo kept > /file && cat /file && grep ' / ' /proc/mounts")
+    assert bench.finish(identity) == 0
+    assert "kept" in bench.output(identity) and "overlay" in bench.output(identity)
+    assert not [step for step in steps(bench, identity) if "lowerdir+" in step]
+
+
+def test_the_child_is_cloned_into_its_group(bench: Bench) -> None:  # noqa: F811
+    """CLONE_INTO_CGROUP: after the clone nothing enters a group, and the child is in its own."""
+    identity, path = running(bench)
+    done = steps(bench, identity)
+    (clone,) = (number for number, step in enumerate(done) if step.startswith("clone "))
+    assert done[clone].endswith("in group unified")
+    assert not [step for step in done[clone:] if step.startswith("enter ")]
+    assert path == f"{ROOT}/{bench.home.cgroup_base}/containers/{identity}"
+
+
+def test_limits_are_written_and_the_group_goes(bench: Bench) -> None:  # noqa: F811
+    wanted = {"Memory": 64 * MEBI, "NanoCpus": 500_000_000, "PidsLimit": 20, "CpuShares": 512}
+    identity, path = running(bench, **wanted)
+    assert identity in path
+    assert read(f"{path}/memory.max") == str(64 * MEBI)
+    assert read(f"{path}/cpu.max") == "50000 100000"
+    assert read(f"{path}/pids.max") == "20"
+    assert read(f"{path}/cpu.weight") == "20"
+    assert str(bench.state(identity)["Pid"]) in read(f"{path}/cgroup.procs").split()
+    bench.run(bench.engine.containers.kill(identity, "KILL"))
+    assert bench.finish(identity) == 137
+    assert gone(path)
+
+
+def test_out_of_memory_is_137_and_said(bench: Bench) -> None:  # noqa: F811
+    fill = "tail /dev/zero"
+    identity = bench.start("sh", "-c", f"exec {fill}", Memory=16 * MEBI, MemorySwap=16 * MEBI)
+    assert bench.finish(identity) == 137
+    assert bench.state(identity)["OOMKilled"] is True
+    record = read_exit(bench.home.run_container(identity))
+    assert record is not None and record.oom_count == 1 and "tail" in record.oom_victim
+    assert record.cpu_ns > 0
+
+
+def test_peak_memory_is_on_record(bench: Bench) -> None:  # noqa: F811
+    """20 MB of a tmpfs count as the container's."""
+    identity = bench.start("sh", "-c", "dd if=/dev/zero of=/dev/shm/file bs=1M count=20", Memory=64 * MEBI)
+    assert bench.finish(identity) == 0
+    record = read_exit(bench.home.run_container(identity))
+    assert record is not None and 20 * MEBI <= record.peak_memory <= 64 * MEBI
+
+
+def test_a_child_out_of_memory_is_said_too(bench: Bench) -> None:  # noqa: F811
+    identity = bench.start("sh", "-c", "tail /dev/zero; exit 3", Memory=16 * MEBI, MemorySwap=16 * MEBI)
+    assert bench.finish(identity) == 3
+    assert bench.state(identity)["OOMKilled"] is True
+
+
+def test_pids_are_limited(bench: Bench) -> None:  # noqa: F811
+    script = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; wait"
+    identity = bench.start("sh", "-c", script, PidsLimit=5)
+    bench.finish(identity)
+    assert "fork" in bench.output(identity)
+
+
+def test_the_device_program_denies_a_node(bench: Bench) -> None:  # noqa: F811
+    """1:11 is the kernel's log: making a node is allowed, opening it is not."""
+    script = "mknod /kmsg c 1 11 && echo made; cat /kmsg 2>&1 | head -1; head -c 1 /dev/zero | wc -c"
+    identity = bench.start("sh", "-c", script)
+    bench.finish(identity)
+    said = bench.output(identity)
+    assert "made" in said and "Operation not permitted" in said and said.split()[-1] == "1"
+
+
+def test_a_lost_supervisor_takes_its_container_along(bench: Bench) -> None:  # noqa: F811
+    identity = bench.start("sh", "-c", "sleep 1000 & sleep 1000")
+    path = group(bench, identity)
+    pid = bench.state(identity)["Pid"]
+    with open(f"/proc/{pid}/status") as file:
+        (parent,) = (int(line.split()[1]) for line in file if line.startswith("PPid:"))
+    os.kill(parent, signal.SIGKILL)
+    assert bench.finish(identity) == 137
+    assert "lost" in bench.state(identity)["Error"]
+    assert gone(path) and not os.path.exists(f"/proc/{pid}")
