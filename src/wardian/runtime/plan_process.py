@@ -192,7 +192,6 @@ def _capability_sets(wanted: CapabilitySets | None, host: HostFacts) -> dict[str
             result[name] = capabilities.mask(names) & host.bounding
         except ValueError as error:
             raise WardianError(INVALID, str(error), operation="plan", subject="process.capabilities") from None
-    result["inheritable"] &= result["permitted"] | result["inheritable"] & host.bounding
     result["effective"] &= result["permitted"]
     result["ambient"] &= result["permitted"] & result["inheritable"]
     return result
