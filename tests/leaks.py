@@ -3,7 +3,7 @@
 It judges only what is plausibly ours, because a dockerd, other test runs and the machine's own services live beside
 us: names that hold our words, processes that descend from this run (they inherit MARK in their environment) or are
 launchers, the groups and namespaces of such processes, and the descriptors of this very process. When another pytest
-runs on the machine, even a launcher may be somebody else's, and only what carries this run's own names is judged.
+or somebody's engine runs here, even a launcher may be theirs, and only what carries this run's names is judged.
 """
 
 import gc
@@ -74,7 +74,7 @@ def wait_until_clean(before: Snapshot, basetemp: str, seconds: float = 2.0) -> l
 
 def compare(before: Snapshot, now: Snapshot, basetemp: str) -> list[str]:
     """One line for each thing that `now` has, `before` had not, and that is plausibly of this run."""
-    alone = not _other_runs(now.processes)
+    alone = not _other_runs(before.processes) and not _other_runs(now.processes)
 
     def ours(text: str) -> bool:
         named = homes.RUN in text or basetemp in text
@@ -112,12 +112,13 @@ def _is_in(process: Process, directory: str) -> bool:
 
 
 def _other_runs(processes: frozenset[Process]) -> bool:
-    """Does another pytest run beside this one (neither below nor above it)?"""
+    """Does another pytest, or an engine of somebody's, run beside this one (neither below nor above it)?"""
     parents = {p.pid: p.parent for p in processes}
     above, pid = {os.getpid()}, os.getpid()
     while pid := parents.get(pid, 0):
         above.add(pid)
-    return any("pytest" in p.text and not p.marked and p.pid not in above for p in processes)
+    names = ("pytest", "wardian.server")
+    return any(name in p.text and not p.marked and p.pid not in above for p in processes for name in names)
 
 
 def _processes() -> frozenset[Process]:
