@@ -49,7 +49,10 @@ exec >/dev/ttyS0 2>&1 </dev/null
 cd /work && tar xf /dev/vdb
 selection=$(sed 's/.*wardian.tests=\\([^ ]*\\).*/\\1/; s/,/ /g' /proc/cmdline)
 echo "=== tests ==="
-{ python3 -m pytest -p no:cacheprovider --color=no -v --tb=short --timeout 60 $selection; echo "=== end $?"; } 2>&1 | cat
+{
+  python3 -m pytest -p no:cacheprovider --color=no -v --tb=short --timeout 60 $selection
+  echo "=== end $?"
+} 2>&1 | cat
 sync
 exec busybox poweroff -f
 """

@@ -39,6 +39,7 @@ class Nftables(Protocol):
 
 def open_nftables() -> Nftables:
     """The library's context in this thread's network namespace, or the program. Raises UNAVAILABLE without either."""
+    _need_netfilter()
     try:
         return LibraryNftables()
     except OSError as missing:
@@ -52,6 +53,20 @@ def open_nftables() -> Nftables:
                 hint="install libnftables1 or nftables",
             ) from missing
         return ProgramNftables(program)
+
+
+def _need_netfilter() -> None:
+    """libmnl ends the whole process (exit 3) where the kernel has no such netlink: it is asked here first."""
+    try:
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER).close()
+    except OSError as error:
+        raise WardianError(
+            UNAVAILABLE,
+            f"this kernel has no nftables: {error.strerror}",
+            operation="open nftables",
+            errno=error.errno or 0,
+            hint="modprobe nfnetlink nf_tables",
+        ) from error
 
 
 class LibraryNftables:
