@@ -2,6 +2,7 @@
  * When any step fails everything made is undone before the engine hears of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,12 +96,16 @@ static int prepare(struct run *run, const int *slots) {
     return 0;
 }
 
-/* Until the channel ends: by exec, or by the child's death. A terminal's master may come on it. */
+/* Until the channel ends: by exec, or by the child's death; or until the engine, which had its deadline, is gone while the
+ * child hangs in a step. A terminal's master may come on the channel. */
 static void wait_for_exec(struct run *run) {
     unsigned char byte;
     for (;;) {
         int fds[1];
         uint32_t count = 0;
+        struct pollfd both[2] = {{.fd = run->channel, .events = POLLIN}, {.fd = run->control}};
+        if (poll(both, 2, -1) > 0 && !both[0].revents)
+            break;
         ssize_t got = receive(run->channel, &byte, 1, fds, &count, 1);
         if (count)
             run->child.tty_master = fds[0];
