@@ -121,8 +121,7 @@ def _configure(context: int, mount: Mount, held: list[int]) -> int:
         if not mount.lowers:
             raise OSError(22, "an overlay needs at least one lower directory", mount.upper or None)
         _set(context, "source", "overlay")
-        for lower in mount.lowers:
-            held.append(_set_directory(context, "lowerdir+", lower))
+        _set_lowers(context, mount.lowers, held)
         if mount.upper:
             held.append(_set_directory(context, "upperdir", mount.upper))
             held.append(_set_directory(context, "workdir", mount.work))
@@ -139,6 +138,19 @@ def _set(context: int, key: str, value: str | None) -> None:
     syscalls.call(syscalls.FSCONFIG, context, command, key.encode(), data, 0, subject=key)
 
 
+def _set_lowers(context: int, lowers: "tuple[str | Mount, ...]", held: list[int]) -> None:
+    """One by one since Linux 6.5; before, all in one string, of which fsconfig(2) takes 255 bytes: about 14 layers."""
+    first = len(held)
+    try:
+        for lower in lowers:
+            held.append(_set_directory(context, "lowerdir+", lower))
+    except OSError as error:
+        if len(held) > first or error.errno != errno.EOPNOTSUPP:
+            raise
+        held += [_open_layer(lower) for lower in lowers]
+        _set(context, "lowerdir", ":".join(f"/proc/self/fd/{descriptor}" for descriptor in held[first:]))
+
+
 def _set_directory(context: int, key: str, directory: "str | Mount") -> int:
     """By descriptor (Linux 6.13: any length of path, and mounts); below, by path (lowerdir+ since 6.5)."""
     descriptor = _open_layer(directory)
@@ -146,7 +158,8 @@ def _set_directory(context: int, key: str, directory: "str | Mount") -> int:
         subject = directory if isinstance(directory, str) else directory.type
         syscalls.call(syscalls.FSCONFIG, context, FSCONFIG_SET_FD, key.encode(), None, descriptor, subject=subject)
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        # A filesystem of the older interface (overlay before 6.5) takes no descriptor, and any key until it is made.
+        if error.errno != errno.EINVAL and (error.errno != errno.EOPNOTSUPP or key == "lowerdir+"):
             os.close(descriptor)
             raise
         _set(context, key, f"/proc/self/fd/{descriptor}")
