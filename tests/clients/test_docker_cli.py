@@ -282,3 +282,9 @@ def test_containers_outlive_the_engine(docker, engine):
     lines = docker("logs", "co").stdout.split()
     assert lines == [str(number).encode() for number in range(1, len(lines) + 1)]
     assert len(lines) > 15
+
+
+def test_rm_of_a_running_container_that_removes_itself(docker):
+    docker("run", "-d", "--rm", "--name", "crm", IMAGE, "sleep", "100")
+    docker("rm", "-f", "crm")
+    assert docker.out("ps", "-aq") == ""

@@ -91,12 +91,11 @@ class Containers:
             message = f"removal of container {ref} is already in progress"
             raise WardianError(CONFLICT, message, operation="remove", subject=container.id)
         async with container.lock:
-            if self._registry.get(container.id) is None:
-                return  # its own --rm was faster
             if container.state.live:
                 self._refuse_live(container, force)
                 await self._lifecycle.stop_now(container)
-            self._lifecycle.remove(container)
+            if self._registry.get(container.id) is not None:  # else its own --rm was faster
+                self._lifecycle.remove(container)
 
     def _refuse_live(self, container: Container, force: bool) -> None:
         if force:
