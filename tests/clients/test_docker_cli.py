@@ -13,6 +13,9 @@ from registry import Registry
 
 WaitUntil = Callable[[Callable[[], bool], str], None]
 
+# A client of API 1.41 and older gives the window's size only after the start, as a resize.
+SIZE_IS_24_80 = "until stty size 2>/dev/null | grep 24.80; do sleep 0.05; done"
+
 
 def test_version_and_info(docker):
     version = json.loads(docker.out("version", "--format", "{{json .}}"))
@@ -48,7 +51,8 @@ def test_run_i_carries_every_byte(docker):
 
 def test_run_it_is_a_terminal(docker):
     terminal = docker.terminal("run", "--rm", "-it", IMAGE, "sh")
-    terminal.type("tty; stty size; echo mark-$((40 + 2))\n")
+    terminal.expect("# ")
+    terminal.type(f"tty; {SIZE_IS_24_80}; echo mark-$((40 + 2))\n")
     terminal.expect("/dev/pts/0")
     terminal.expect("24 80")
     terminal.expect("mark-42")
@@ -62,6 +66,7 @@ def test_run_it_is_a_terminal(docker):
 
 def test_ctrl_c_reaches_the_terminal_s_process(docker):
     terminal = docker.terminal("run", "--rm", "-it", IMAGE, "sh")
+    terminal.expect("# ")
     terminal.type("echo ready-$((1 + 1)); sleep 100\n")
     terminal.expect("ready-2")
     time.sleep(0.2)
@@ -74,6 +79,7 @@ def test_ctrl_c_reaches_the_terminal_s_process(docker):
 
 def test_detach_and_attach_again(docker):
     terminal = docker.terminal("run", "-it", "--name", "cd", IMAGE, "sh")
+    terminal.expect("# ")
     terminal.type("echo here-$((1 + 1))\n")
     terminal.expect("here-2")
     terminal.type("\x10\x11")
@@ -97,7 +103,8 @@ def test_exec(docker):
     )
     docker("exec", "-d", "ce", "touch", "/tmp/done")
     terminal = docker.terminal("exec", "-it", "ce", "sh")
-    terminal.type("stty size; exit 4\n")
+    terminal.expect("# ")
+    terminal.type(f"{SIZE_IS_24_80}; exit 4\n")
     terminal.expect("24 80")
     assert terminal.wait() == 4
     done = docker("exec", "ce", "no-such-command", status=127)
