@@ -191,24 +191,22 @@ int op_pivot(struct run *run, const struct op *op) {
     return 0;
 }
 
-/* An empty read-only tmpfs, made once in the child and cloned for each mask. */
+/* An empty read-only tmpfs: the first mask attaches it, the others clone it. Not cloned while detached: before Linux 6.15
+ * only a mount of the caller's own mount namespace can be (EINVAL). */
 static long empty_directory(struct run *run) {
-    if (run->empty < 0) {
-        int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
-        if (fs < 0)
-            return -1;
-        configure(fs, FSCONFIG_SET_STRING, "size", "0", 0);
-        configure(fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0);
-        configure(fs, FSCONFIG_SET_STRING, "mode", "0555", 0);
-        unsigned quiet = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-        run->empty = (int)create_mount(fs, quiet);
-        int error = errno;
-        close(fs);
-        errno = error;
-        if (run->empty < 0)
-            return -1;
-    }
-    return syscall(SYS_open_tree, run->empty, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC);
+    if (run->empty >= 0)
+        return syscall(SYS_open_tree, run->empty, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC);
+    int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return -1;
+    configure(fs, FSCONFIG_SET_STRING, "size", "0", 0);
+    configure(fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0);
+    configure(fs, FSCONFIG_SET_STRING, "mode", "0555", 0);
+    run->empty = (int)create_mount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int error = errno;
+    close(fs);
+    errno = error;
+    return run->empty;
 }
 
 /* The host's /dev/null, read-only: writing to the device stays possible, chmod of the host's file does not. */
@@ -232,7 +230,7 @@ int op_mask(struct run *run, const struct op *op) {
         return errno;
     long cover = S_ISDIR(what.st_mode) ? empty_directory(run) : null_file();
     int error = cover < 0 ? errno : move((int)cover, target);
-    if (cover >= 0)
+    if (cover >= 0 && cover != run->empty)
         close((int)cover);
     close(target);
     return error;
