@@ -150,6 +150,51 @@ def test_contained(ground: Path, name: str) -> None:
     unpack([bent(CONTAINED[name], ground / "outside")], str(ground / "staging/layer"))
 
 
+UNWRITABLE: dict[str, dict[str, object]] = {
+    "a uid past 32 bits": {"uid": 1 << 40},
+    "a time past 64 bits": {"pax_headers": {"mtime": "9" * 40}},
+    "an attribute with a NUL in its name": {"pax_headers": {"SCHILY.xattr.user.a\0b": "x"}},
+    "an attribute without a name": {"pax_headers": {"SCHILY.xattr.": "x"}},
+    "an attribute of 100 kB": {"pax_headers": {"SCHILY.xattr.user.a": "x" * 100_000}},
+    "a device past 32 bits": {"type": tarfile.CHRTYPE, "devmajor": 1 << 20, "devminor": 1 << 20},
+}
+
+
+@pytest.mark.parametrize("name", UNWRITABLE)
+def test_numbers_and_names_that_no_call_takes_are_the_archives_fault(ground: Path, name: str) -> None:
+    with pytest.raises(WardianError) as error:
+        unpack([archive([file("x", b"", **UNWRITABLE[name])])], str(ground / "staging/layer"))
+    assert error.value.kind == INVALID
+
+
+def _extension(kind: bytes, key: str, size: int) -> bytes:
+    """A pax header (`x`, or `g`: for all that follows) of one record, without the member that it belongs to."""
+    record = f"{size + 8:07d} {key}=".encode().ljust(size + 7, b"x") + b"\n"
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, len(record)
+    return info.tobuf(tarfile.USTAR_FORMAT) + record.ljust(-(-len(record) // 512) * 512, b"\0")
+
+
+@pytest.mark.parametrize("between", [b"", archive([file("x")])[:1024]])
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_headers_without_end_do_not_fill_the_memory(ground: Path, kind: bytes, between: bytes) -> None:
+    if kind == tarfile.XHDTYPE and between:
+        return  # each member has its own, and they are forgotten with it
+    chunks = (_extension(kind, f"comment.{number:04d}", 500_000) + between for number in range(20))
+    with pytest.raises(WardianError, match="extension headers"):
+        unpack(chunks, str(ground / "staging/layer"))
+
+
+def test_attributes_of_directories_do_not_fill_the_memory(ground: Path) -> None:
+    """They are kept to the end, because a default ACL would be handed on to what comes into the directory."""
+    entries = (
+        _extension(tarfile.XHDTYPE, f"SCHILY.xattr.user.{number}", 1_000_000) + archive([directory(str(number))])[:512]
+        for number in range(200)
+    )
+    with pytest.raises(WardianError, match="more than 64 MiB of attributes"):
+        unpack(entries, str(ground / "staging/layer"))
+
+
 def _xattrs(path: Path) -> set[str]:
     return set(os.listxattr(path, follow_symlinks=False))
 

@@ -21,7 +21,7 @@ _GNU_SKIPPED = frozenset((b"V", b"M", b"D", b"N"))  # volume label, continuation
 _HEADER_ONLY = frozenset((HARD_LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
 _DEVICES = frozenset((CHAR, BLOCK_DEVICE))
 _ZERO = bytes(BLOCK)
-_META_LIMIT = 1 << 20  # a pax or long-name body: a bomb otherwise
+_META_LIMIT = 1 << 20  # the pax and long-name bodies of one member: a bomb otherwise
 _SIZE_LIMIT = 1 << 62
 
 
@@ -54,11 +54,13 @@ class TarReader:
         self._left = 0  # bytes of the current entry's data not handed out yet
         self._padding = 0
         self._global: dict[bytes, bytes] = {}
+        self._extended = 0  # bytes of extension headers since the last member
 
     def __iter__(self) -> Iterator[TarEntry]:
         while (header := self._next_header()) is not None:
             entry = self._entry(header)
             if entry is not None:
+                self._extended = 0
                 self._left, self._padding = entry.size, -entry.size % BLOCK
                 yield entry
         for _ in self._chunks:
@@ -98,6 +100,8 @@ class TarReader:
                 pax.update(_pax_records(self._body(header)))
             elif kind == _PAX_GLOBAL:
                 self._global.update(_pax_records(self._body(header)))
+                if sum(map(len, (*self._global, *self._global.values()))) > _META_LIMIT:
+                    raise _broken("global extension headers without end")
                 return None
             elif kind == _GNU_LONG_NAME:
                 name = self._body(header).partition(b"\0")[0]
@@ -148,8 +152,9 @@ class TarReader:
     def _body(self, header: bytes) -> bytes:
         """The content of an extension header."""
         size = _number(header[124:136])
-        if not 0 <= size <= _META_LIMIT:
-            raise _broken(f"an extension header of {size} bytes")
+        self._extended += size
+        if not 0 <= size <= self._extended <= _META_LIMIT:  # many small ones are a bomb too
+            raise _broken(f"extension headers of {self._extended} bytes")
         body = self._take(size)
         self._take(-size % BLOCK)
         return body

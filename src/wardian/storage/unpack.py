@@ -28,6 +28,7 @@ _OPAQUE = b".wh..wh..opq"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_OPEN = 64
+_LATER_LIMIT = 64 << 20  # bytes of attributes kept for the end: archives are small, what is in them need not be
 _NODE_TYPES = {tar.CHAR: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MACHINE = (errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM, errno.EACCES)
@@ -61,6 +62,8 @@ def unpack(chunks: Iterable[bytes], target: str) -> Unpacked:
         unpacker.finish()
     except OSError as error:
         raise _explained(error, name) from error
+    except (OverflowError, ValueError) as error:  # a number or a name that no kernel call takes
+        raise _refused(name, str(error)) from error
     finally:
         unpacker.close()
         os.close(root)
@@ -75,6 +78,7 @@ class _Unpacker:
         self._root = root
         self._open: dict[bytes, int] = {}  # directories by path, least recently opened first
         self._later: dict[bytes, TarEntry] = {}  # directories whose times and attributes come last
+        self._later_size = 0
 
     def close(self) -> None:
         for fd in self._open.values():
@@ -118,7 +122,7 @@ class _Unpacker:
             raise _refused(entry.name, "the root of a layer is not a directory")
         os.fchown(self._root, entry.uid, entry.gid)
         os.fchmod(self._root, entry.mode)
-        self._later[b"."] = entry
+        self._set_later(b".", entry)
 
     def _add_directory(self, path: bytes, parent: int, name: bytes, entry: TarEntry) -> None:
         self._make_directory(parent, name)
@@ -129,8 +133,14 @@ class _Unpacker:
             os.fchmod(fd, entry.mode)
         finally:
             os.close(fd)
+        self._set_later(path, entry)
+
+    def _set_later(self, path: bytes, entry: TarEntry) -> None:
         self._later.pop(path, None)
         self._later[path] = entry
+        self._later_size += sum(len(attribute) + len(value) for attribute, value in entry.xattrs)
+        if self._later_size > _LATER_LIMIT:
+            raise _refused(entry.name, f"its directories carry more than {_LATER_LIMIT >> 20} MiB of attributes")
 
     def _add_file(self, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
         try:
