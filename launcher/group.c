@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,28 +16,10 @@
 
 #include "supervisor.h"
 
-enum { MAX_DEPTH = 16, KILL_ROUNDS = 200 };
+/* What holds a killed process longer sits in the kernel (a dead NFS server, say): the exit is not kept back for it. */
+enum { MAX_DEPTH = 16, DEADLINE_MS = 3000 };
 
-/* The content of a small file, NUL-terminated; "" when it cannot be read. */
-static bool read_file(int dir, const char *name, char *to, size_t size) {
-    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    to[0] = 0;
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, to, size - 1);
-    close(fd);
-    to[n > 0 ? n : 0] = 0;
-    return n >= 0;
-}
-
-static bool write_file(int dir, const char *name, const char *text) {
-    int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool written = write(fd, text, strlen(text)) >= 0;
-    close(fd);
-    return written;
-}
+static int write_text(int dir, const char *name, const char *text) { return write_file(dir, name, text, strlen(text)); }
 
 /* The number after `key` at the head of a line ("oom_kill 3"), or 0. */
 static uint64_t number_of(const char *text, const char *key) {
@@ -49,7 +32,7 @@ static uint64_t number_of(const char *text, const char *key) {
 
 static uint64_t number_in(int dir, const char *name) {
     char text[64];
-    return read_file(dir, name, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
+    return read_file(dir, name, text, sizeof text) > 0 ? strtoull(text, NULL, 10) : 0;
 }
 
 /* Calls `visit` for every group below `dir`, deepest first, then removes it when `remove`. Entries by getdents64(2) into
@@ -94,7 +77,7 @@ static int reopen(const struct supervision *supervision, uint32_t i) {
 
 static void add_oom_kills_v1(int dir, void *argument) {
     char text[256];
-    if (read_file(dir, "memory.oom_control", text, sizeof text))
+    if (read_file(dir, "memory.oom_control", text, sizeof text) > 0)
         *(uint64_t *)argument += number_of(text, "oom_kill");
 }
 
@@ -102,7 +85,7 @@ void groups_read(const struct supervision *supervision, struct group_usage *usag
     char text[4096];
     for (uint32_t i = 0; i < supervision->cgroup_count; i++) {
         int dir = supervision->cgroups[i];
-        if (read_file(dir, "memory.oom_control", text, sizeof text)) {
+        if (read_file(dir, "memory.oom_control", text, sizeof text) > 0) {
             add_oom_kills_v1(dir, &usage->oom_kills);
             usage->peak_memory = number_in(dir, "memory.max_usage_in_bytes");
             int own = reopen(supervision, i);
@@ -110,13 +93,13 @@ void groups_read(const struct supervision *supervision, struct group_usage *usag
                 walk(own, 0, false, add_oom_kills_v1, &usage->oom_kills);
                 close(own);
             }
-        } else if (read_file(dir, "memory.events", text, sizeof text)) {
+        } else if (read_file(dir, "memory.events", text, sizeof text) > 0) {
             usage->oom_kills = number_of(text, "oom_kill");
             usage->peak_memory = number_in(dir, "memory.peak"); /* since Linux 5.19 */
         }
         if (!usage->cpu_ns)
             usage->cpu_ns = number_in(dir, "cpuacct.usage");
-        if (!usage->cpu_ns && read_file(dir, "cpu.stat", text, sizeof text))
+        if (!usage->cpu_ns && read_file(dir, "cpu.stat", text, sizeof text) > 0)
             usage->cpu_ns = number_of(text, "usage_usec") * 1000;
     }
 }
@@ -124,7 +107,7 @@ void groups_read(const struct supervision *supervision, struct group_usage *usag
 static bool kill_listed(int dir) {
     char text[16384];
     bool any = false;
-    if (!read_file(dir, "cgroup.procs", text, sizeof text))
+    if (read_file(dir, "cgroup.procs", text, sizeof text) <= 0)
         return false;
     for (char *at = text, *end; *at; at = end + (*end == '\n')) {
         long pid = strtol(at, &end, 10);
@@ -147,45 +130,82 @@ static bool kill_round(const struct supervision *supervision, uint32_t i, bool f
         close(own);
     }
     if (freezer)
-        write_file(supervision->cgroups[i], "freezer.state", "THAWED"); /* SIGKILL waits for the thaw on version 1 */
+        write_text(supervision->cgroups[i], "freezer.state", "THAWED"); /* SIGKILL waits for the thaw on version 1 */
     return any;
 }
 
-/* All that is left in the groups; returns when it is gone (200 ms at most). */
-void groups_kill(const struct supervision *supervision) {
-    struct timespec pause = {.tv_nsec = 1000000};
-    uint32_t chosen = supervision->cgroup_count;
-    for (uint32_t i = 0; i < supervision->cgroup_count; i++) {
-        if (!supervision->cgroup_paths[i])
-            continue; /* joined: not all in it is the container's */
-        if (write_file(supervision->cgroups[i], "cgroup.kill", "1"))
+/* Whether version 2 says that somebody is in the group or below. */
+static bool populated(int dir) {
+    char text[256];
+    return read_file(dir, "cgroup.events", text, sizeof text) > 0 && number_of(text, "populated");
+}
+
+/* Until who is in the group changes, or a millisecond: version 1 tells of no change, and version 2 only of the last
+ * process's (cgroup-v2.rst, cgroup.events: POLLPRI once the file, which must have been read before, is another). */
+static void wait_for_change(int dir, int64_t deadline) {
+    char text[256];
+    int64_t left = deadline - now_ms();
+    int events = openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    ssize_t length = events < 0 ? -1 : read(events, text, sizeof text - 1);
+    text[length > 0 ? length : 0] = 0;
+    struct pollfd change = {.fd = events, .events = POLLPRI};
+    if (left > 0 && number_of(text, "populated"))
+        poll(&change, 1, (int)left);
+    else
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    if (events >= 0)
+        close(events);
+}
+
+/* Version 1: whoever is listed, in rounds until nobody is. */
+static void kill_listed_until_gone(const struct supervision *supervision, uint32_t i, int64_t deadline) {
+    for (;;) {
+        bool freezer = write_text(supervision->cgroups[i], "freezer.state", "FROZEN") == 0;
+        if (!kill_round(supervision, i, freezer) || now_ms() >= deadline)
             return;
-        char state[32];
-        if (chosen == supervision->cgroup_count || read_file(supervision->cgroups[i], "freezer.state", state, sizeof state))
-            chosen = i;
-    }
-    for (int round = 0; chosen < supervision->cgroup_count && round < KILL_ROUNDS; round++) {
-        bool freezer = write_file(supervision->cgroups[chosen], "freezer.state", "FROZEN");
-        if (!kill_round(supervision, chosen, freezer))
-            return;
-        nanosleep(&pause, NULL);
+        wait_for_change(supervision->cgroups[i], deadline);
     }
 }
 
-void groups_remove(const struct supervision *supervision) {
-    struct timespec pause = {.tv_nsec = 1000000};
+/* All that is left in the groups; returns when it is gone (or after DEADLINE_MS). */
+void groups_kill(const struct supervision *supervision) {
+    int64_t deadline = now_ms() + DEADLINE_MS;
+    uint32_t chosen = supervision->cgroup_count;
     for (uint32_t i = 0; i < supervision->cgroup_count; i++) {
-        const char *path = supervision->cgroup_paths[i];
-        if (!path || rmdir(path) == 0)
-            continue;
-        if (errno != EBUSY && errno != ENOTEMPTY)
-            continue;
+        int dir = supervision->cgroups[i];
+        if (!supervision->cgroup_paths[i])
+            continue; /* joined: not all in it is the container's */
+        if (write_text(dir, "cgroup.kill", "1") == 0) {
+            while (populated(dir) && now_ms() < deadline)
+                wait_for_change(dir, deadline);
+            return;
+        }
+        char state[32];
+        if (chosen == supervision->cgroup_count || read_file(dir, "freezer.state", state, sizeof state) > 0)
+            chosen = i;
+    }
+    if (chosen < supervision->cgroup_count)
+        kill_listed_until_gone(supervision, chosen, deadline);
+}
+
+/* Busy is a group while its last process is still leaving, and one that has groups below. */
+static void remove_group(const struct supervision *supervision, uint32_t i, int64_t deadline) {
+    const char *path = supervision->cgroup_paths[i];
+    while (rmdir(path) < 0 && (errno == EBUSY || errno == ENOTEMPTY)) {
         int own = reopen(supervision, i);
         if (own >= 0) {
             walk(own, 0, true, NULL, NULL);
             close(own);
         }
-        for (int round = 0; round < 50 && rmdir(path) < 0 && errno == EBUSY; round++) /* the last process is still leaving */
-            nanosleep(&pause, NULL);
+        if (rmdir(path) == 0 || now_ms() >= deadline)
+            return;
+        wait_for_change(supervision->cgroups[i], deadline);
     }
+}
+
+void groups_remove(const struct supervision *supervision) {
+    int64_t deadline = now_ms() + DEADLINE_MS;
+    for (uint32_t i = 0; i < supervision->cgroup_count; i++)
+        if (supervision->cgroup_paths[i])
+            remove_group(supervision, i, deadline);
 }

@@ -49,6 +49,11 @@ const char *op_name(uint16_t number);
 static inline const char *op_text(const struct op *op, int at) { return (const char *)op->fields[at].bytes; }
 static inline uint64_t op_number(const struct op *op, int at) { return op->fields[at].number; }
 
+/* ---- small files (file.c), for both sides ---- */
+
+ssize_t read_file(int directory, const char *name, char *to, size_t size); /* NUL-terminated; -1 with errno, then it is "" */
+int write_file(int directory, const char *name, const void *data, size_t length); /* 0 or an errno */
+
 /* ---- the seam with the supervisor ---- */
 
 /* The container's end of stdio and ours. -1: none. Filled by stdio_open before clone. */

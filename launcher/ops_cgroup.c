@@ -37,23 +37,6 @@ int op_cgroup_make(struct run *run, const struct op *op) {
     return keep(run, op, CGROUP_MAKE_AT_DIRECTORY, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-static ssize_t read_file(int directory, const char *file, char *text, size_t size) {
-    int fd = openat(directory, file, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, size);
-    if (fd >= 0)
-        close(fd);
-    return length;
-}
-
-static int write_file(int directory, const char *file, const void *data, size_t length) {
-    int fd = openat(directory, file, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    int error = write(fd, data, length) < 0 ? errno : 0;
-    close(fd);
-    return error;
-}
-
 /* The groups above may be empty too: they get theirs first. `depth` ends what cannot end otherwise. */
 static int inherit(int directory, const char *file, int depth) {
     char value[4096];
