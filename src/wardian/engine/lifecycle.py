@@ -1,15 +1,11 @@
 """What a container goes through after create: start, stop, kill, its exit, its removal.
 
-Who starts, renames or removes a container holds its lock. An exit comes by itself and takes none: it is one step of
-the event loop but for giving the network place back, and `start` waits for it. Signals take none either, so that a kill
-need not wait for a stop that is patient.
+Callers hold the container's lock where they change it; an exit comes by itself and takes none: it is one step of the
+event loop but for giving the network place back, and `start` waits for it.
 """
 
 import asyncio
-import contextlib
-import logging
 import time
-from collections.abc import Iterator
 
 from wardian.engine import attach, create, sandbox, start
 from wardian.engine.checks import signal_number
@@ -21,8 +17,6 @@ from wardian.engine.state import Event, RunState
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord, read_exit
 from wardian.runtime.supervisor import SupervisorClient, end_lost
-
-log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 10
 _WRITE_RECORD_AFTER = 0.3
@@ -71,7 +65,6 @@ class Lifecycle:
         )
         self.watch(container)
         self._publish(container, "start")
-        await attach.give_late(container, started.attached)
 
     def _keep_record(self, container: Container, record: LaunchRecord) -> None:
         """Written a moment later, and not at all for what is gone by then."""
@@ -126,17 +119,8 @@ class Lifecycle:
         finally:
             self._record_exit(container, record)
             container.exit_watch = None
-        if container.config["HostConfig.AutoRemove"] and not container.kept:
-            self.remove_or_log(container)
-
-    @contextlib.contextmanager
-    def kept(self, container: Container) -> Iterator[None]:
-        """An end in here does not take the container away, --rm or not: a restart is no end of it."""
-        container.kept = True
-        try:
-            yield
-        finally:
-            container.kept = False
+        if container.config["HostConfig.AutoRemove"]:
+            self.remove(container)
 
     def _record_exit(self, container: Container, record: ExitRecord | None) -> None:
         state = exit_state(container.state, record)
@@ -150,7 +134,7 @@ class Lifecycle:
 
     # --- stop, kill, remove ---
 
-    async def stop(self, container: Container, number: int | None, timeout: int | None) -> None:
+    async def stop(self, container: Container, number: int | None, timeout: int | None, removing: bool = True) -> None:
         """Its stop signal, then SIGKILL after the timeout (docker's 10 seconds; negative: never)."""
         config = container.config
         signal = number or (signal_number(config["StopSignal"]) if config["StopSignal"] else SIGTERM)
@@ -213,13 +197,6 @@ class Lifecycle:
         self._publish(container, "destroy")
         answer = {"StatusCode": previous.exit_code}
         container.answer_waiters(("not-running", "next-exit", "removed"), answer)
-
-    def remove_or_log(self, container: Container) -> None:
-        """A removal that nobody asked for by a call: its failure is in the log, and in the state ("dead")."""
-        try:
-            self.remove(container)
-        except Exception:
-            log.exception("container %s: its removal failed", container.id[:12])
 
     # --- one place each ---
 
