@@ -6,7 +6,7 @@ the engine sees. Raises WardianError(INVALID).
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
@@ -29,6 +29,7 @@ _SIGNAL_NAMES = {
         start=1,
     )
 } | {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": 34, "RTMAX": 64}
+_MOST_CPUS = 1 << 16  # more than any kernel is built for: a range is counted out
 _ULIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -144,11 +145,19 @@ def size_bytes(value: str, path: str) -> int:
 
 def cpu_list(value: Any, path: str) -> str:
     """cpuset(7), list format: 0-3,7."""
+    what = {"CpusetCpus": "cpuset cpus", "CpusetMems": "cpuset mems"}[path.rpartition(".")[2]]
     for part in filter(None, text(value, path).split(",")):
         low, dash, high = part.partition("-")
-        if not low.isdigit() or (dash and not (high.isdigit() and int(low) <= int(high))):
-            raise WardianError(INVALID, f"Invalid value {value} for {path.rpartition('.')[2]}", subject=path)
+        if not low.isdecimal() or (dash and not (high.isdecimal() and int(low) <= int(high) <= _MOST_CPUS)):
+            message = f"Invalid value {value} for {what}: invalid format: {part}"
+            raise WardianError(INVALID, message, operation="create", subject=path)
     return str(value)
+
+
+def listed_numbers(text: str) -> set[int]:
+    """The numbers of a list in cpuset(7)'s format."""
+    ranges = (part.partition("-") for part in text.split(",") if part)
+    return {number for low, _, high in ranges for number in range(int(low), int(high or low) + 1)}
 
 
 def capabilities(value: Any, path: str) -> list[str]:
@@ -179,6 +188,21 @@ def namespace_mode(*words: str) -> Check:
         raise invalid(path, value, f"must be one of {', '.join(repr(word) for word in words)}")
 
     return check
+
+
+def ipc_mode(value: Any, path: str) -> str:
+    try:
+        return str(namespace_mode("host", "private", "none", "shareable", "container:")(value, path))
+    except WardianError:
+        raise WardianError(INVALID, f"invalid IPC mode: {value}", operation="create", subject=path) from None
+
+
+def oom_score(value: Any, path: str) -> int:
+    """proc(5), oom_score_adj."""
+    if not -1000 <= integer(-(1 << 63))(value, path) <= 1000:
+        message = f"Invalid value {value}, range for oom score adj is [-1000, 1000]"
+        raise WardianError(INVALID, message, operation="create", subject=path)
+    return int(value)
 
 
 def ulimits(value: Any, path: str) -> list[dict[str, Any]]:
@@ -251,6 +275,32 @@ def _known_mount_options(item: dict[str, Any], path: str) -> None:
                 raise not_built(path, f"{group or 'Mounts'}.{key}")
 
 
+_TMPFS_WORDS = frozenset(
+    "ro rw noexec exec nodev dev nosuid suid noatime atime nodiratime diratime relatime norelatime strictatime "
+    "nostrictatime sync async dirsync mand nomand bind rbind private rprivate shared rshared slave rslave unbindable "
+    "runbindable remount defaults".split()
+)
+_TMPFS_SETTINGS = frozenset(("mode", "uid", "gid", "size", "nr_inodes", "nr_blocks", "mpol"))
+
+
+def tmpfs_mounts(value: Any, path: str) -> dict[str, str]:
+    """tmpfs(5)'s options and the flags of mount(8) by name, as Docker lets them through."""
+    for target, options in mapping(value, path).items():
+        if not target.startswith("/"):
+            message = f"invalid mount path: '{target}' mount path must be absolute"
+            raise WardianError(INVALID, message, operation="create", subject=path)
+        if os.path.normpath(target) in ("/", "//"):
+            message = "invalid specification: destination can't be '/'"
+            raise WardianError(INVALID, message, operation="create", subject=path)
+        for word in filter(None, options.split(",")):
+            name, sign, setting = word.partition("=")
+            if name not in (_TMPFS_SETTINGS if sign else _TMPFS_WORDS):
+                raise WardianError(INVALID, f'invalid tmpfs option "{word}"', operation="create", subject=path)
+            if name == "size" and sign and not setting.endswith("%"):
+                size_bytes(setting, path)
+    return dict(value)
+
+
 def devices(value: Any, path: str) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         raise invalid(path, value, "must be a list")
@@ -289,17 +339,31 @@ def log_config(value: Any, path: str) -> dict[str, Any]:
     if kind not in ("json-file", "none"):
         raise not_built(path, f"the log driver {kind!r}")
     for key, setting in options.items():
-        if kind == "none" or key not in ("max-size", "max-file"):
-            raise WardianError(
-                INVALID, f"unknown log opt '{key}' for {kind} log driver", operation="create", subject=path
-            )
-        if key == "max-size":
-            size_bytes(setting, path)
-        elif not setting.isdigit() or int(setting) < 1:
-            raise invalid(path, setting, "max-file must be a number from 1")
-    if int(options.get("max-file", 1)) > 1 and "max-size" not in options:
-        raise invalid(path, options, "max-file needs max-size")
+        if kind == "none" or key not in _LOG_OPTIONS:
+            message = f"unknown log opt '{key}' for {kind} log driver"
+            raise WardianError(INVALID, message, operation="create", subject=path)
+        if key == "max-size" and size_bytes(setting, path) < 1:
+            raise WardianError(INVALID, "max-size must be a positive number", operation="create", subject=path)
+        if key == "max-file" and (not setting.isdecimal() or int(setting) < 1):
+            raise WardianError(INVALID, "max-file cannot be less than 1", operation="create", subject=path)
+        if setting not in _LOG_OPTIONS[key]:
+            raise not_built(path, f"the log option {key}={setting}")
     return {"Type": kind, "Config": options}
+
+
+class _Anything:
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+# Docker's options of json-file, and those of their values that Wardian does
+_LOG_OPTIONS: dict[str, Container[str]] = {
+    "max-size": _Anything(),
+    "max-file": _Anything(),
+    "mode": ("blocking",),
+    "compress": ("false",),
+    **dict.fromkeys(("max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag"), ()),
+}
 
 
 def security_options(value: Any, path: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from wardian.engine import checks, spec
 from wardian.engine.checks import Check
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.kernel import procfs
 from wardian.runtime import defaults
 
 Writer = Callable[[spec.Spec, Any, "ContainerConfig"], None]
@@ -79,7 +80,7 @@ TABLE: tuple[Option, ...] = (
     Option(_HOST + "MaskedPaths", "", checks.strings, None, spec.write_masked, since="1.38"),
     Option(_HOST + "ReadonlyPaths", "", checks.strings, None, spec.write_readonly_paths, since="1.38"),
     Option(_HOST + "GroupAdd", "--group-add", checks.strings, []),
-    Option(_HOST + "OomScoreAdj", "--oom-score-adj", checks.integer(-1000, 1000), 0, spec.write_oom_score),
+    Option(_HOST + "OomScoreAdj", "--oom-score-adj", checks.oom_score, 0, spec.write_oom_score),
     Option(_HOST + "Ulimits", "--ulimit", checks.ulimits, [], spec.write_ulimits),
     # limits
     Option(_HOST + "Memory", "--memory", _LIMIT, 0, spec.write_memory, always=True),
@@ -100,7 +101,7 @@ TABLE: tuple[Option, ...] = (
     Option(
         _HOST + "IpcMode",
         "--ipc",
-        checks.namespace_mode("host", "private", "none", "shareable", "container:"),
+        checks.ipc_mode,
         "",
         spec.write_ipc,
     ),
@@ -116,7 +117,7 @@ TABLE: tuple[Option, ...] = (
     Option(_HOST + "Sysctls", "--sysctl", checks.mapping, {}, spec.write_sysctls),
     # mounts
     Option(_HOST + "ShmSize", "--shm-size", _LIMIT, spec.DEFAULT_SHM, spec.write_shm, absent=(0,)),
-    Option(_HOST + "Tmpfs", "--tmpfs", checks.mapping, {}, spec.write_tmpfs),
+    Option(_HOST + "Tmpfs", "--tmpfs", checks.tmpfs_mounts, {}, spec.write_tmpfs),
     Option(_HOST + "Binds", "--volume", checks.bind_specs, [], spec.write_binds),
     Option(_HOST + "Mounts", "--mount", checks.mount_specs, [], spec.write_mounts, since="1.25"),
     Option(_HOST + "ReadonlyRootfs", "--read-only", checks.flag, False, spec.write_read_only),
@@ -166,6 +167,8 @@ TABLE: tuple[Option, ...] = (
 )
 _ROWS = {row.path: row for row in TABLE if row.path}
 _DEFAULTS = {row.path: row.default for row in TABLE if row.path}
+_SHOWN_HOST_CONFIG = {path.removeprefix(_HOST): value for path, value in _DEFAULTS.items() if path.startswith(_HOST)}
+_SHOWN_CONFIG = {path: value for path, value in _DEFAULTS.items() if not path.startswith(_HOST)}
 _WRITERS = tuple(row for row in TABLE if row.write is not None)
 
 
@@ -218,7 +221,7 @@ class ContainerConfig:
 
     def api_config(self) -> dict[str, Any]:
         """The `Config` of inspect."""
-        found = {row.path: self[row.path] for row in TABLE if row.path and not row.path.startswith(_HOST)}
+        found = self._shown(_SHOWN_CONFIG, "")
         found["Hostname"] = self.hostname()
         for hidden in (
             "MacAddress",
@@ -235,11 +238,8 @@ class ContainerConfig:
 
     def api_host_config(self) -> dict[str, Any]:
         """The `HostConfig` of inspect: every field, as Docker shows them; lists that nobody filled are null."""
-        found = {}
-        for row in TABLE:
-            if row.path.startswith(_HOST):
-                value = self[row.path]
-                found[row.path.removeprefix(_HOST)] = None if value == [] else value
+        found = self._shown(_SHOWN_HOST_CONFIG, _HOST)
+        found |= {name: None for name, value in found.items() if value == []}
         for name, ours in (("MaskedPaths", defaults.MASKED_PATHS), ("ReadonlyPaths", defaults.READONLY_PATHS)):
             asked = self[_HOST + name]
             found[name] = ([] if self[_HOST + "Privileged"] else list(ours)) if asked is None else asked
@@ -249,6 +249,11 @@ class ContainerConfig:
         found["PortBindings"] = found["PortBindings"] or {}
         found["Runtime"] = "wardian"
         return found
+
+    def _shown(self, unset: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        """`unset` with what this container sets. The table is long and most of it is never set: one copy is quick."""
+        names = ((path.removeprefix(prefix), value) for path, value in self._values.items() if path.startswith(prefix))
+        return {**unset, **{name: value for name, value in names if value is not None and name in unset}}
 
 
 def decode(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,6 +320,8 @@ def _memory_rule(config: ContainerConfig) -> None:
         _refuse(_HOST + "MemorySwap", message)
     if limit and 0 < swap < limit:
         _refuse(_HOST + "MemorySwap", "Minimum memoryswap limit should be larger than memory limit, see usage")
+    if 0 < reservation < 6 << 20:
+        _refuse(_HOST + "MemoryReservation", "Minimum memory reservation allowed is 6MB")
     if limit and reservation > limit:
         message = "Minimum memory limit can not be less than memory reservation limit, see usage"
         _refuse(_HOST + "MemoryReservation", message)
@@ -335,8 +342,21 @@ def _cpu_rule(config: ContainerConfig) -> None:
         _refuse(
             _HOST + "CpuPeriod", "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
         )
+    if config[_HOST + "CpuShares"] == 1:  # the kernel would make two of it and say nothing
+        _refuse(_HOST + "CpuShares", "the minimum allowed cpu-shares is 2")
     if 0 < config[_HOST + "CpuQuota"] < 1000:
         _refuse(_HOST + "CpuQuota", "CPU cfs quota can not be less than 1ms (i.e. 1000)")
+
+
+def _cpuset_rule(config: ContainerConfig) -> None:
+    for name, what, kind in (("CpusetCpus", "CPUs", "cpu"), ("CpusetMems", "memory nodes", "node")):
+        asked = config[_HOST + name]
+        if not asked:
+            continue
+        available = procfs.read(f"/sys/devices/system/{kind}/online").strip() or "0"
+        if not checks.listed_numbers(asked) <= checks.listed_numbers(available):
+            message = f"Requested {what} are not available - requested {asked}, available: {available}"
+            _refuse(_HOST + name, message)
 
 
 def _network_rule(config: ContainerConfig) -> None:
@@ -357,7 +377,13 @@ def _uts_rule(config: ContainerConfig) -> None:
         _refuse("Hostname", "conflicting options: hostname and the UTS mode")
 
 
-_RULES: tuple[Callable[[ContainerConfig], None], ...] = (_memory_rule, _cpu_rule, _network_rule, _uts_rule)
+_RULES: tuple[Callable[[ContainerConfig], None], ...] = (
+    _memory_rule,
+    _cpu_rule,
+    _cpuset_rule,
+    _network_rule,
+    _uts_rule,
+)
 
 
 # --- image and spec --------------------------------------------------------------------------------------------------

@@ -230,19 +230,23 @@ def _device(path: str, inside: str) -> dict[str, Any] | None:
 
 
 def write_capabilities(spec: Spec, value: Any, config: "ContainerConfig") -> None:
-    """Docker's rule: ALL first, then drops, then adds; a drop of ALL with adds keeps only the adds."""
+    """Docker's rule. Privileged has them all, whatever else is said; an add of ALL is all but the drops, a drop of ALL
+    only the adds; else the drops go first and the adds come after them.
+    """
     add, drop = config["HostConfig.CapAdd"], config["HostConfig.CapDrop"]
     for path, names in (("CapAdd", add), ("CapDrop", drop)):
         for name in names:
             if name != "ALL" and name not in defaults.ALL_CAPABILITIES:
                 message = f'invalid {path}: unknown capability: "{name}"'
                 raise WardianError(INVALID, message, operation="create", subject=f"HostConfig.{path}")
-    base = list(spec["process"]["capabilities"]["bounding"])
-    if "ALL" in add:
-        base = list(defaults.ALL_CAPABILITIES)
-    if "ALL" in drop:
+    if config["HostConfig.Privileged"]:
+        return
+    base = defaults.ALL_CAPABILITIES if "ALL" in add else spec["process"]["capabilities"]["bounding"]
+    if "ALL" in drop and "ALL" not in add:
         base = []
-    kept = [name for name in base if name not in drop] + [name for name in add if name != "ALL" and name not in base]
+    kept = [name for name in base if name not in drop]
+    if "ALL" not in add:
+        kept += [name for name in add if name not in kept]
     spec["process"]["capabilities"] = _capability_sets(kept)
 
 
@@ -323,7 +327,8 @@ def write_devices(spec: Spec, value: Any, config: "ContainerConfig") -> None:
             found = _device(source, inside)
             devices = [found] if found else _devices_below(source)
         except OSError as error:
-            message = f'error gathering device information while adding custom device "{source}": {error.strerror}'
+            reason = (error.strerror or "").lower()  # docker's clients read their exit code from the words
+            message = f'error gathering device information while adding custom device "{source}": {reason}'
             raise WardianError(INVALID, message, operation="create", subject=source, errno=error.errno or 0) from None
         for device in devices:
             device["path"] = inside + device["path"].removeprefix(source) if device["path"] != inside else inside

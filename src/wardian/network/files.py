@@ -68,8 +68,9 @@ def hosts_file(address: str, hostname: str, domain: str = "", extra: Sequence[tu
     """A container's hosts: localhost, the pairs (name, address) of `--add-host`, and itself when it has an address."""
     text = _HOSTS + "".join(f"{at}\t{name}\n" for name, at in extra)
     if address:
-        names = f"{hostname}.{domain} {hostname}" if domain else hostname
-        text += f"{address}\t{names}\n"
+        full = f"{hostname}.{domain}" if domain else hostname
+        label, dot, _ = full.partition(".")
+        text += f"{address}\t{full} {label}\n" if dot and label else f"{address}\t{full}\n"
     return text
 
 

@@ -170,6 +170,9 @@ async def _answer(control: socket.socket, plan: Plan) -> tuple[tuple[Record, ...
             data = control.recv(_MAX_RECORDS)
         except BlockingIOError:
             continue
+        except ConnectionResetError:
+            # it ended with a message of ours unread; what it said before that is read after this error (unix(7))
+            continue
         except OSError:
             data = b""
         if not data:

@@ -115,18 +115,19 @@ def _sysctl(name: str, value: str, own: frozenset[str]) -> Step:
 
 
 def plan_oom_score(process: Process, in_userns: bool) -> tuple[Step, ...]:
-    """In a user namespace /proc/self belongs to the real root: its parent writes. Lowering needs CAP_SYS_RESOURCE."""
+    """In a user namespace /proc/self belongs to the real root: its parent writes. Lowering needs CAP_SYS_RESOURCE, and
+    fails without it: a container that was to be spared and is not would be found out by the OOM killer."""
     value = process.get("oomScoreAdj")
     if not value:
         return ()
     data = str(value).encode()
     if in_userns:
-        return (Step(ops.IdMap("oom_score_adj", data), PARENT, may_fail=True),)
-    return (Step(ops.Write("/proc/self/oom_score_adj", data), CHILD, may_fail=True),)
+        return (Step(ops.IdMap("oom_score_adj", data), PARENT),)
+    return (Step(ops.Write("/proc/self/oom_score_adj", data), CHILD),)
 
 
 def plan_rlimits(process: Process, host: HostFacts) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Steps and warnings: without CAP_SYS_RESOURCE no hard limit can be raised: the container gets what is."""
+    """Steps and warnings: without CAP_SYS_RESOURCE no hard limit can be raised, and the step will fail."""
     steps: list[Step] = []
     warnings: list[str] = []
     may_raise = bool(host.bounding & capabilities.CAP_SYS_RESOURCE)
@@ -141,7 +142,7 @@ def plan_rlimits(process: Process, host: HostFacts) -> tuple[tuple[Step, ...], t
             warnings.append(
                 f"limit {name}: hard {hard} is above the host's {have} and cannot be raised without SYS_RESOURCE"
             )
-        steps.append(Step(ops.Rlimit(number, soft, hard), CHILD, may_fail=True))
+        steps.append(Step(ops.Rlimit(number, soft, hard), CHILD))
     return tuple(steps), tuple(warnings)
 
 

@@ -64,11 +64,8 @@ def plan(
         Step(ops.Propagation(mounts.MS_REC | _propagation(linux.get("rootfsPropagation", ""))), CHILD),
         Step(ops.AttachRoot(ROOT), CHILD),
         *layout.child,
-        *(
-            []
-            if root.cwd_exists
-            else [Step(ops.Mkdir(ROOT, process.get("cwd") or "/", 0o755, root.uid, root.gid), CHILD)]
-        ),
+        # root's, as Docker and runc make it: who may write into it is for the image to say
+        *([] if root.cwd_exists else [Step(ops.Mkdir(ROOT, process.get("cwd") or "/", 0o755, 0, 0), CHILD)]),
         *_stdio(supervision, ROOT),
         *_read_only_root(spec),
         Step(ops.Pivot(ROOT), CHILD),

@@ -92,6 +92,8 @@ def resolve_user(root_fd: int, user: str, groups: Sequence[str] = ()) -> tuple[i
     row = next((row for row in rows if row[0] == who or (who.isdecimal() and row[2] == who)), None)
     if not who:
         row = next((row for row in rows if row[2] == "0"), None)
+    if row is None and who.startswith("-") and who[1:].isdecimal():
+        raise _invalid(f"user {who}: uids and gids must be in range 0-{MAX_ID}", who)
     if row is None and who and not who.isdecimal():
         raise _invalid(f"unable to find user {who}: no matching entries in passwd file", who)
     uid = _identity(row[2] if row else who or "0", "user", who)
@@ -119,7 +121,7 @@ def _group(rows: Sequence[Sequence[str]], name: str) -> int:
 
 def _identity(text: str, what: str, name: str) -> int:
     if not text.isdecimal() or int(text) > MAX_ID:
-        raise _invalid(f"{what} {name}: {text!r} is no id from 0 to {MAX_ID}", name)
+        raise _invalid(f"{what} {name}: uids and gids must be in range 0-{MAX_ID}", name)
     return int(text)
 
 
