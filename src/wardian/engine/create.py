@@ -20,7 +20,10 @@ from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image
+from wardian.runtime.hostfacts import V2
 from wardian.storage.trash import remove_tree
+
+_CGROUP_NAMESPACE = "HostConfig.CgroupnsMode"
 
 
 def create_container(parts: Parts, body: Mapping[str, Any], name: str, platform: str) -> tuple[Container, list[str]]:
@@ -58,6 +61,8 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
         raise WardianError(INVALID, "no image specified", operation="create", subject="Image")
     image = parts.images.resolve(values["Image"], platform)
     warnings = options.merge_image(values, image.run_config)
+    if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's
+        values[_CGROUP_NAMESPACE] = values.get(_CGROUP_NAMESPACE) or "private"
     probe = ContainerConfig(values)
     _check_references(parts, probe)
     return values, image, warnings
