@@ -22,7 +22,7 @@ def rfc3339(nanoseconds: int) -> str:
     if not nanoseconds:
         return _NEVER
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    head = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    head = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()[: len("2006-01-02T15:04:05")]
     fraction = f"{rest:09d}".rstrip("0")
     return f"{head}.{fraction}Z" if fraction else f"{head}Z"
 
