@@ -1,6 +1,6 @@
 """Operations over the API, ours beside Docker's, interleaved.
 
-usage: run_api.py [--docker SOCKET] [-n N] [--gap SECONDS] [--only CASE,…] [--json FILE]
+usage: run_api.py [--docker SOCKET] [-n N] [--gap SECONDS] [--only CASE]… [--json FILE]
 
 A warm loop hides what a person feels, so `--gap 0.1` leaves the engines idle before each call; `at once` runs 20
 containers from 20 threads.
@@ -150,14 +150,14 @@ def main() -> int:
     parser.add_argument("--docker", default="", help="Docker's socket")
     parser.add_argument("-n", type=int, default=20)
     parser.add_argument("--gap", type=float, default=0.0)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", action="append", choices=CASES, default=[], metavar="CASE")
     parser.add_argument("--json", default="")
     given = parser.parse_args()
-    rows = measure(given.docker, given.n, given.gap, [case for case in given.only.split(",") if case])
+    rows = measure(given.docker, given.n, given.gap, given.only)
     if given.json:
         with open(given.json, "w") as file:
             json.dump({row.case: row.medians for row in rows}, file, indent=1)
-    return 0 if len(rows) == (len(given.only.split(",")) if given.only else len(CASES)) else 1
+    return 0 if len(rows) == len(given.only or CASES) else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Peers from Debian unstable, brought by peers/bring; where they cannot be had, tests that need them skip by name."""
+"""The newest docker CLI and engine, brought by peers/bring; where they cannot be had, tests that need them skip by name."""
 
+import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -15,11 +17,18 @@ class Peers(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def peers() -> Peers:
-    # Their mounts and bridge are theirs and stay up, as a developer may want them; `bring down` ends them.
-    done = subprocess.run([BRING, "up"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode == 3:
-        pytest.skip(f"peers from Debian unstable are not to be had here: {done.stderr.strip()}")
-    assert done.returncode == 0, done.stderr
-    docker = subprocess.run([BRING, "docker"], capture_output=True, text=True, check=True).stdout.split()
-    return Peers(docker, done.stdout.strip().removeprefix("unix://"))
+def peers() -> Iterator[Peers]:
+    # It lives as long as its standard input: when this process ends, however it does, that engine ends with it.
+    serving = subprocess.Popen([BRING, "serve"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert serving.stdin is not None and serving.stdout is not None
+    with serving:
+        socket = serving.stdout.readline().strip().removeprefix("unix://")
+        if not socket:
+            if serving.wait(60) == 3:
+                pytest.skip("peers from Debian unstable are not to be had here; tests/peers/bring said why")
+            pytest.fail(f"tests/peers/bring ended with {serving.returncode}", pytrace=False)
+        docker = subprocess.run([BRING, "docker"], capture_output=True, text=True, check=True).stdout.split()
+        yield Peers(docker, socket)
+        serving.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            serving.wait(60)
