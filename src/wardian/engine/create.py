@@ -19,7 +19,7 @@ from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
 from wardian.errors import INVALID, NOT_FOUND, WardianError
-from wardian.images import Image
+from wardian.images import Image, foreign, platform_of
 from wardian.runtime.hostfacts import V2
 from wardian.storage.trash import remove_tree
 
@@ -61,6 +61,8 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
         raise WardianError(INVALID, "no image specified", operation="create", subject="Image")
     image = parts.images.resolve(values["Image"], platform)
     warnings = options.merge_image(values, image.run_config)
+    if not platform and (warning := foreign(platform_of(image.config))):
+        warnings.append(warning)
     if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's
         values[_CGROUP_NAMESPACE] = values.get(_CGROUP_NAMESPACE) or "private"
     probe = ContainerConfig(values)
@@ -96,9 +98,9 @@ def load_container(parts: Parts, record: ContainerRecord, state: RunState) -> Co
     return Container(record, ContainerConfig(record.values, record.id, parts.home.container(record.id)), state)
 
 
-def load_spec(config: ContainerConfig) -> Spec:
-    """The container's spec as create wrote it."""
-    with open(os.path.join(config.directory, "config.json"), "rb") as file:
+def load_spec(directory: str) -> Spec:
+    """A container's spec as create wrote it."""
+    with open(os.path.join(directory, "config.json"), "rb") as file:
         found: Spec = msgspec.json.decode(file.read())
     return found
 

@@ -1,16 +1,16 @@
 """Images as the API's calls want them: the image store's long ways in worker threads, events, and who uses an image."""
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from wardian.engine.filters import Filters
 from wardian.engine.parts import Parts
+from wardian.engine.workers import Emit, work
 from wardian.errors import NOT_IMPLEMENTED, WardianError
-from wardian.images import ImageUse, auth_from_api, summary
+from wardian.images import Image, ImageUse, Stop, auth_from_api, summary
 
 Bodies = list[dict[str, Any]]
-Emit = Callable[[dict[str, Any]], None]
 
 _CHUNK = 1 << 18
 
@@ -24,10 +24,13 @@ class Images:
         """`tag` may be a digest, as docker's CLI sends it. Progress goes to `emit` in the event loop's thread."""
         reference = _joined(from_image, tag)
         credentials = auth_from_api(auth)
-        progress = _in_loop(emit)
-        image = await asyncio.to_thread(
-            self._store.pull, reference, platform=platform, auth=credentials, progress=progress
-        )
+
+        stop = Stop()
+
+        def pull(progress: Emit) -> Image:
+            return self._store.pull(reference, platform=platform, auth=credentials, progress=progress, stop=stop)
+
+        image = await work(pull, emit, "wardian-pull", stop.set)
         self._publish("pull", reference, image.run_config.get("Labels"), from_image)
 
     def list(
@@ -60,7 +63,8 @@ class Images:
         return [dict(line) for line in answer]
 
     async def load(self, file: BinaryIO, emit: Emit) -> None:
-        images = await asyncio.to_thread(self._store.load, _chunks(file), _in_loop(emit))
+        chunks = _chunks(file)
+        images = await work(lambda progress: self._store.load(chunks, progress), emit, "wardian-load")
         for image in images:
             self._publish("load", image.id, image.run_config.get("Labels"), image.id)
 
@@ -68,11 +72,13 @@ class Images:
         self, file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit: Emit
     ) -> None:
         reference = f"{repo}:{tag}" if repo and tag else repo
-        image = await asyncio.to_thread(
-            lambda: self._store.import_image(
+
+        def bring(progress: Emit) -> Image:
+            return self._store.import_image(
                 _chunks(file), reference, changes=changes, message=message, platform=platform
             )
-        )
+
+        image = await work(bring, emit, "wardian-import")
         emit({"status": image.id})
         self._publish("import", image.id, None, reference or image.id)
 
@@ -91,17 +97,13 @@ def _joined(name: str, tag: str) -> str:
     return f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
 
 
-def _in_loop(emit: Emit) -> Emit:
-    """A progress callback for worker threads: the message is handled in the event loop's thread."""
-    loop = asyncio.get_running_loop()
-
-    def progress(message: dict[str, Any]) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(emit, message)
-
-    return progress
-
-
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while data := file.read(_CHUNK):
-        yield data
+    """The rest of a file, for a thread: by a descriptor of its own, since the caller may be gone and close its file."""
+    own = os.fdopen(os.dup(file.fileno()), "rb", buffering=0)
+
+    def pieces() -> Iterator[bytes]:
+        with own:
+            while data := own.read(_CHUNK):
+                yield data
+
+    return pieces()

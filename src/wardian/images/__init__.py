@@ -6,7 +6,8 @@
 from wardian.images.auth import RegistryAuth, auth_from_api
 from wardian.images.describe import run_config, summary
 from wardian.images.image import Image
-from wardian.images.progress import Progress
+from wardian.images.platforms import foreign, platform_of
+from wardian.images.progress import Progress, Stop
 from wardian.images.reference import Reference, parse_reference
 from wardian.images.removal import ImageUse
 from wardian.images.store import ImageStore
@@ -18,8 +19,11 @@ __all__ = [
     "Progress",
     "Reference",
     "RegistryAuth",
+    "Stop",
     "auth_from_api",
+    "foreign",
     "parse_reference",
+    "platform_of",
     "run_config",
     "summary",
 ]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from wardian.errors import INVALID, WardianError
 from wardian.home import Home
 from wardian.images.content import digest_of, verify
+from wardian.images.image import Image
 from wardian.images.manifests import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
@@ -120,8 +121,8 @@ def load(
     report: Reporter,
     *,
     platform: str = "",
-) -> list[str]:
-    """Bring every image of the archive here; returns their ids. Blocks: for a worker thread."""
+) -> list[Image]:
+    """Bring every image of the archive here. Blocks: for a worker thread."""
     wanted = parse_platform(platform) if platform else host_platform()
     spool = Spool(home, inflated(chunks))
     try:
@@ -191,7 +192,7 @@ def _blob(spool: Spool, wanted: Descriptor, limit: int) -> bytes:
     return data
 
 
-def _bring(part: _Part, spool: Spool, records: ImageRecords, layers: LayerStore, report: Reporter) -> str:
+def _bring(part: _Part, spool: Spool, records: ImageRecords, layers: LayerStore, report: Reporter) -> Image:
     config = parse_config(part.config, len(part.layers), f"image {digest_of(part.config)[:19]} of the archive")
     layer_ids = layers_of(config)
     with layers.pin(layer_ids):
@@ -206,12 +207,12 @@ def _bring(part: _Part, spool: Spool, records: ImageRecords, layers: LayerStore,
             for layer in staged.values():
                 layers.discard(layer)
         size = sum(layers.facts(layer).size for layer in layer_ids)
-        image_id = records.add(part.config, size, part.manifest, part.names, part.digests)
+        image = records.add(part.config, size, part.manifest, part.names, part.digests)
     for name in part.names:
         report.send({"stream": f"Loaded image: {name.familiar}\n"})
     if not part.names:
-        report.send({"stream": f"Loaded image ID: {image_id}\n"})
-    return image_id
+        report.send({"stream": f"Loaded image ID: {image.id}\n"})
+    return image
 
 
 def _unpack(layer_id: str, blob: _Blob, spool: Spool, layers: LayerStore, report: Reporter) -> StagedLayer:

@@ -13,6 +13,7 @@ import secrets
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.home import Home
 from wardian.images.reference import is_digest
+from wardian.storage import sync_directory
 
 
 class ContentStore:
@@ -35,10 +36,10 @@ class ContentStore:
         return data
 
     def write(self, data: bytes) -> str:
-        """Store bytes durably; returns their digest. Idempotent."""
+        """Store bytes durably; returns their digest. Idempotent; what the disk has damaged is written anew."""
         digest = digest_of(data)
         target = self._path(digest)
-        if os.path.exists(target):
+        if self._holds(target, data):
             return digest
         path = os.path.join(self._staging, f"blob.{secrets.token_hex(8)}")
         try:
@@ -51,6 +52,7 @@ class ContentStore:
             if os.path.exists(path):
                 os.unlink(path)
             raise
+        sync_directory(self._root)  # the name too, before a row says that it is there
         return digest
 
     def keep_only(self, digests: set[str]) -> None:
@@ -58,6 +60,14 @@ class ContentStore:
         for name in os.listdir(self._root):
             if f"sha256:{name}" not in digests:
                 os.unlink(os.path.join(self._root, name))
+
+    @staticmethod
+    def _holds(path: str, data: bytes) -> bool:
+        try:
+            with open(path, "rb") as file:
+                return file.read() == data
+        except OSError:
+            return False
 
     def _path(self, digest: str) -> str:
         if not is_digest(digest):  # before it becomes a path (CVE-2024-3727)

@@ -11,7 +11,6 @@ _CONFIG_KEYS = (
     "OnBuild", "Labels", "StopSignal", "Shell",
 )  # fmt: skip
 _ALWAYS: dict[str, object] = {"Env": None, "Cmd": None, "Entrypoint": None, "Labels": None, "Volumes": None}
-_EPOCH = "1970-01-01T00:00:00Z"
 
 
 def summary(image: Image, containers: int = -1) -> dict[str, Any]:
@@ -39,7 +38,6 @@ def inspect(image: Image, layers: LayerStore) -> dict[str, Any]:
         "RepoDigests": list(image.repo_digests),
         "Parent": "",
         "Comment": str(config.get("comment") or history[-1].get("comment") or ""),
-        "Created": image.created or _EPOCH,
         "DockerVersion": str(config.get("docker_version") or ""),
         "Author": str(config.get("author") or ""),
         "Config": run_config(image),
@@ -50,6 +48,8 @@ def inspect(image: Image, layers: LayerStore) -> dict[str, Any]:
         "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
         "Metadata": {"LastTagTime": _rfc3339(image.tagged_at)},
     }
+    if image.created:  # an image need not say: `docker inspect` shows nothing then
+        body["Created"] = image.created
     if image.variant:
         body["Variant"] = image.variant
     return body

@@ -8,6 +8,7 @@ from typing import Any
 
 from wardian.errors import SYSTEM, WardianError
 from wardian.images.changes import apply_changes
+from wardian.images.image import Image
 from wardian.images.platforms import Platform, host_platform, parse_platform
 from wardian.images.records import ImageRecords
 from wardian.images.reference import Reference, parse_reference
@@ -27,18 +28,18 @@ def import_root(
     changes: Sequence[str] = (),
     message: str = "",
     platform: str = "",
-) -> str:
-    """One layer out of a root's archive (gzip, zstd or plain), and a config with `changes`; returns the image's id."""
+) -> Image:
+    """One layer out of a root's archive (gzip, zstd or plain), and a config with `changes`."""
     run_config = apply_changes({}, changes)
     target = parse_platform(platform) if platform else host_platform()
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"
     return _record(inflated(chunks), run_config, target, now, message, name, records, layers)
 
 
-def make_hello(launcher: str, records: ImageRecords, layers: LayerStore) -> str:
+def make_hello(launcher: str, records: ImageRecords, layers: LayerStore) -> Image:
     """The image whose one file is the launcher's own static binary: a container of it prints what it sees of itself.
 
-    The same binary gives the same image. Returns its id.
+    The same binary gives the same image.
     """
     try:
         with open(launcher, "rb") as file:
@@ -63,7 +64,7 @@ def _record(
     name: Reference | None,
     records: ImageRecords,
     layers: LayerStore,
-) -> str:
+) -> Image:
     staged = layers.stage(chunks)
     with layers.pin([staged.diff_id]):
         if layers.has(staged.diff_id):

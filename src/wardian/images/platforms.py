@@ -54,6 +54,17 @@ def matches(wanted: Platform, found: Platform) -> bool:
     return _rank(wanted, found) is not None
 
 
+def foreign(found: Platform) -> str:
+    """Docker's warning when an image that nobody asked for by platform is not for this machine; empty when it is."""
+    host = host_platform()
+    if not found.architecture or matches(host, found):
+        return ""
+    return (
+        f"The requested image's platform ({found}) does not match the detected host platform ({host}) "
+        "and no specific platform was requested"
+    )
+
+
 def choose(entries: Sequence[Mapping[str, Any]], wanted: Platform) -> Mapping[str, Any]:
     """The index entry for `wanted`: the nearest variant that runs there, the first of equals.
 

@@ -13,13 +13,39 @@ def silent(message: dict[str, object]) -> None:
     """A Progress for callers who do not listen."""
 
 
-class Reporter:
-    """Passes messages on one at a time. When the listener raises (its client is gone), the next `check` raises too."""
+class Stop:
+    """Ends an operation from outside. Thread-safe; setting it again does nothing."""
 
-    def __init__(self, listener: Progress) -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._calls: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        with self._lock:
+            self._set, calls = True, self._calls
+            self._calls = []
+        for call in calls:
+            call()
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def calls(self, call: Callable[[], None]) -> None:
+        """`call` when this is set, from the thread that does it: it wakes what waits, for a socket say."""
+        with self._lock:
+            if not self._set:
+                return self._calls.append(call)
+        return call()
+
+
+class Reporter:
+    """Passes messages on one at a time. When the listener raises (its client is gone), all that reports stops too."""
+
+    def __init__(self, listener: Progress, stop: Stop | None = None) -> None:
         self._listener = listener
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self.stopped = stop or Stop()
 
     def status(self, text: str, identity: str = "", current: int = -1, total: int = 0) -> None:
         """`{"status", "progressDetail", "id"}`; an empty detail where there is an id but no count, as in Docker."""
@@ -38,15 +64,15 @@ class Reporter:
             try:
                 self._listener(message)
             except BaseException:
-                self._stopped.set()
+                self.stopped.set()
                 raise
 
     def stop(self) -> None:
         """Make every thread that reports or checks give up."""
-        self._stopped.set()
+        self.stopped.set()
 
     def check(self) -> None:
-        if self._stopped.is_set():
+        if self.stopped.is_set():
             raise Cancelled
 
     def counter(self, text: str, identity: str, total: int) -> Callable[[int], None]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images.auth import RegistryAuth
+from wardian.images.image import Image
 from wardian.images.manifests import CONFIG_LIMIT, Descriptor, Index, Manifest, descriptor, parse_config, parse_manifest
 from wardian.images.platforms import Platform, choose, host_platform, matches, parse_platform, platform_of
 from wardian.images.progress import Cancelled, Reporter
@@ -41,29 +42,27 @@ def pull(
     *,
     platform: str = "",
     auth: RegistryAuth | None = None,
-) -> str:
-    """Bring the image of `reference` (with tag or digest) here; returns its id. Blocks: for a worker thread."""
+) -> Image:
+    """Bring the image of `reference` (with tag or digest) here; returns it. Blocks: for a worker thread."""
     wanted = parse_platform(platform) if platform else None
     client = RegistryClient(reference, auth)
+    report.stopped.calls(client.abort)
     try:
         found = _find(client, reference, wanted or host_platform())
         report.heading(f"Pulling from {reference.path}", reference.digest or reference.tag)
-        image_id = found.manifest.config.digest
         before = _meant(records, reference)
         digest = reference._replace(tag="", digest=found.digest)
-        names = [reference] if not reference.digest else []
-        known = records.snapshot.images.get(image_id)
-        if known is not None and all(layers.has(layer) for layer in known.layers):
-            if before != image_id or str(digest) not in records.snapshot.digests:
-                records.add(client.blob(found.manifest.config, CONFIG_LIMIT), known.size, found.data, names, [digest])
-        else:
-            _bring(client, found, reference, wanted, records, layers, report, names, digest)
+        image = records.snapshot.images.get(found.manifest.config.digest)
+        whole = image is not None and all(layers.has(layer) for layer in image.layers)
+        same = before is not None and str(digest) in records.snapshot.digests
+        if image is None or not whole or not same or before != image.id or wanted is not None:
+            image = _bring(client, found, reference, wanted, records, layers, report, digest)
     finally:
         client.close()
     report.send({"status": f"Digest: {found.digest}"})
-    news = "Image is up to date" if before == image_id else "Downloaded newer image"
+    news = "Image is up to date" if before == image.id and whole else "Downloaded newer image"
     report.send({"status": f"Status: {news} for {reference.familiar}"})
-    return image_id
+    return image
 
 
 def _meant(records: ImageRecords, reference: Reference) -> str | None:
@@ -97,9 +96,8 @@ def _bring(
     records: ImageRecords,
     layers: LayerStore,
     report: Reporter,
-    names: Sequence[Reference],
     digest: Reference,
-) -> None:
+) -> Image:
     manifest = found.manifest
     config_bytes = client.blob(manifest.config, CONFIG_LIMIT)
     config = parse_config(config_bytes, len(manifest.layers), reference.familiar)
@@ -110,15 +108,16 @@ def _bring(
     with layers.pin(layer_ids):
         fetch_layers(client, list(zip(reversed(layer_ids), manifest.layers, strict=True)), layers, report)
         size = sum(layers.facts(layer).size for layer in layer_ids)
-        records.add(config_bytes, size, found.data, names, [digest])
+        names = [reference] if not reference.digest else []
+        return records.add(config_bytes, size, found.data, names, [digest])
 
 
 def wrong_platform(name: str, wanted: Platform, actual: Platform) -> WardianError:
     """Docker's words: docker-py takes the 404 with them for a missing image."""
     return WardianError(
         NOT_FOUND,
-        f"image with reference {name} was found but does not match the specified platform: "
-        f"wanted {wanted}, actual: {actual}",
+        f"image with reference {name} was found but its platform ({actual}) does not match the specified platform "
+        f"({wanted})",
         operation="choose platform",
         subject=name,
     )

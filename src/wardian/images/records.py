@@ -9,6 +9,7 @@ and then the snapshot is replaced as a whole.
 """
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +18,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from wardian.database import Database, Schema
+from wardian.errors import WardianError
 from wardian.home import Home
 from wardian.images.content import ContentStore, digest_of
 from wardian.images.image import Image
 from wardian.images.reference import Reference, parse_reference
+
+log = logging.getLogger(__name__)
 
 SCHEMA = Schema(
     "images",
@@ -71,8 +75,8 @@ class ImageRecords:
 
     def add(
         self, config: bytes, size: int, manifest: bytes, names: Sequence[Reference], digests: Sequence[Reference]
-    ) -> str:
-        """Record an image whose layers are on disk, with the tags and repository digests it came by; returns its id.
+    ) -> Image:
+        """Record an image whose layers are on disk, with the tags and repository digests it came by; returns it.
 
         Its config and manifest become blobs first. Idempotent. A tag that named another image names this one now.
         """
@@ -87,13 +91,14 @@ class ImageRecords:
             for one in digests:
                 db.execute("INSERT OR REPLACE INTO image_digest VALUES (?, ?, ?)", (one.name, one.digest, image_id))
 
-        self._write(write)
-        return image_id
+        return self._write(write).images[image_id]
 
-    def tag(self, image_id: str, name: Reference) -> None:
-        """Let `name` (with a tag) mean this image."""
+    def tag(self, image_id: str, name: Reference) -> Image:
+        """Let `name` (with a tag) mean this image; returns it as it is then."""
         row = (str(name), image_id, time.time_ns())
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)", row))
+        return self._write(lambda db: db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)", row)).images[
+            image_id
+        ]
 
     def forget(self, names: Sequence[Reference] = (), image_id: str = "") -> None:
         """Remove tags and repository digests, and the image's own row when `image_id` is given."""
@@ -116,11 +121,12 @@ class ImageRecords:
             rows = self._database.read("SELECT id, manifest FROM image")
             self._content.keep_only({digest for row in rows for digest in row if digest})
 
-    def _write(self, write: Callable[[Connection], object]) -> None:
+    def _write(self, write: Callable[[Connection], object]) -> Snapshot:
         with self._lock:
             with self._database.durable() as db:
                 write(db)
             self.snapshot = self._read()
+            return self.snapshot
 
     def _read(self) -> Snapshot:
         tags = {row["reference"]: row for row in self._database.read("SELECT * FROM image_tag ORDER BY reference")}
@@ -128,10 +134,13 @@ class ImageRecords:
         images: dict[str, Image] = {}
         for row in self._database.read("SELECT * FROM image ORDER BY added_at"):
             mine = [tag for tag in tags.values() if tag["image"] == row["id"]]
+            config = self._config(row["id"])
+            if config is None:
+                continue
             images[row["id"]] = Image(
                 id=row["id"],
-                config=self._config(row["id"]),
-                layers=layers_of(self._config(row["id"])),
+                config=config,
+                layers=layers_of(config),
                 size=row["size"],
                 repo_tags=tuple(parse_reference(tag["reference"]).familiar for tag in mine),
                 repo_digests=tuple(_familiar(one) for one in digests if one["image"] == row["id"]),
@@ -143,10 +152,15 @@ class ImageRecords:
             MappingProxyType({f"{row['repository']}@{row['digest']}": row["image"] for row in digests}),
         )
 
-    def _config(self, image_id: str) -> dict[str, Any]:
+    def _config(self, image_id: str) -> dict[str, Any] | None:
+        """None for one that the disk has lost or damaged: the other images are there still, and a pull mends it."""
         found = self._configs.get(image_id)
         if found is None:
-            found = json.loads(self._content.read(image_id))
+            try:
+                found = json.loads(self._content.read(image_id))
+            except (WardianError, OSError) as error:
+                log.error("images: %s is left out: its config cannot be read: %s", image_id[:19], error)
+                return None
             assert isinstance(found, dict)
             self._configs[image_id] = found
         return found

@@ -11,6 +11,7 @@ urllib3 is imported with this module, which is imported at the first pull.
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -26,8 +27,10 @@ from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, SYSTEM, UNAVAILABLE, W
 from wardian.images.auth import RegistryAuth
 from wardian.images.content import digest_of, mismatch
 from wardian.images.manifests import ACCEPTED, MANIFEST_LIMIT, Descriptor
+from wardian.images.progress import Cancelled
 from wardian.images.reference import DEFAULT_DOMAIN, Reference
 from wardian.images.streams import CHUNK
+from wardian.images.unreachable import failure
 
 _HUB = "registry-1.docker.io"
 _TIMEOUT = urllib3.Timeout(connect=15, read=60)
@@ -56,6 +59,9 @@ class RegistryClient:
         self._authorization = f"Bearer {self._auth.registry_token}" if self._auth and self._auth.registry_token else ""
         self._lock = threading.Lock()
         self._pool = _pool(self._base)
+        self._live_lock = threading.Lock()  # never held while anything is waited for, as the other is for a token
+        self._live: set[urllib3.BaseHTTPResponse] = set()
+        self._aborted = False
 
     @property
     def name(self) -> str:
@@ -64,6 +70,15 @@ class RegistryClient:
 
     def close(self) -> None:
         self._pool.clear()
+
+    def abort(self) -> None:
+        """End the downloads that are under way, from another thread: a registry may have fallen silent."""
+        with self._live_lock:
+            self._aborted = True
+            live = tuple(self._live)
+        for response in live:
+            with contextlib.suppress(ValueError, RuntimeError, OSError):  # it ends by itself just now
+                response.shutdown()
 
     def manifest(self, at: str) -> tuple[bytes, str, str]:
         """A manifest or index by tag or digest: bytes, digest, media type. Verified when `at` is a digest."""
@@ -104,6 +119,8 @@ class RegistryClient:
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 if done == wanted.size:
                     return
+                if self._aborted:
+                    raise Cancelled from None
                 attempts += 1
                 if attempts > _RESUMES:
                     raise self._unreachable(path, error) from error
@@ -111,6 +128,10 @@ class RegistryClient:
     def _blob_from(self, path: str, start: int) -> Iterator[bytes]:
         response = self._get(path, {"Range": f"bytes={start}-"} if start else {})
         try:
+            with self._live_lock:
+                self._live.add(response)
+                if self._aborted:
+                    raise Cancelled
             skip = start if start and response.status != 206 else 0  # a server without ranges begins anew
             for chunk in response.stream(CHUNK, decode_content=False):
                 if skip >= len(chunk):
@@ -119,6 +140,8 @@ class RegistryClient:
                 yield chunk[skip:]
                 skip = 0
         finally:
+            with self._live_lock:
+                self._live.discard(response)
             response.close()  # whatever was not read ends with its connection
             response.release_conn()
 
@@ -153,13 +176,19 @@ class RegistryClient:
                 return response, own
             response.drain_conn()
             response.release_conn()
-            following = urljoin(url, location)
-            if urlsplit(following).scheme not in (("http", "https") if self._plain else ("https",)):
-                raise WardianError(
-                    FORBIDDEN, f"registry {self._reference.domain} redirects to {following[:200]}, which is not https"
-                )
-            url = following
+            url = self._redirected(url, location)
         raise WardianError(UNAVAILABLE, f"registry {self._reference.domain} redirects without end", subject=path)
+
+    def _redirected(self, url: str, location: str) -> str:
+        name = self._reference.domain
+        try:
+            following = urljoin(url, location)
+            scheme = urlsplit(following).scheme
+        except ValueError as error:
+            raise WardianError(SYSTEM, f"registry {name} redirects to {location[:200]!r}: {error}") from None
+        if scheme not in (("http", "https") if self._plain else ("https",)):
+            raise WardianError(FORBIDDEN, f"registry {name} redirects to {following[:200]}, which is not https")
+        return following
 
     def _authorize(self, challenge: str, url: str) -> str:
         """The Authorization header that answers a challenge (RFC 9110 11.6.1; distribution's token specification)."""
@@ -177,7 +206,10 @@ class RegistryClient:
 
     def _token(self, fields: dict[str, str]) -> str:
         realm = fields["realm"]
-        scheme, host = urlsplit(realm)[:2]
+        try:
+            scheme, host = urlsplit(realm)[:2]
+        except ValueError:
+            scheme = host = ""
         if scheme != "https" and not (scheme == "http" and self._plain and is_loopback(host)):
             message = f"token server {realm[:200]} of {self._reference.domain} is not https: refused"
             raise WardianError(FORBIDDEN, message, operation="pull", subject=self._reference.domain)
@@ -251,10 +283,9 @@ class RegistryClient:
         )
 
     def _unreachable(self, path: str, error: Exception) -> WardianError:
-        reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
         url = path if "://" in path else self._base + path
-        message = f'Get "{url}": {_plain_reason(reason)}'
-        number = getattr(error, "errno", 0) or 0
+        text, number = failure(error, url)
+        message = f'Get "{url}": {text}'
         return WardianError(UNAVAILABLE, message, operation="pull", subject=self._reference.domain, errno=number)
 
 
@@ -300,10 +331,3 @@ def _first_error(data: bytes) -> tuple[str, str]:
         return "", ""
     code = str(first["code"])[:100]
     return code, f"{code.lower().replace('_', ' ')}: {str(first.get('message') or '')[:500]}"
-
-
-def _plain_reason(reason: Exception | None) -> str:
-    """What an exception of urllib3 says, without its object's address."""
-    text = re.sub(r"^<[^>]*>: ", "", str(reason))
-    text = re.sub(r"^HTTPS?Connection\([^)]*\): ", "", text)
-    return text or type(reason).__name__

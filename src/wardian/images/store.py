@@ -20,7 +20,7 @@ from wardian.images.content import ContentStore
 from wardian.images.image import Image
 from wardian.images.listing import Filters, filtered
 from wardian.images.platforms import matches, parse_platform, platform_of
-from wardian.images.progress import Progress, Reporter, silent
+from wardian.images.progress import Progress, Reporter, Stop, silent
 from wardian.images.records import ImageRecords, Snapshot
 from wardian.images.reference import Reference, parse_reference
 from wardian.images.removal import ImageUse, decide
@@ -39,8 +39,11 @@ class ImageStore:
         self._records = ImageRecords(home, self._content)
         self._pulls: dict[str, threading.Lock] = {}
         self._pulls_lock = threading.Lock()
+        self._under_way: set[Stop] = set()
 
     def close(self) -> None:
+        for stop in tuple(self._under_way):
+            stop.set()
         self._records.close()
 
     def resolve(self, name_or_id: str, platform: str = "") -> Image:
@@ -81,16 +84,16 @@ class ImageStore:
         platform: str = "",
         auth: RegistryAuth | None = None,
         progress: Progress = silent,
+        stop: Stop | None = None,
     ) -> Image:
         """Bring an image here from its registry (worker thread). Two pulls of one reference go one after the other."""
         from wardian.images import pull  # urllib3 comes with it: 60 ms and 14 MB that an engine may never need
 
         parsed = parse_reference(reference) if isinstance(reference, str) else reference
         parsed = parsed.with_default_tag()
-        with self._alone(str(parsed)), _said_clearly(f"pull {parsed.familiar}"):
-            report = Reporter(progress)
-            image_id = pull.pull(parsed, self._records, self._layers, report, platform=platform, auth=auth)
-        return self._records.snapshot.images[image_id]
+        report = Reporter(progress, stop)
+        with self._stoppable(report.stopped), self._alone(str(parsed)), _said_clearly(f"pull {parsed.familiar}"):
+            return pull.pull(parsed, self._records, self._layers, report, platform=platform, auth=auth)
 
     def load(self, chunks: Iterable[bytes], progress: Progress = silent, *, platform: str = "") -> list[Image]:
         """Bring the images of an archive here (worker thread): docker save's or an OCI layout, gzip and zstd too."""
@@ -98,8 +101,7 @@ class ImageStore:
 
         with _said_clearly("load"):
             report = Reporter(progress)
-            ids = archives.load(chunks, self._home, self._records, self._layers, report, platform=platform)
-        return [self._records.snapshot.images[image_id] for image_id in ids]
+            return archives.load(chunks, self._home, self._records, self._layers, report, platform=platform)
 
     def import_image(
         self,
@@ -115,24 +117,20 @@ class ImageStore:
 
         name = _tagged(reference) if reference else None
         with _said_clearly("import"):
-            image_id = made.import_root(
+            return made.import_root(
                 chunks, name, self._records, self._layers, changes=changes, message=message, platform=platform
             )
-        return self._records.snapshot.images[image_id]
 
     def make_hello(self, launcher: str) -> Image:
         """Make `wardian/hello:latest` from the launcher's static binary (worker thread; some 10 ms)."""
         from wardian.images import made
 
         with _said_clearly("make image"):
-            image_id = made.make_hello(launcher, self._records, self._layers)
-        return self._records.snapshot.images[image_id]
+            return made.make_hello(launcher, self._records, self._layers)
 
     def tag(self, name_or_id: str, reference: str) -> Image:
         """Let `reference` mean the image too; returns the image as it is then. Durable when it returns."""
-        image_id = self.resolve(name_or_id).id
-        self._records.tag(image_id, _tagged(reference))
-        return self._records.snapshot.images[image_id]
+        return self._records.tag(self.resolve(name_or_id).id, _tagged(reference))
 
     def remove(
         self,
@@ -163,6 +161,15 @@ class ImageStore:
         for image in self._records.snapshot.images.values():
             roots.update(image.layers)
         return self._layers.collect(roots)
+
+    @contextmanager
+    def _stoppable(self, stop: Stop) -> Iterator[None]:
+        """The store's end is the operation's too."""
+        self._under_way.add(stop)
+        try:
+            yield
+        finally:
+            self._under_way.discard(stop)
 
     @contextmanager
     def _alone(self, key: str) -> Iterator[None]:

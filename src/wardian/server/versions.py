@@ -51,6 +51,11 @@ def _no_start_interval(body: Any) -> Any:
     return {**body, "Healthcheck": {name: value for name, value in health.items() if name != "StartInterval"}}
 
 
+def _creation_was_zero(image: Any) -> Any:
+    """1.44 leaves Created out where the image does not say."""
+    return {"Created": "0001-01-01T00:00:00Z", **image}
+
+
 def _virtual_size(image: Any) -> Any:
     """VirtualSize was Size once more; gone in 1.44."""
     return {**image, "VirtualSize": image.get("Size", 0)}
@@ -97,6 +102,7 @@ ANSWERS = (
     Adapter("GET", "/images/json", (1, 43), _none_tags),
     Adapter("GET", "/images/{name...}/json", (1, 45), _made_by_container),
     Adapter("GET", "/images/{name...}/json", (1, 44), _virtual_size),
+    Adapter("GET", "/images/{name...}/json", (1, 44), _creation_was_zero),
     Adapter("GET", "/info", (1, 49), _without("FirewallBackend")),
     Adapter("GET", "/info", (1, 50), _without("DiscoveredDevices")),
 )

@@ -8,7 +8,7 @@ with open_view(snapshots.image_mount(image.layers)) as view: view.fd, view.read(
 with open_view(root.mount, lock_root(home, container_id, "cp")) as view: ...
 """
 
-from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer
+from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer, sync_directory
 from wardian.storage.locks import RootLock, lock_root
 from wardian.storage.snapshots import ContainerRoot, Snapshots
 from wardian.storage.trash import Trash
@@ -26,5 +26,6 @@ __all__ = [
     "View",
     "lock_root",
     "open_view",
+    "sync_directory",
     "tree_size",
 ]

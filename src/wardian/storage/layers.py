@@ -71,7 +71,7 @@ class LayerStore:
 
     def has(self, layer_id: str) -> bool:
         """Whether the layer is here, whole."""
-        return layer_id in self._facts or os.path.isdir(self.path(layer_id))
+        return os.path.isdir(self.path(layer_id))
 
     def facts(self, layer_id: str) -> LayerFacts:
         """What was found when the layer was unpacked. Raises FileNotFoundError for a layer that is not here."""
@@ -132,7 +132,7 @@ class LayerStore:
                     raise
                 self._trash.discard(layer.path)  # another image brought the same layer meanwhile
             self._facts[layer.diff_id] = layer.facts
-        _fsync_directory(self._root)
+        sync_directory(self._root)
 
     def discard(self, staged: StagedLayer) -> None:
         """Drop a staged layer that is not wanted after all."""
@@ -183,7 +183,8 @@ def _syncfs(path: str) -> None:
         os.close(fd)
 
 
-def _fsync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
+    """fsync(2) of a directory: the names in it are durable then."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
