@@ -58,6 +58,38 @@ def test_what_cannot_be_is_refused_by_name(spec: dict[str, Any], word: str) -> N
         make(spec)
 
 
+@pytest.mark.parametrize(
+    ("resources", "word"),
+    [
+        ({"unified": {"../memory.max": "1"}}, "no limit"),
+        ({"unified": {"memory": "1"}}, "no limit"),
+        ({"unified": {"cgroup.procs": "1"}}, "no limit"),
+        ({"unified": {"rdma.max": "1"}}, "no rdma control group"),
+        ({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}, "no hugetlb control group"),
+        ({"memory": {"disableOOMKiller": True}}, "memory.disableOOMKiller"),
+        ({"cpu": {"realtimeRuntime": 1000}}, "cpu.realtimeRuntime"),
+    ],
+)
+def test_what_version_2_cannot_limit_is_refused_by_name(resources: dict[str, Any], word: str) -> None:
+    with pytest.raises(WardianError, match=word):
+        make(planned.spec(resources=resources), host=planned.V2_HOST)
+
+
+def test_a_limit_needs_its_controller() -> None:
+    bare = planned.V2_HOST._replace(cgroup2_controllers=("cpu", "pids"))
+    with pytest.raises(WardianError, match="no memory control group"):
+        make(planned.spec(resources={"memory": {"limit": 1 << 26}}), host=bare)
+
+
+def test_files_of_version_2_are_written_and_their_controller_is_given() -> None:
+    host = planned.V2_HOST._replace(cgroup2_controllers=("cpu", "hugetlb", "io", "memory", "pids"))
+    resources = {"unified": {"memory.high": "4096", "hugetlb.2MB.max": "0", "cgroup.max.depth": "2"}}
+    written = [step.op for step in make(planned.spec(resources=resources), host=host).ops]
+    files = {step.file: step.data for step in written if isinstance(step, ops.CgroupWrite)}
+    assert files["memory.high"] == b"4096" and files["hugetlb.2MB.max"] == b"0" and files["cgroup.max.depth"] == b"2"
+    assert files["cgroup.subtree_control"] == b"+cpu +hugetlb +io +memory +pids"
+
+
 def test_a_plan_of_another_version_is_refused() -> None:
     with pytest.raises(WardianError):
         Plan.from_json({"version": 99, "ops": []})

@@ -31,6 +31,14 @@ _V1 = (
     ("blockIO.weight", "blkio", "blkio.weight", True),
     ("network.classID", "net_cls", "net_cls.classid", False),
 )
+# Of these, what version 2 has no file for
+V1_ONLY = (
+    "memory.swappiness",
+    "memory.disableOOMKiller",
+    "cpu.realtimePeriod",
+    "cpu.realtimeRuntime",
+    "network.classID",
+)
 _THROTTLES = (
     ("throttleReadBpsDevice", "read_bps_device", "rbps"),
     ("throttleWriteBpsDevice", "write_bps_device", "wbps"),
@@ -72,6 +80,8 @@ def v2_settings(resources: dict[str, Any]) -> list[Setting]:
     if cpu.get("quota") or cpu.get("period"):
         quota = cpu.get("quota") or 0
         result.append(Setting("cpu.max", f"{quota if quota > 0 else 'max'} {cpu.get('period') or 100000}"))
+    if cpu.get("burst"):
+        result.append(Setting("cpu.max.burst", str(cpu["burst"]), True))
     if cpu.get("shares"):
         result.append(Setting("cpu.weight", str(1 + (cpu["shares"] - 2) * 9999 // 262142)))
     result += [Setting(f"cpuset.{key}", cpu[key]) for key in ("cpus", "mems") if cpu.get(key)]
@@ -85,6 +95,9 @@ def v2_settings(resources: dict[str, Any]) -> list[Setting]:
         result += [
             Setting("io.max", f"{row['major']}:{row['minor']} {name}={row['rate']}") for row in block.get(key) or ()
         ]
+    result += [
+        Setting(f"hugetlb.{row['pageSize']}.max", str(row["limit"])) for row in resources.get("hugepageLimits") or ()
+    ]
     return result + [Setting(file, value) for file, value in (resources.get("unified") or {}).items()]
 
 

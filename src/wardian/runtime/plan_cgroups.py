@@ -4,6 +4,7 @@ v1: every hierarchy gets a group; the child enters by writing `0` to each `tasks
 v2: CLONE_INTO_CGROUP. Hybrid hosts have the controllers in v1 and a bare v2 hierarchy; its group serves cgroup.kill.
 """
 
+import re
 from typing import Any, NamedTuple
 
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
@@ -13,6 +14,10 @@ from wardian.runtime.hostfacts import V2, HostFacts
 from wardian.runtime.inputs import Placement
 from wardian.runtime.ops import Step
 from wardian.runtime.protocol import CHILD, HOST
+
+_ALWAYS = frozenset({"cpu", "cpuset", "io", "memory", "pids"})  # for the counters, whatever is limited
+_FILE = re.compile(r"[a-z_]+(\.[A-Za-z0-9_]+)+")
+_CORE_LIMITS = frozenset({"cgroup.max.depth", "cgroup.max.descendants"})  # the other cgroup.* move, kill and freeze
 
 
 class CgroupSteps(NamedTuple):
@@ -49,7 +54,7 @@ def plan_cgroups(resources: dict[str, Any], host: HostFacts, placement: Placemen
         clone_into = "group unified"
         steps.append(Step(ops.CgroupMake(clone_into, f"{host.cgroup2}/{placement.cgroup}", 0), HOST))
         handles.append(clone_into)
-    _check_known(resources, host)
+    _check_version1(resources, host)
     return CgroupSteps(tuple(steps), tuple(child), clone_into, tuple(handles))
 
 
@@ -96,8 +101,11 @@ def _version2(
     resources: dict[str, Any], host: HostFacts, placement: Placement, supervisor: tuple[Step, ...]
 ) -> CgroupSteps:
     """Controllers are given to each group above (cgroup v2, top-down constraint) before the limits can be written."""
+    settings = cgroups.v2_settings(resources)
+    _check_version2(resources, settings, host)
     steps = list(supervisor)
-    wanted = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name in host.cgroup2_controllers]
+    needed = _ALWAYS | {setting.file.partition(".")[0] for setting in settings}
+    wanted = sorted(needed & set(host.cgroup2_controllers))
     enable = " ".join(f"+{name}" for name in wanted).encode()
     above = [host.cgroup2]
     for name in placement.cgroup.split("/")[:-1]:
@@ -108,7 +116,7 @@ def _version2(
         steps.append(Step(ops.CgroupWrite(handle, "cgroup.subtree_control", enable), HOST))
     handle = "group unified"
     steps.append(Step(ops.CgroupMake(handle, f"{host.cgroup2}/{placement.cgroup}", 0), HOST))
-    steps += [_write(handle, setting) for setting in cgroups.v2_settings(resources)]
+    steps += [_write(handle, setting) for setting in settings]
     program = cgroups.device_program(resources.get("devices") or [])
     if program:
         steps.append(Step(ops.CgroupDevices(handle, program), HOST))
@@ -119,7 +127,7 @@ def _write(handle: str, setting: cgroups.Setting) -> Step:
     return Step(ops.CgroupWrite(handle, setting.file, setting.value.encode()), HOST, setting.may_fail)
 
 
-def _check_known(resources: dict[str, Any], host: HostFacts) -> None:
+def _check_version1(resources: dict[str, Any], host: HostFacts) -> None:
     """A limit that no hierarchy of this host can hold is an error, not silence."""
     if resources.get("unified"):
         raise WardianError(
@@ -131,8 +139,31 @@ def _check_known(resources: dict[str, Any], host: HostFacts) -> None:
     have = {name for controllers, _ in host.cgroup_mounts for name in controllers.split(",")}
     for key, controller in (("memory", "memory"), ("cpu", "cpu"), ("pids", "pids")):
         if resources.get(key) and controller not in have:
+            raise _absent(controller, key)
+
+
+def _check_version2(resources: dict[str, Any], settings: list[cgroups.Setting], host: HostFacts) -> None:
+    """The same for version 2. `unified` names files: of a controller that is there, and in this group alone.
+
+    Which files a controller has is the kernel's to say: the step that writes to one that it has not is ENOENT.
+    """
+    for path in cgroups.V1_ONLY:
+        group, _, key = path.partition(".")
+        if (resources.get(group) or {}).get(key):
             raise WardianError(
-                NOT_IMPLEMENTED,
-                f"this host has no {controller} control group: {key} cannot be limited",
-                operation="plan",
+                NOT_IMPLEMENTED, f"cgroup v2 has no {path}: it is version 1's", operation="plan", subject=path
             )
+    for name in resources.get("unified") or {}:
+        if not _FILE.fullmatch(name) or (name.startswith("cgroup.") and name not in _CORE_LIMITS):
+            raise WardianError(
+                INVALID, f"resources.unified: {name!r} is no limit of cgroup v2", operation="plan", subject="unified"
+            )
+    for setting in settings:
+        controller = setting.file.partition(".")[0]
+        if controller not in (*host.cgroup2_controllers, "cgroup") and not setting.may_fail:
+            raise _absent(controller, setting.file)
+
+
+def _absent(controller: str, limit: str) -> WardianError:
+    message = f"this host has no {controller} control group: {limit} cannot be limited"
+    return WardianError(NOT_IMPLEMENTED, message, operation="plan", subject=limit)
