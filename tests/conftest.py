@@ -10,11 +10,13 @@ from _pytest.runner import runtestprotocol
 import homes
 import leaks
 import needs
+from benches import bench, shared_bench
 from engines import engine, engine_socket, new_engine
 from registry import registry
 from wardian.home import Home
 
-__all__ = ["engine", "engine_socket", "new_engine", "registry"]  # fixtures that live beside what they start
+# fixtures that live beside what they start
+__all__ = ["bench", "engine", "engine_socket", "new_engine", "registry", "shared_bench"]
 
 # Cheapest first: a wrong import shows before a kernel is asked.
 ORDER = ("unit", "integration", "clients", "security", "vm", "peers", "test_nothing_left.py")

@@ -5,6 +5,7 @@ header and gives both to the supervisor; of a container that has not started the
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 from typing import NamedTuple
@@ -78,10 +79,12 @@ class AttachSession:
             self._keys if self.tty else b"",
         )
         container = self._container
-        if container.state.live and container.supervisor is not None:
+        if not container.state.live:
+            container.attachers.append(attacher)
+        elif container.supervisor is not None:
             await give(container, attacher)
         else:
-            container.attachers.append(attacher)
+            os.close(fd)  # it has ended, and is about to say so
         return None
 
     async def _replay(self, fd: int) -> None:
@@ -108,6 +111,16 @@ async def give(container: Container, attacher: Attacher) -> None:
             raise
     finally:
         os.close(attacher.fd)
+
+
+async def give_late(container: Container, travelled: int) -> None:
+    """After a launch: the first `travelled` attachers went with the plan, the others came while it was carried out."""
+    waiting, container.attachers = container.attachers, []
+    for attacher in waiting[:travelled]:
+        os.close(attacher.fd)
+    for attacher in waiting[travelled:]:
+        with contextlib.suppress(OSError, WardianError):  # its stream ends, the start went well
+            await give(container, attacher)
 
 
 def drop_attachers(container: Container) -> None:

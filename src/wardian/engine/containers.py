@@ -5,7 +5,8 @@ lifecycle.py  stop, kill, exit, removal        inspect.py  what reads show
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from wardian.engine import create, inspect, start
@@ -19,7 +20,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.sandbox import network_of
 from wardian.engine.state import State
-from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, NOT_MODIFIED, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, NOT_MODIFIED, WardianError
 from wardian.insight.explain import explain, explain_container
 
 _LIST_FILTERS = (
@@ -48,7 +49,7 @@ class Containers:
 
     async def start(self, ref: str, detach_keys: str | None = None) -> None:
         container = self._registry.find(ref)
-        async with container.lock:
+        async with self._held(container):
             if container.state.state is State.PAUSED:
                 message = "cannot start a paused container, try unpause instead"
                 raise WardianError(CONFLICT, message, operation="start", subject=container.id)
@@ -61,17 +62,17 @@ class Containers:
     async def stop(self, ref: str, signal: str | None = None, timeout: int | None = None) -> None:
         container = self._registry.find(ref)
         number = signal_number(signal) if signal else None
-        async with container.lock:
-            if not container.state.live:
-                raise WardianError(NOT_MODIFIED, "container is already stopped", operation="stop", subject=container.id)
-            await self._lifecycle.stop(container, number, timeout)
+        if not container.state.live:
+            raise WardianError(NOT_MODIFIED, "container is already stopped", operation="stop", subject=container.id)
+        await self._lifecycle.stop(container, number, timeout)
 
     async def restart(self, ref: str, signal: str | None = None, timeout: int | None = None) -> None:
         container = self._registry.find(ref)
         number = signal_number(signal) if signal else None
-        async with container.lock:
-            if container.state.live:
-                await self._lifecycle.stop(container, number, timeout, removing=False)
+        async with self._held(container):
+            with self._lifecycle.kept(container):
+                if container.state.live:
+                    await self._lifecycle.stop(container, number, timeout)
             await self._lifecycle.start(container)
         self._parts.events.publish("container", "restart", container.id, container.event_attributes())
 
@@ -90,12 +91,25 @@ class Containers:
         if container.state.state is State.REMOVING:
             message = f"removal of container {ref} is already in progress"
             raise WardianError(CONFLICT, message, operation="remove", subject=container.id)
+        if container.state.live:
+            # before its turn with the lock: a restart that holds it may be waiting for a slow end
+            self._refuse_live(container, force)
+            await self._lifecycle.stop_now(container)
         async with container.lock:
-            if container.state.live:
+            if container.state.live:  # started anew while we waited
                 self._refuse_live(container, force)
                 await self._lifecycle.stop_now(container)
             if self._registry.get(container.id) is not None:  # else its own --rm was faster
                 self._lifecycle.remove(container)
+
+    @asynccontextmanager
+    async def _held(self, container: Container) -> AsyncIterator[None]:
+        """The container's lock. Raises NOT_FOUND when it was removed while we waited for our turn."""
+        async with container.lock:
+            if self._registry.get(container.id) is not container:
+                message = f"No such container: {container.id}"
+                raise WardianError(NOT_FOUND, message, operation="lock", subject=container.id)
+            yield
 
     def _refuse_live(self, container: Container, force: bool) -> None:
         if force:
@@ -110,14 +124,14 @@ class Containers:
     async def resize(self, ref: str, height: int, width: int) -> None:
         container = self._registry.find(ref)
         if not container.state.live or container.supervisor is None:
-            message = f"Container {container.id} is not running"
+            message = f"container {container.id} is not running"
             raise WardianError(CONFLICT, message, operation="resize", subject=container.id)
         await container.supervisor.resize(height, width)
 
     async def rename(self, ref: str, name: str) -> None:
         container = self._registry.find(ref)
         new = check_name(name)
-        async with container.lock:
+        async with self._held(container):
             old = container.name
             if new == old:
                 message = "Renaming a container with the same name as its current name"
@@ -185,7 +199,7 @@ class Containers:
         if condition == "not-running" and not container.state.live:
             future.set_result({"StatusCode": container.state.exit_code})
         else:
-            container.waiters.append((condition, future))
+            container.add_waiter(condition, future)
         return future
 
     def attach(self, ref: str, options: AttachOptions) -> AttachSession:

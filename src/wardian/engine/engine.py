@@ -74,6 +74,7 @@ class Engine:
         self.system = System(parts, _identity(home))
         await parts.networks.start()
         await recover(parts, lifecycle)
+        await self.execs.recover()
         trash.sweep()
         layers.sweep()
         await self._make_hello(parts)

@@ -1,49 +1,38 @@
 """exec: a further process in a running container, with a supervisor of its own.
 
-An exec lives in memory, as in Docker: a new engine knows none of them, while what they started runs on.
+An exec that was created lives in memory until it is started. Once started it has a run directory (exec_record.py), in
+which a later engine finds it again: it runs on, and its exit code is known for as long as clients may ask for it.
 """
 
 import asyncio
 import os
 import secrets
-import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
-from wardian.engine import checks, create
-from wardian.engine.attach import parse_detach_keys
+from wardian.engine import create, exec_record
+from wardian.engine.exec_process import decode_exec, exec_process, render_exec, template_in
+from wardian.engine.exec_record import ExecRecord
+from wardian.engine.exec_session import ExecSession
+from wardian.engine.lifecycle import exit_code_of
 from wardian.engine.parts import Parts
 from wardian.engine.process import same_process
 from wardian.engine.registry import Container
-from wardian.engine.spec import Spec
 from wardian.engine.start import say_launch_error
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
-from wardian.runtime import defaults
 from wardian.runtime.exitrecord import read_exit
 from wardian.runtime.inputs import ExecTarget, Supervision
-from wardian.runtime.launch import LaunchError, launch
+from wardian.runtime.launch import Launched, LaunchError, launch
 from wardian.runtime.planner import plan_exec
-from wardian.runtime.rootfacts import read_root_facts
+from wardian.runtime.rootfacts import RootFacts, read_root_facts
 from wardian.runtime.supervisor import Attacher, SupervisorClient
-from wardian.storage.trash import remove_tree
 
+# docker's CLI asks for the exit code after the stream's end; then nobody asks any more
 _FORGET_AFTER = 300.0
-_FIELDS: dict[str, checks.Check] = {
-    "Container": checks.text,  # docker-py repeats the path's id; Docker reads it nowhere
-    "AttachStdin": checks.flag,
-    "AttachStdout": checks.flag,
-    "AttachStderr": checks.flag,
-    "Tty": checks.flag,
-    "Privileged": checks.flag,
-    "Detach": checks.flag,
-    "DetachKeys": checks.text,
-    "User": checks.text,
-    "WorkingDir": checks.absolute,
-    "Env": checks.environment,
-    "Cmd": checks.command,
-    "ConsoleSize": checks.size_pair,
-}
+_LOST = 137
+_RECORD_VERSION = 1
 
 
 class Exec:
@@ -62,71 +51,43 @@ class Exec:
         self.supervisor: SupervisorClient | None = None
         self.watch: asyncio.Task[None] | None = None
 
+    def command_line(self) -> str:
+        """As docker's events have it, with a space also when there is no argument."""
+        command, *arguments = self.options["Cmd"]
+        return f"{command} {' '.join(arguments)}"
+
 
 class Execs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._execs: dict[str, Exec] = {}
+        self._directory = os.path.join(parts.home.run_root, "execs")
         os.makedirs(self._directory, mode=0o711, exist_ok=True)
 
-    @property
-    def _directory(self) -> str:
-        return os.path.join(self._parts.home.run_root, "execs")
+    # --- calls ---
 
     async def create(self, ref: str, body: Mapping[str, Any]) -> dict[str, str]:
         container = self._parts.registry.find(ref)
         _refuse_stopped(container)
-        options = _decode(body)
+        options = decode_exec(body)
         if not options.get("Cmd"):
             raise WardianError(INVALID, "No exec command specified", operation="exec", subject=container.id)
-        identity = secrets.token_hex(32)
-        self._execs[identity] = Exec(identity, container, options)
-        container.execs.add(identity)
-        self._publish(self._execs[identity], f"exec_create: {' '.join(options['Cmd'])}")
-        return {"Id": identity}
+        self._drop_stranded()
+        found = Exec(secrets.token_hex(32), container, options)
+        self._add(found)
+        self._publish(found, f"exec_create: {found.command_line()}")
+        return {"Id": found.id}
 
-    def start(self, identity: str, body: Mapping[str, Any]) -> "ExecSession":
+    def start(self, identity: str, body: Mapping[str, Any]) -> ExecSession:
+        """A promise to start it. Raises WardianError when it cannot be."""
         found = self._find(identity)
-        _refuse_stopped(found.container)
-        if found.started:
-            message = f"Error: Exec command {identity} is already running"
-            raise WardianError(CONFLICT, message, operation="exec", subject=identity)
-        size = body.get("ConsoleSize") or found.options.get("ConsoleSize") or [0, 0]
-        return ExecSession(self, found, (int(size[0]), int(size[1])))
+        _refuse_second(found)
+        return ExecSession(found.options, body, partial(self._launch, found))
 
     def inspect(self, identity: str) -> dict[str, Any]:
         found = self._find(identity)
         self._settle(found)
-        options = found.options
-        process = {
-            "tty": options.get("Tty", False),
-            "entrypoint": options["Cmd"][0],
-            "arguments": options["Cmd"][1:],
-            "privileged": options.get("Privileged", False),
-        }
-        if options.get("User"):
-            process["user"] = options["User"]
-        return {
-            "ID": found.id,
-            "Running": found.running,
-            "ExitCode": found.exit_code,
-            "ProcessConfig": process,
-            "OpenStdin": options.get("AttachStdin", False),
-            "OpenStderr": options.get("AttachStderr", False),
-            "OpenStdout": options.get("AttachStdout", False),
-            "CanRemove": False,
-            "ContainerID": found.container.id,
-            "DetachKeys": "",
-            "Pid": found.pid,
-        }
-
-    def _settle(self, found: Exec) -> None:
-        """A client whose stream has ended asks at once: the record on disk is there before the stream ends, the message
-        of it may still be unread."""
-        if found.running:
-            record = read_exit(os.path.join(self._directory, found.id))
-            if record is not None:
-                found.running, found.exit_code = False, record.exit_code
+        return render_exec(found.id, found.container.id, found.options, found.running, found.exit_code, found.pid)
 
     async def resize(self, identity: str, height: int, width: int) -> None:
         found = self._find(identity)
@@ -134,47 +95,36 @@ class Execs:
             raise WardianError(CONFLICT, f"exec {identity} is not running", operation="resize", subject=identity)
         await found.supervisor.resize(height, width)
 
-    def close(self) -> None:
-        """Let go of the supervisors; what they watch runs on."""
-        for found in self._execs.values():
-            if found.watch is not None:
-                found.watch.cancel()
+    # --- one exec's way ---
 
-    async def launch(self, found: Exec, size: tuple[int, int], attachers: "list[Attacher]") -> None:
+    async def _launch(self, found: Exec, size: tuple[int, int], attachers: Sequence[Attacher]) -> None:
         """Carry it out. The attachers' descriptors stay the caller's.
 
         It counts as running from here on: a short command's stream may end, and its client ask, before we hear of it.
         """
+        _refuse_second(found)  # another client's start may have come between
         found.started = found.running = True
-        run_dir = os.path.join(self._directory, found.id)
+        self._publish(found, f"exec_start: {found.command_line()}")
         try:
-            os.mkdir(run_dir, 0o700)
-            launched = await self._launch(found, run_dir, size, attachers)
+            launched = await self._carry_out(found, size, attachers)
         except BaseException as error:
-            self._failed(found, error)
+            code = exit_code_of(str(error))
+            found.running, found.exit_code = False, 126 if code == 128 else code
+            self._forget_later(found)
             if isinstance(error, LaunchError):
                 raise say_launch_error(error, found.options["Cmd"][0]) from error
             raise
         found.running = found.exit_code is None  # by then a client may have asked, and the record been read
-        found.pid, found.supervisor = launched.pid, launched.supervisor
-        found.watch = asyncio.get_running_loop().create_task(self._watch(found))
-        self._publish(found, f"exec_start: {' '.join(found.options['Cmd'])}")
+        self._follow(found, launched.pid, launched.supervisor)
 
-    async def _launch(self, found: Exec, run_dir: str, size: tuple[int, int], attachers: "list[Attacher]") -> Any:
-        container, options = found.container, found.options
+    async def _carry_out(self, found: Exec, size: tuple[int, int], attachers: Sequence[Attacher]) -> Launched:
+        parts, container, options = self._parts, found.container, found.options
         state = container.state
-        spec = create.load_spec(container.config)
-        process = _process(spec, options)
-        # the root as its own processes see it, mounts and all
-        root = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if not same_process(state.pid, state.start_time):
-                _refuse_stopped(container)
-            user = options.get("User") or container.config["User"]
-            groups = container.config["HostConfig.GroupAdd"]
-            facts = read_root_facts(root, user, process["args"], process["env"], process["cwd"], groups)
-        finally:
-            os.close(root)
+        template = template_in(container.config.directory)
+        process = exec_process(template, options)
+        facts = _facts(container, options, process)
+        run_dir = self._run_dir(found.id)
+        exec_record.keep(run_dir, ExecRecord(_RECORD_VERSION, parts.boot_id, container.id, options))
         supervision = Supervision(
             container_id=found.id,
             run_dir=run_dir,
@@ -186,39 +136,79 @@ class Execs:
         target = ExecTarget(
             state.pid,
             state.start_time,
-            cgroup=create.cgroup_of(self._parts, container.id),
-            supervisor_cgroup=f"{self._parts.home.cgroup_base}/supervisors",
-            seccomp=None if options.get("Privileged") else create.load_spec(container.config)["linux"].get("seccomp"),
+            cgroup=create.cgroup_of(parts, container.id),
+            supervisor_cgroup=f"{parts.home.cgroup_base}/supervisors",
+            seccomp=None if options.get("Privileged") else template.seccomp,
         )
-        plan = plan_exec(cast(Any, process), self._parts.host, facts, target, supervision)
+        plan = plan_exec(cast(Any, process), parts.host, facts, target, supervision)
         return await launch(plan, {}, attachers, run_dir)
 
-    def _failed(self, found: Exec, error: BaseException) -> None:
-        from wardian.engine.lifecycle import exit_code_of
+    def _follow(self, found: Exec, pid: int, supervisor: SupervisorClient) -> None:
+        found.pid, found.supervisor = pid, supervisor
+        found.watch = asyncio.get_running_loop().create_task(self._watch(found, supervisor))
 
-        code = exit_code_of(str(error))
-        found.running, found.exit_code = False, 126 if code == 128 else code
-        self._forget_later(found)
-
-    async def _watch(self, found: Exec) -> None:
-        assert found.supervisor is not None
+    async def _watch(self, found: Exec, supervisor: SupervisorClient) -> None:
         try:
-            record = await found.supervisor.wait_exit()
-            found.exit_code = record.exit_code
+            found.exit_code = (await supervisor.wait_exit()).exit_code
         except WardianError:
-            found.exit_code = 137
+            found.exit_code = _LOST
         finally:
-            found.supervisor.close()
+            supervisor.close()
             found.supervisor = None
         found.running = False
         self._publish(found, "exec_die", exitCode=str(found.exit_code))
         self._forget_later(found)
 
-    def _forget_later(self, found: Exec) -> None:
-        """docker's CLI asks for the exit code after the stream's end; then nobody asks any more."""
-        remove_tree(self._directory, found.id)
-        found.container.execs.discard(found.id)
-        asyncio.get_running_loop().call_later(_FORGET_AFTER, self._execs.pop, found.id, None)
+    def _settle(self, found: Exec) -> None:
+        """A client whose stream has ended asks at once: the record on disk is there before the stream ends, the message
+        of it may still be unread."""
+        if found.running:
+            record = read_exit(self._run_dir(found.id))
+            if record is not None:
+                found.running, found.exit_code = False, record.exit_code
+
+    # --- across engines ---
+
+    async def recover(self) -> None:
+        """Find again what an earlier engine started. Called when the containers are known."""
+        for identity in os.listdir(self._directory):
+            record = exec_record.found_in(self._run_dir(identity))
+            container = self._parts.registry.get(record.container) if record is not None else None
+            if record is None or container is None or record.boot_id != self._parts.boot_id:
+                exec_record.forget(self._directory, identity)
+                continue
+            found = Exec(identity, container, record.options)
+            found.started = True
+            self._add(found)
+            await self._recover_one(found)
+
+    async def _recover_one(self, found: Exec) -> None:
+        run_dir = self._run_dir(found.id)
+        try:
+            supervisor = await SupervisorClient.connect(run_dir)
+            pid = (await supervisor.status()).pid
+        except (OSError, WardianError):
+            ended = read_exit(run_dir)
+            found.exit_code = ended.exit_code if ended is not None else _LOST
+            self._forget_later(found)
+        else:
+            found.running = True
+            self._follow(found, pid, supervisor)
+
+    def close(self) -> None:
+        """Let go of the supervisors; what they watch runs on."""
+        for found in self._execs.values():
+            if found.watch is not None:
+                found.watch.cancel()
+
+    # --- what is known ---
+
+    def _run_dir(self, identity: str) -> str:
+        return os.path.join(self._directory, identity)
+
+    def _add(self, found: Exec) -> None:
+        self._execs[found.id] = found
+        found.container.execs.add(found.id)
 
     def _find(self, identity: str) -> Exec:
         found = self._execs.get(identity)
@@ -227,54 +217,32 @@ class Execs:
             raise WardianError(NOT_FOUND, message, operation="exec", subject=identity)
         return found
 
+    def _drop_stranded(self) -> None:
+        """Those that were never started, and whose container has ended: they cannot be started any more."""
+        stranded = [found for found in self._execs.values() if not found.started and not found.container.state.live]
+        for found in stranded:
+            self._drop(found)
+
+    def _forget_later(self, found: Exec) -> None:
+        found.container.execs.discard(found.id)
+        asyncio.get_running_loop().call_later(_FORGET_AFTER, self._drop, found)
+
+    def _drop(self, found: Exec) -> None:
+        self._execs.pop(found.id, None)
+        found.container.execs.discard(found.id)
+        exec_record.forget(self._directory, found.id)
+
     def _publish(self, found: Exec, action: str, **more: str) -> None:
         container = found.container
         attributes = container.event_attributes() | {"execID": found.id} | more
         self._parts.events.publish("container", action, container.id, attributes)
 
 
-class ExecSession:
-    """A promise to start one exec, for the client whose socket comes, or for nobody."""
-
-    def __init__(self, execs: Execs, found: Exec, size: tuple[int, int]) -> None:
-        self.tty = bool(found.options.get("Tty", False))
-        self._execs = execs
-        self._exec = found
-        self._size = size
-        self._keys = parse_detach_keys(found.options.get("DetachKeys", ""))
-
-    async def hand_over(self, fd: int, early: bytes) -> None:
-        """Start with `fd` attached, and take it over."""
-        options = self._exec.options
-        attacher = Attacher(
-            fd,
-            early,
-            options.get("AttachStdin", False),
-            options.get("AttachStdout", False),
-            options.get("AttachStderr", False),
-            not self.tty,
-            self._keys if self.tty else b"",
-        )
-        try:
-            await self._execs.launch(self._exec, self._size, [attacher])
-        except WardianError as error:
-            # The head of the answer is out: only the stream itself can still say why.
-            _say(fd, f"OCI runtime exec failed: {error}\r\n".encode(), not self.tty)
-            raise
-        finally:
-            os.close(fd)
-
-    async def run_detached(self) -> None:
-        await self._execs.launch(self._exec, self._size, [])
-
-
-def _say(fd: int, text: bytes, framed: bool) -> None:
-    """A last word on a client's socket, as docker's daemon has it: on stdout, framed when there is no terminal."""
-    head = struct.pack(">BxxxL", 1, len(text)) if framed else b""
-    try:
-        os.write(fd, head + text)
-    except OSError:
-        pass  # nobody listens any more
+def _refuse_second(found: Exec) -> None:
+    _refuse_stopped(found.container)
+    if found.started:
+        how = "is already running" if found.running else "has already run"
+        raise WardianError(CONFLICT, f"exec command {found.id} {how}", operation="exec", subject=found.id)
 
 
 def _refuse_stopped(container: Container) -> None:
@@ -287,40 +255,20 @@ def _refuse_stopped(container: Container) -> None:
     raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
 
 
-def _decode(body: Mapping[str, Any]) -> dict[str, Any]:
-    options = {}
-    for key, value in body.items():
-        check = _FIELDS.get(key)
-        if value in (None, "", [], False):
-            continue
-        if check is None:
-            raise checks.not_built(key, f"{key} of an exec")
-        options[key] = check(value, key)
-    return options
-
-
-def _process(spec: Spec, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The OCI process of an exec: the container's own, but for what was asked."""
-    process: dict[str, Any] = dict(spec["process"])
-    tty = options.get("Tty", False)
-    env = dict(item.partition("=")[::2] for item in process["env"])
-    if tty:
-        env.setdefault("TERM", "xterm")
-    else:
-        env.pop("TERM", None)
-    for item in options.get("Env", ()):
-        name, sign, value = item.partition("=")
-        if sign:
-            env[name] = value
-    process |= {
-        "args": options["Cmd"],
-        "env": [f"{name}={value}" for name, value in env.items()],
-        "terminal": tty,
-        "cwd": options.get("WorkingDir") or process["cwd"],
-    }
-    process.pop("consoleSize", None)
-    if options.get("Privileged"):
-        process["capabilities"] = {
-            kind: list(defaults.ALL_CAPABILITIES) for kind in ("bounding", "effective", "permitted")
-        }
-    return process
+def _facts(container: Container, options: Mapping[str, Any], process: Mapping[str, Any]) -> RootFacts:
+    """Of the root as the container's own processes see it, mounts and all; of that process, and no later one with its
+    pid."""
+    state = container.state
+    message = f"container {container.id} is not running"
+    try:
+        root = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        raise WardianError(CONFLICT, message, operation="exec", subject=container.id) from None
+    try:
+        if not same_process(state.pid, state.start_time):
+            raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
+        user = options.get("User") or container.config["User"]
+        groups = container.config["HostConfig.GroupAdd"]
+        return read_root_facts(root, user, process["args"], process["env"], process["cwd"], groups)
+    finally:
+        os.close(root)

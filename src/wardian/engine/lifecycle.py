@@ -1,11 +1,15 @@
 """What a container goes through after create: start, stop, kill, its exit, its removal.
 
-Callers hold the container's lock where they change it; an exit comes by itself and takes none: it is one step of the
-event loop but for giving the network place back, and `start` waits for it.
+Who starts, renames or removes a container holds its lock. An exit comes by itself and takes none: it is one step of
+the event loop but for giving the network place back, and `start` waits for it. Signals take none either, so that a kill
+need not wait for a stop that is patient.
 """
 
 import asyncio
+import contextlib
+import logging
 import time
+from collections.abc import Iterator
 
 from wardian.engine import attach, create, sandbox, start
 from wardian.engine.checks import signal_number
@@ -17,6 +21,8 @@ from wardian.engine.state import Event, RunState
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord, read_exit
 from wardian.runtime.supervisor import SupervisorClient, end_lost
+
+log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 10
 _WRITE_RECORD_AFTER = 0.3
@@ -48,13 +54,21 @@ class Lifecycle:
         container.supervisor = started.launched.supervisor
         container.sandbox = started.sandbox
         self._keep_record(container, started.record)
+        launched = started.launched
+        self.launched(container, launched.pid, launched.start_time, launched.started_at)
+        self.watch(container)
+        self._publish(container, "start")
+        await attach.give_late(container, started.attached)
+
+    def launched(self, container: Container, pid: int, start_time: int, started_at: int) -> None:
+        """It runs: on record, with what names its first process."""
         self.change(
             container,
             container.state.after(
                 Event.LAUNCHED,
-                pid=started.launched.pid,
-                start_time=started.launched.start_time,
-                started_at=started.launched.started_at,
+                pid=pid,
+                start_time=start_time,
+                started_at=started_at,
                 finished_at=0,
                 exit_code=0,
                 error="",
@@ -63,8 +77,6 @@ class Lifecycle:
                 boot_id=self._parts.boot_id,
             ),
         )
-        self.watch(container)
-        self._publish(container, "start")
 
     def _keep_record(self, container: Container, record: LaunchRecord) -> None:
         """Written a moment later, and not at all for what is gone by then."""
@@ -81,7 +93,7 @@ class Lifecycle:
         code = exit_code_of(error.message)
         self.change(container, container.state.after(Event.FAILED, error=str(error), exit_code=code))
         if container.config["HostConfig.AutoRemove"]:
-            self.remove(container)
+            self.remove_or_log(container)
 
     # --- exit ---
 
@@ -119,8 +131,27 @@ class Lifecycle:
         finally:
             self._record_exit(container, record)
             container.exit_watch = None
+        if container.config["HostConfig.AutoRemove"] and not container.kept:
+            self.remove_or_log(container)
+
+    def voided(self, container: Container, reason: str) -> None:
+        """It ended with the host: nobody saw how, and its pid means nothing any more."""
+        now = time.time_ns()
+        state = container.state.after(
+            Event.EXITED, pid=0, start_time=0, exit_code=255, finished_at=now, reason=reason, error=reason
+        )
+        self.change(container, state)
         if container.config["HostConfig.AutoRemove"]:
             self.remove(container)
+
+    @contextlib.contextmanager
+    def kept(self, container: Container) -> Iterator[None]:
+        """An end in here does not take the container away, --rm or not: a restart is no end of it."""
+        container.kept = True
+        try:
+            yield
+        finally:
+            container.kept = False
 
     def _record_exit(self, container: Container, record: ExitRecord | None) -> None:
         state = exit_state(container.state, record)
@@ -134,7 +165,7 @@ class Lifecycle:
 
     # --- stop, kill, remove ---
 
-    async def stop(self, container: Container, number: int | None, timeout: int | None, removing: bool = True) -> None:
+    async def stop(self, container: Container, number: int | None, timeout: int | None) -> None:
         """Its stop signal, then SIGKILL after the timeout (docker's 10 seconds; negative: never)."""
         config = container.config
         signal = number or (signal_number(config["StopSignal"]) if config["StopSignal"] else SIGTERM)
@@ -197,6 +228,13 @@ class Lifecycle:
         self._publish(container, "destroy")
         answer = {"StatusCode": previous.exit_code}
         container.answer_waiters(("not-running", "next-exit", "removed"), answer)
+
+    def remove_or_log(self, container: Container) -> None:
+        """A removal that nobody asked for by a call: its failure is in the log, and in the state ("dead")."""
+        try:
+            self.remove(container)
+        except Exception:
+            log.exception("container %s: its removal failed", container.id[:12])
 
     # --- one place each ---
 

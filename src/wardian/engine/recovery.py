@@ -4,62 +4,105 @@ supervisor answers on its socket     reconnect, and wait for the exit as if noth
 exit record in the run directory     it ended while no engine looked: its own code, its own time
 neither, same boot                   the supervisor was lost, and the container with it: 137
 neither, another boot                the host went down: 255, as docker says it, and the reason
+
+The state in the store may be one step behind: an engine that was killed between a launch and its row left a container
+that is "created" or "exited" and runs, or ran. Run directories and supervisors say what is so.
 """
 
-import time
+import logging
+import os
 
 from wardian.engine import create, sandbox
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.state import Event, State
+from wardian.engine.state import State
 from wardian.errors import WardianError
-from wardian.runtime.exitrecord import read_exit
+from wardian.kernel import procfs
+from wardian.runtime.exitrecord import ExitRecord, read_exit
 from wardian.runtime.supervisor import SupervisorClient
+
+log = logging.getLogger(__name__)
 
 
 async def recover(parts: Parts, lifecycle: Lifecycle) -> None:
-    """Fill the registry from the store, and settle what was running."""
+    """Fill the registry from the store, and settle what was running. One broken container stops no engine."""
     for stored in parts.store.load():
         parts.registry.add(create.load_container(parts, stored.record, stored.state))
-    ended = []
-    for container in parts.registry:
-        if container.state.live and not await _reconnect(parts, lifecycle, container):
-            ended.append(container)
-    living = {container.id for container in parts.registry if container.state.live and container.supervisor is not None}
+    living = {container.id for container in parts.registry if await _reconnect(parts, lifecycle, container)}
     parts.networks.recover(living)
-    for container in ended:
-        await _settle(parts, lifecycle, container)
     for container in parts.registry:
-        # a removal that an engine's end cut short, and what --rm has to take away
-        if container.state.state in (State.REMOVING, State.DEAD):
-            container.state = container.state._replace(state=State.DEAD)
-            lifecycle.remove(container)
+        if container.id not in living:
+            try:
+                await _settle(parts, lifecycle, container)
+            except Exception:
+                log.exception("container %s: its state could not be settled", container.id[:12])
+    _sweep(parts)
 
 
 async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -> bool:
+    run_dir = parts.home.run_container(container.id)
     try:
-        container.supervisor = await SupervisorClient.connect(parts.home.run_container(container.id))
+        supervisor = await SupervisorClient.connect(run_dir)
     except (OSError, WardianError):
         return False
+    if not container.state.live:
+        try:
+            await _take_up(parts, lifecycle, container, supervisor)
+        except (OSError, WardianError):
+            supervisor.close()
+            return False
+    container.supervisor = supervisor
     container.sandbox = sandbox.Sandbox(container.id, {})
     lifecycle.watch(container)
     return True
 
 
+async def _take_up(parts: Parts, lifecycle: Lifecycle, container: Container, supervisor: SupervisorClient) -> None:
+    """It was launched, and the engine ended before it could say so."""
+    pid = (await supervisor.status()).pid
+    launched = os.stat(os.path.join(parts.home.run_container(container.id), "supervisor.sock")).st_mtime_ns
+    lifecycle.launched(container, pid, procfs.start_time(pid), launched)
+
+
 async def _settle(parts: Parts, lifecycle: Lifecycle, container: Container) -> None:
-    record = read_exit(parts.home.run_container(container.id))
-    if record is None and container.state.boot_id != parts.boot_id:
-        reason = "the host went down while the container ran"
-        lifecycle.change(
-            container,
-            container.state.after(
-                Event.EXITED, pid=0, exit_code=255, finished_at=time.time_ns(), reason=reason, error=reason
-            ),
-        )
-        if container.config["HostConfig.AutoRemove"]:
+    """No supervisor answers for this one."""
+    state = container.state
+    record = _exit_in(parts.home.run_container(container.id))
+    if not state.live:
+        if record is not None and record.started_at > state.finished_at and state.state is not State.DEAD:
+            lifecycle.launched(container, 0, 0, record.started_at)
+            await lifecycle.exited(container, record)
+        elif state.state is State.EXITED and container.config["HostConfig.AutoRemove"]:
             lifecycle.remove(container)
+        elif state.state in (State.REMOVING, State.DEAD):
+            container.state = state._replace(state=State.DEAD)
+            lifecycle.remove(container)
+        return
+    if record is None and state.boot_id != parts.boot_id:
+        lifecycle.voided(container, "the host went down while the container ran")
         return
     if record is None:
         record = await lifecycle.take_down_lost(container)
     await lifecycle.exited(container, record)
+
+
+def _exit_in(run_dir: str) -> ExitRecord | None:
+    """None also for a record that cannot be read: its container's end is as good as unseen."""
+    try:
+        return read_exit(run_dir)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        log.warning("%s: the exit record cannot be read: %s", run_dir, error)
+        os.unlink(os.path.join(run_dir, "exit"))
+        return None
+
+
+def _sweep(parts: Parts) -> None:
+    """Directories without a row: of a create that an engine's end cut short, or of a removal."""
+    home = parts.home
+    for name in os.listdir(os.path.dirname(home.container("ID"))):
+        if parts.registry.get(name) is None:
+            parts.snapshots.remove(name)
+    for name in os.listdir(os.path.dirname(home.run_container("ID"))):
+        if parts.registry.get(name) is None:
+            create.remove_run_directory(parts, name)

@@ -20,7 +20,7 @@ class Container:
     """
 
     __slots__ = (
-        "attachers", "config", "execs", "exit_watch", "launch_record", "lock", "record", "sandbox", "state",
+        "attachers", "config", "execs", "exit_watch", "kept", "launch_record", "lock", "record", "sandbox", "state",
         "supervisor", "waiters",
     )  # fmt: skip
 
@@ -32,6 +32,7 @@ class Container:
         self.waiters: list[Waiter] = []
         self.attachers: list[Any] = []
         self.execs: set[str] = set()
+        self.kept = False  # its end is not the end of a --rm container: it is being restarted
         self.supervisor: Any = None
         self.sandbox: Any = None
         self.exit_watch: asyncio.Task[None] | None = None
@@ -59,6 +60,11 @@ class Container:
             elif not future.done():
                 left.append((condition, future))
         self.waiters = left
+
+    def add_waiter(self, condition: str, future: "asyncio.Future[dict[str, Any]]") -> None:
+        """Those whose clients left meanwhile go: a client may ask anew every second for as long as this runs."""
+        self.waiters = [waiter for waiter in self.waiters if not waiter[1].done()]
+        self.waiters.append((condition, future))
 
 
 class Registry:

@@ -33,9 +33,12 @@ _NAMES = ("hostname", "hosts", "resolv.conf")
 
 
 class Started(NamedTuple):
+    """`attached`: how many of the container's waiting attachers travelled with the plan."""
+
     launched: Launched
     sandbox: Sandbox
     record: LaunchRecord
+    attached: int
 
 
 async def start_container(parts: Parts, container: Container) -> Started:
@@ -62,7 +65,8 @@ async def start_container(parts: Parts, container: Container) -> Started:
             plan_ = plan(cast(Any, spec), parts.host, facts, root.mount, supervision, placement_of(parts, container.id))
             phases.mark("plan")
             descriptors = {f"@{kind}": fd for kind, fd in place.descriptors.items()}
-            launched = await launch(plan_, descriptors, container.attachers, run_dir)
+            attachers = tuple(container.attachers)
+            launched = await launch(plan_, descriptors, attachers, run_dir)
         except BaseException as error:
             await sandbox.release(container, parts.networks)
             create.remove_run_directory(parts, container.id)
@@ -72,10 +76,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
                 raise say_launch_error(error, spec["process"]["args"][0]) from error
             raise
     phases.mark("launch")
-    for attacher in container.attachers:
-        os.close(attacher.fd)
-    container.attachers = []
-    return Started(launched, place, LaunchRecord(plan_, launched.records, phases))
+    return Started(launched, place, LaunchRecord(plan_, launched.records, phases), len(attachers))
 
 
 def say_launch_error(error: LaunchError, command: str) -> WardianError:

@@ -1,0 +1,105 @@
+"""What an exec is asked to run: the body of POST /containers/ID/exec, and the OCI process made of it."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from wardian.engine import checks, create
+from wardian.runtime import defaults
+
+_FIELDS: dict[str, checks.Check] = {
+    "Container": checks.text,  # docker-py repeats the path's id; Docker reads it nowhere
+    "AttachStdin": checks.flag,
+    "AttachStdout": checks.flag,
+    "AttachStderr": checks.flag,
+    "Tty": checks.flag,
+    "Privileged": checks.flag,
+    "Detach": checks.flag,
+    "DetachKeys": checks.text,
+    "User": checks.text,
+    "WorkingDir": checks.absolute,
+    "Env": checks.environment,
+    "Cmd": checks.command,
+    "ConsoleSize": checks.size_pair,
+}
+
+
+class Template(NamedTuple):
+    """What an exec has of its container: the process to begin with, and the filter that holds for what joins it."""
+
+    process: Mapping[str, Any]
+    seccomp: dict[str, Any] | None
+
+
+def decode_exec(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a body sets, checked. Raises INVALID or NOT_IMPLEMENTED, naming the field."""
+    options = {}
+    for key, value in body.items():
+        check = _FIELDS.get(key)
+        if value in (None, "", [], False):
+            continue
+        if check is None:
+            raise checks.not_built(key, f"{key} of an exec")
+        options[key] = check(value, key)
+    return options
+
+
+@lru_cache(maxsize=64)
+def template_in(directory: str) -> Template:
+    """Of the container whose spec lies in `directory`: create wrote it once, and no other has that directory's name."""
+    spec = create.load_spec(directory)
+    return Template(spec["process"], spec["linux"].get("seccomp"))
+
+
+def exec_process(template: Template, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The OCI process of an exec: the container's own, but for what was asked."""
+    process: dict[str, Any] = dict(template.process)
+    tty = options.get("Tty", False)
+    env = dict(item.partition("=")[::2] for item in process["env"])
+    if tty:
+        env.setdefault("TERM", "xterm")
+    else:
+        env.pop("TERM", None)
+    for item in options.get("Env", ()):
+        name, sign, value = item.partition("=")
+        if sign:
+            env[name] = value
+    process |= {
+        "args": options["Cmd"],
+        "env": [f"{name}={value}" for name, value in env.items()],
+        "terminal": tty,
+        "cwd": options.get("WorkingDir") or process["cwd"],
+    }
+    process.pop("consoleSize", None)
+    if options.get("Privileged"):
+        process["capabilities"] = {
+            kind: list(defaults.ALL_CAPABILITIES) for kind in ("bounding", "effective", "permitted")
+        }
+    return process
+
+
+def render_exec(
+    identity: str, container_id: str, options: Mapping[str, Any], running: bool, exit_code: int | None, pid: int
+) -> dict[str, Any]:
+    """The body of GET /exec/ID/json."""
+    process = {
+        "tty": options.get("Tty", False),
+        "entrypoint": options["Cmd"][0],
+        "arguments": options["Cmd"][1:],
+        "privileged": options.get("Privileged", False),
+    }
+    if options.get("User"):
+        process["user"] = options["User"]
+    return {
+        "ID": identity,
+        "Running": running,
+        "ExitCode": exit_code,
+        "ProcessConfig": process,
+        "OpenStdin": options.get("AttachStdin", False),
+        "OpenStderr": options.get("AttachStderr", False),
+        "OpenStdout": options.get("AttachStdout", False),
+        "CanRemove": False,
+        "ContainerID": container_id,
+        "DetachKeys": "",
+        "Pid": pid,
+    }

@@ -1,0 +1,185 @@
+"""Operations on one container at the same time: each gets an answer that is true, and nobody waits in vain."""
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from benches import Bench
+from wardian.engine import AttachOptions, LogOptions
+from wardian.errors import CONFLICT, NOT_FOUND, NOT_MODIFIED, WardianError
+
+
+async def kind_of(operation: Any) -> str:
+    try:
+        await operation
+    except WardianError as error:
+        return error.kind
+    return "done"
+
+
+def test_a_forced_removal_does_not_wait_for_a_patient_stop(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    containers = bench.engine.containers
+
+    async def run() -> float:
+        stopping = asyncio.ensure_future(kind_of(containers.stop(identity, timeout=25)))
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await containers.remove(identity, force=True)
+        await stopping
+        return time.monotonic() - began
+
+    assert bench.run(run()) < 5
+
+
+def test_restart_keeps_what_rm_would_take(bench: Bench) -> None:
+    identity = bench.start("sleep", "60", AutoRemove=True)
+    first = bench.state(identity)["Pid"]
+    bench.run(bench.engine.containers.restart(identity, timeout=0))
+    state = bench.state(identity)
+    assert state["Running"] and state["Pid"] != first
+    bench.run(bench.engine.containers.kill(identity))
+    assert bench.engine.containers.list(all=True) == []
+
+
+@pytest.mark.parametrize("operation", ["start", "restart", "rename"])
+def test_whoever_waits_for_a_container_that_goes_hears_of_it(bench: Bench, operation: str) -> None:
+    identity = bench.create("sleep", "60", name="going")
+    containers = bench.engine.containers
+    calls = {
+        "start": lambda: containers.start(identity),
+        "restart": lambda: containers.restart(identity),
+        "rename": lambda: containers.rename(identity, "gone"),
+    }
+
+    async def run() -> str:
+        removal = asyncio.ensure_future(containers.remove(identity))
+        container = bench.engine.containers._registry.find(identity)
+        async with container.lock:
+            waiting = asyncio.ensure_future(kind_of(calls[operation]()))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await removal
+        return await waiting
+
+    assert bench.run(run()) == NOT_FOUND
+    bench.create("true", name="gone")  # the name is free
+
+
+def test_many_clients_fight_over_a_few_names(bench: Bench) -> None:
+    containers, names = bench.engine.containers, ["one", "two", "three"]
+    allowed = {"done", CONFLICT, NOT_FOUND, NOT_MODIFIED}
+    body = {"Image": "busybox", "Cmd": ["sleep", "60"], "HostConfig": {"NetworkMode": "none"}}
+
+    async def client(number: int) -> Counter[str]:
+        seen: Counter[str] = Counter()
+        for turn in range(4):
+            name = names[(number + turn) % len(names)]
+            for operation in (
+                lambda n=name: containers.create(body, n),
+                lambda n=name: containers.start(n),
+                lambda n=name: containers.stop(n, timeout=0),
+                lambda n=name: containers.remove(n, force=True),
+            ):
+                seen[await kind_of(_call(operation))] += 1
+        return seen
+
+    async def run() -> tuple[Counter[str], list[tuple[str, str]]]:
+        events = bench.engine.events.subscribe(filters={"type": ["container"]})
+        results = await asyncio.gather(*(client(number) for number in range(20)))
+        for line in containers.list(all=True):
+            await containers.remove(line["Id"], force=True)
+        seen = []
+        while bench.engine.containers._registry or not seen or not _complete(seen):
+            event = await asyncio.wait_for(anext(events), 5)
+            seen.append((event["Actor"]["ID"], event["Action"]))
+        return sum(results, Counter()), seen
+
+    results, events = bench.run(run())
+    assert set(results) <= allowed, results
+    assert _complete(events)
+    for identity in {identity for identity, _ in events}:
+        told = [action for whose, action in events if whose == identity]
+        lives = [action for action in told if action in ("create", "start", "die", "destroy")]
+        assert lives[0] == "create" and lives[-1] == "destroy", told
+        inner = lives[1:-1]
+        assert inner == ["start", "die"] * (len(inner) // 2), told
+
+
+async def _call(operation: Any) -> Any:
+    return await operation()
+
+
+def _complete(events: list[tuple[str, str]]) -> bool:
+    made = {identity for identity, action in events if action == "create"}
+    return made == {identity for identity, action in events if action == "destroy"}
+
+
+def test_removal_ends_what_is_attached(bench: Bench) -> None:
+    """An attach, an exec's stream and `logs -f` of a container that is removed by force all end."""
+    identity = bench.start("sleep", "60")
+    engine = bench.engine
+
+    async def run() -> dict[str, Any]:
+        logs = engine.containers.logs(identity, LogOptions(follow=True, stdout=True)).chunks
+        following = asyncio.ensure_future(_all(logs))
+        attached, theirs = _pair()
+        await engine.containers.attach(identity, AttachOptions(stdout=True)).hand_over(theirs, b"")
+        made = (await engine.execs.create(identity, {"Cmd": ["sleep", "50"], "AttachStdout": True}))["Id"]
+        streamed, theirs = _pair()
+        await engine.execs.start(made, {}).hand_over(theirs, b"")
+        conditions = {name: engine.containers.wait(identity, name) for name in ("not-running", "next-exit", "removed")}
+        loop = asyncio.get_running_loop()
+        await engine.containers.remove(identity, force=True)
+        with attached, streamed:
+            assert await asyncio.wait_for(loop.sock_recv(attached, 10), 5) == b""
+            assert await asyncio.wait_for(loop.sock_recv(streamed, 10), 5) == b""
+        await asyncio.wait_for(following, 5)
+        found: dict[str, Any] = engine.execs.inspect(made)
+        assert found["ExitCode"] == 137 and not found["Running"]
+        return {name: (await asyncio.wait_for(ended, 5))["StatusCode"] for name, ended in conditions.items()}
+
+    assert bench.run(run()) == {"not-running": 137, "next-exit": 137, "removed": 137}
+
+
+def test_who_attaches_while_the_container_starts_sees_what_comes(bench: Bench) -> None:
+    identity = bench.create("sh", "-c", "sleep 0.3; echo here")
+    engine = bench.engine
+
+    async def run() -> bytes:
+        starting = asyncio.ensure_future(engine.containers.start(identity))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        ours, theirs = _pair()
+        with ours:
+            await engine.containers.attach(identity, AttachOptions(stdout=True)).hand_over(theirs, b"")
+            await starting
+            return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(ours, 100), 5)
+
+    assert bench.run(run()).endswith(b"here\n")
+
+
+def test_waiters_that_left_are_not_kept(bench: Bench) -> None:
+    identity = bench.start("sleep", "60")
+
+    async def run() -> int:
+        for _ in range(50):
+            asyncio.ensure_future(bench.engine.containers.wait(identity)).cancel()
+            await asyncio.sleep(0)
+        return len(bench.engine.containers._registry.find(identity).waiters)
+
+    assert bench.run(run()) <= 2
+
+
+def _pair() -> tuple[socket.socket, int]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    return ours, theirs.detach()
+
+
+async def _all(chunks: Any) -> list[bytes]:
+    return [chunk async for chunk in chunks]

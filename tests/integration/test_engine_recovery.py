@@ -1,0 +1,141 @@
+"""What a new engine makes of what an earlier one left: killed at the worst moment, or gone with its host."""
+
+import asyncio
+import os
+import socket
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from benches import Bench
+from wardian.engine import Engine
+
+
+def between_engines(bench: Bench, *changes: Callable[[], object]) -> None:
+    """The next engine finds what `changes` did to the disk of this one."""
+    bench.run(bench.engine.close())
+    for change in changes:
+        change()
+    bench.engine = Engine(bench.home)
+    bench.run(bench.engine.start())
+
+
+def sql(bench: Bench, statement: str, *parameters: object) -> Callable[[], None]:
+    def change() -> None:
+        with closing(sqlite3.connect(bench.home.database)) as database, database:
+            database.execute(statement, parameters)
+
+    return change
+
+
+def supervisor_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def kill_both(bench: Bench, identity: str) -> Callable[[], None]:
+    """As a power loss: nobody is left to write an exit record."""
+    pid = bench.state(identity)["Pid"]
+
+    def change() -> None:
+        os.kill(supervisor_of(pid), 9)
+        os.kill(pid, 9)
+
+    return change
+
+
+def test_a_launch_that_was_not_written_down_yet_is_found_running(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "sleep 0.5; exit 7")
+    pid = bench.state(identity)["Pid"]
+    between_engines(bench, sql(bench, "DELETE FROM container_state"))
+    assert bench.state(identity)["Running"] and bench.state(identity)["Pid"] == pid
+    assert bench.finish(identity) == 7
+
+
+def test_a_run_that_was_not_written_down_at_all_has_its_exit_code(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "exit 7")
+    bench.finish(identity)
+    between_engines(bench, sql(bench, "DELETE FROM container_state"))
+    state = bench.state(identity)
+    assert (state["Status"], state["ExitCode"]) == ("exited", 7)
+
+
+def test_what_ran_when_the_host_went_down_is_said_to_be_so(bench: Bench) -> None:
+    identity = bench.start("sleep", "60")
+    other = sql(
+        bench, "UPDATE container_state SET record = replace(record, ?, ?)", boot_id(), "00000000-0000-0000-0000-0000000"
+    )
+    between_engines(bench, kill_both(bench, identity), other)
+    state = bench.state(identity)
+    assert (state["Status"], state["ExitCode"], state["Pid"]) == ("exited", 255, 0)
+    assert "host went down" in state["Error"]
+    bench.run(bench.engine.containers.start(identity))
+    assert bench.state(identity)["Running"]
+
+
+def test_a_pid_of_before_the_boot_is_nobody_of_ours(bench: Bench) -> None:
+    """The pid belongs to somebody else by now (to this very test): nothing happens to it."""
+    identity = bench.start("sleep", "60")
+    pid = bench.state(identity)["Pid"]
+    ours = sql(bench, "UPDATE container_state SET record = json_set(record, '$.pid', ?, '$.boot_id', 'x')", os.getpid())
+    between_engines(bench, kill_both(bench, identity), ours)
+    assert bench.state(identity)["Status"] == "exited"
+    assert pid != os.getpid()
+
+
+def test_an_exit_record_that_cannot_be_read_stops_no_engine(bench: Bench) -> None:
+    identity = bench.start("sleep", "60")
+    record = os.path.join(bench.home.run_container(identity), "exit")
+
+    def cut_short() -> None:
+        with open(record, "w"):
+            pass
+
+    between_engines(bench, kill_both(bench, identity), cut_short)
+    assert bench.state(identity)["ExitCode"] == 137
+
+
+def test_what_rm_had_to_take_away_goes_with_the_next_engine(bench: Bench) -> None:
+    kept = bench.start("true")
+    bench.finish(kept)
+    with_rm = sql(
+        bench, "UPDATE container SET record = json_set(record, '$.values.\"HostConfig.AutoRemove\"', json('true'))"
+    )
+    orphan = bench.home.container("a" * 64)
+    between_engines(bench, with_rm, lambda: os.makedirs(f"{orphan}/upper"))
+    assert bench.engine.containers.list(all=True) == []
+    assert not os.path.exists(bench.home.container(kept)) and not os.path.exists(orphan)
+
+
+def test_an_exec_outlives_its_engine(bench: Bench) -> None:
+    container = bench.start("sleep", "60")
+
+    async def begin(*command: str) -> str:
+        execs = bench.engine.execs
+        made = str((await execs.create(container, {"Cmd": list(command), "AttachStdout": True}))["Id"])
+        ours, theirs = socket.socketpair()
+        with ours:
+            await execs.start(made, {}).hand_over(theirs.detach(), b"")
+        return made
+
+    ends = bench.run(begin("sh", "-c", "sleep 0.3; exit 5"))
+    runs = bench.run(begin("sh", "-c", "sleep 1.2; exit 6"))
+    bench.run(bench.engine.close())
+    bench.loop.run_until_complete(asyncio.sleep(0.6))
+    bench.engine = Engine(bench.home)
+    bench.run(bench.engine.start())
+
+    def seen(identity: str) -> tuple[Any, Any]:
+        found = bench.engine.execs.inspect(identity)
+        return found["Running"], found["ExitCode"]
+
+    assert seen(ends) == (False, 5)
+    assert seen(runs) == (True, None)
+    bench.loop.run_until_complete(asyncio.sleep(1.0))
+    assert seen(runs) == (False, 6)
+
+
+def boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
