@@ -5,7 +5,7 @@ lifecycle.py  stop, kill, exit, removal        inspect.py  what reads show
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -183,14 +183,14 @@ class Containers:
             async with container.lock:
                 if self._registry.get(container.id) is None or container.state.live:
                     continue
-                freed += self._parts.snapshots.size(container.id)
+                freed += await asyncio.to_thread(self._parts.snapshots.size, container.id)
                 self._lifecycle.remove(container)
                 gone.append(container.id)
         return {"ContainersDeleted": gone or None, "SpaceReclaimed": freed}
 
     # --- streams and waiting ---
 
-    def wait(self, ref: str, condition: str = "not-running") -> Awaitable[dict[str, Any]]:
+    def wait(self, ref: str, condition: str = "not-running") -> "asyncio.Future[dict[str, Any]]":
         container = self._registry.find(ref)
         condition = condition or "not-running"
         if condition not in _CONDITIONS:
@@ -217,10 +217,11 @@ class Containers:
             raise WardianError(INVALID, message, operation="logs", subject=container.id)
         if container.config["HostConfig.LogConfig"]["Type"] != "json-file":
             message = "configured logging driver does not support reading"
-            raise WardianError(INVALID, message, operation="logs", subject=container.id)
+            raise WardianError(NOT_IMPLEMENTED, message, operation="logs", subject=container.id)
         tty = bool(container.config["Tty"])
         path = log_path(container.config.directory, container.id)
-        return LogStream(tty, LogReader(path, options, tty, lambda: container.state.live).chunks())
+        ended = self.wait(ref) if options.follow else None
+        return LogStream(tty, LogReader(path, options, tty, ended).chunks())
 
     # --- reads ---
 
@@ -243,7 +244,7 @@ class Containers:
         found: Bodies = []
         newest_first = sorted(self._registry, key=lambda container: container.record.created, reverse=True)
         for container in newest_first:
-            if not (all or limit > 0 or container.state.live or "status" in wanted or "exited" in wanted):
+            if not (all or limit > 0 or container.state.live or "status" in wanted):
                 continue
             if not self._selected(container, wanted):
                 continue
@@ -264,6 +265,9 @@ class Containers:
         for value in wanted.get("status", ()):
             if value not in states:
                 raise WardianError(INVALID, f"invalid filter 'status={value}'", operation="list", subject="status")
+        for value in wanted.get("exited", ()):
+            if not value.removeprefix("-").isdecimal():
+                raise WardianError(INVALID, f"invalid filter 'exited={value}'", operation="list", subject="exited")
         for key in ("before", "since"):
             for ref in wanted.get(key, ()):
                 self._registry.find(ref)
@@ -277,7 +281,7 @@ class Containers:
             elif key == "status":
                 found = state.state.value in values
             elif key == "exited":
-                found = state.state is State.EXITED and str(state.exit_code) in values
+                found = state.state is State.EXITED and state.exit_code in [int(text) for text in values]
             elif key == "id":
                 found = any(record.id.startswith(text) for text in values)
             elif key == "name":
@@ -336,4 +340,5 @@ class Containers:
         if container.launch_record is not None:
             plan, report = container.launch_record.documents()
             return explain(plan, report, container.id, container.name)
-        return explain_container(container.config.directory, container.id, container.name)
+        started = container.state.started_at > 0
+        return explain_container(container.config.directory, container.id, container.name, started)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from wardian.engine.options import ContainerConfig
 from wardian.engine.process import same_process
 from wardian.engine.registry import Container, Registry
-from wardian.errors import CONFLICT, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.network import Endpoint, EndpointWant, Networks
 
 # namespaces that a container may join, by their names in /proc/PID/ns
@@ -50,6 +50,8 @@ async def acquire(container: Container, registry: Registry, networks: Networks) 
             ref = config.joins(kind)
             if ref:
                 other = _running(registry.find(ref))
+                if kind == "ipc":
+                    _check_shareable(other)
                 sandbox.descriptors[kind] = _open_namespace(other, name)
                 files_of = other.id if kind == "network" else files_of
         endpoint = None
@@ -73,6 +75,19 @@ def _running(other: Container) -> Container:
         message = f"cannot join network namespace of a non running container: {other.id}"
         raise WardianError(CONFLICT, message, operation="start", subject=other.id)
     return other
+
+
+def _check_shareable(other: Container) -> None:
+    """Docker's words for a private one. A shared one has a /dev/shm that both see, which cannot be had yet: better no
+    container than one whose shared memory is not shared."""
+    if other.config["HostConfig.IpcMode"] not in ("shareable", "host"):
+        message = (
+            f"failed to join IPC namespace: container {other.id}: non-shareable IPC "
+            "(hint: use IpcMode:shareable for the donor container)"
+        )
+        raise WardianError(INVALID, message, operation="start", subject=other.id)
+    message = "HostConfig.IpcMode: the shared memory of another container is not built yet"
+    raise WardianError(NOT_IMPLEMENTED, message, operation="start", subject=other.id)
 
 
 def _open_namespace(other: Container, name: str) -> int:

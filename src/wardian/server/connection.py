@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 from collections.abc import Coroutine
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -34,6 +35,8 @@ HEAD_LIMIT = 64 << 10
 _PIPELINE_LIMIT = 64 << 10
 _DISCARD_SECONDS = 2.0
 _UCRED = struct.Struct("iII")
+# clients show the words: docker-py puts them into its errors
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _INTERNAL = Route("GET", "", "", "read")
 
 
@@ -237,7 +240,8 @@ class Connection(asyncio.Protocol):
             headers.append(("Content-Type", answer.content_type))
         if not without:
             headers.append(("Content-Length", str(len(content))))
-        data = self._http.send(h11.Response(status_code=answer.status, headers=headers)) or b""
+        response = h11.Response(status_code=answer.status, headers=headers, reason=_REASONS.get(answer.status, b""))
+        data = self._http.send(response) or b""
         if content and self._wants_content:
             data += self._http.send(h11.Data(data=content)) or b""
         data += self._http.send(h11.EndOfMessage()) or b""
@@ -248,7 +252,7 @@ class Connection(asyncio.Protocol):
         try:
             first = b"" if reply.eager else await anext(pieces, b"")
             headers = [*self._application.headers, ("Content-Type", reply.content_type)]
-            self._send(h11.Response(status_code=200, headers=headers))
+            self._send(h11.Response(status_code=200, headers=headers, reason=b"OK"))
             if first:
                 self._send(h11.Data(data=first))
             async for piece in pieces:
