@@ -7,6 +7,7 @@ nothing on the way of `run` imports asyncio, argparse, re, socket, dataclasses, 
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -14,35 +15,60 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wardian.cli.command import Command
+    from wardian.cli.globals import Globals
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and answers its exit code; as the console entry point, it ends the process itself."""
+    if arguments is None:
+        _settle_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _run(words)
         _flush()
         if arguments is None and "coverage" not in sys.modules:
             # All is written and closed by the kernel: taking the interpreter down first is 4 ms of every command.
-            import os
-
             os._exit(code)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read our output went away (`wardian ps | head`): end as a program killed by SIGPIPE is seen to.
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+        return _unwritten(141)
+    except OSError as error:
+        return _say(f"wardian: {error.filename + ': ' if error.filename else ''}{error.strerror}", _unwritten(1))
     return code
+
+
+def _settle_streams() -> None:
+    """Makes 0 to 2 what the rest relies on: open, and taking any text.
+
+    One that our parent closed becomes /dev/null, or the next socket would be our stdin. What is printed is UTF-8 as in
+    docker, whatever the locale; bytes of the command line that are none come out as they came in.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor: this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
 
 
 def _flush() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
+
+
+def _unwritten(code: int) -> int:
+    """What is left in the buffer goes nowhere: the interpreter would complain of it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
 
 
 def _run(words: list[str]) -> int:
@@ -60,12 +86,14 @@ def _run(words: list[str]) -> int:
     except Failure as failure:
         return _say(failure.message, failure.code)
     words = options.args
-    if options.version or not words or words[0] == "help":
-        if options.version:
-            from wardian import __version__
+    if options.version:
+        from wardian import __version__
 
-            print(f"Wardian version {__version__}")
-            return 0
+        print(f"Wardian version {__version__}")
+        return 0
+    if not words:
+        return _help([], asked=False)
+    if words[0] == "help":
         return _help(words[1:])
     found = tree.find(words)
     if found is None:
@@ -75,7 +103,7 @@ def _run(words: list[str]) -> int:
         if "--help" in rest:
             return _help(path.split())
         return _say(f"wardian: '{path}' is not built yet", 1)
-    return _invoke(path, _load(target), rest, options.host)
+    return _invoke(path, _load(target), rest, options)
 
 
 def _load(target: str) -> Command:
@@ -84,9 +112,9 @@ def _load(target: str) -> Command:
     return command
 
 
-def _invoke(path: str, command: Command, rest: list[str], host: str) -> int:
+def _invoke(path: str, command: Command, rest: list[str], options: Globals) -> int:
     from wardian.cli import pflag
-    from wardian.cli.command import Failure, Invocation, UsageFailure, count_failure
+    from wardian.cli.command import Failure, Invocation, UsageFailure, count_failure, error_text
     from wardian.errors import WardianError
 
     usage = f"Usage:  wardian {path} {command.usage}".rstrip()
@@ -95,7 +123,7 @@ def _invoke(path: str, command: Command, rest: list[str], host: str) -> int:
         wrong = count_failure(path, command, len(parsed.args))
         if wrong:
             raise wrong
-        return command.action(Invocation(path, parsed, host))
+        return command.action(Invocation(path, parsed, options))
     except pflag.HelpAsked:
         return _help(path.split())
     except pflag.FlagError as error:
@@ -109,12 +137,12 @@ def _invoke(path: str, command: Command, rest: list[str], host: str) -> int:
         return _say(failure.message, failure.code)
     except WardianError as error:
         return _say(error_text(error), 1)
-
-
-def error_text(error: Exception) -> str:
-    """How an error is told: what the engine said is marked as the engine's."""
-    text = str(error)
-    return f"Error response from daemon: {text}" if hasattr(error, "status") else text
+    except (OSError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if options.debug:
+            raise
+        return _say(f"wardian: a mistake in '{path}': {type(error).__name__}: {error} (-D shows where)", 1)
 
 
 def _not_a_command(words: list[str]) -> int:
@@ -123,7 +151,9 @@ def _not_a_command(words: list[str]) -> int:
     group = words[0]
     if group not in tree.GROUPS:
         return _say(f"wardian: unknown command: wardian {group}\n\nRun 'wardian --help' for more information", 1)
-    if len(words) == 1 or words[1] in ("--help", "-h", "help"):
+    if len(words) == 1:
+        return _help([group], asked=False)
+    if words[1] in ("--help", "-h", "help"):
         return _help([group])
     usage = f"Usage:  wardian {group}\n\nRun 'wardian {group} --help' for more information"
     if words[1].startswith("-"):
@@ -131,10 +161,15 @@ def _not_a_command(words: list[str]) -> int:
     return _say(f"wardian: unknown command: wardian {group} {words[1]}\n\n{usage}", 1)
 
 
-def _help(words: list[str]) -> int:
+def _help(words: list[str], asked: bool = True) -> int:
+    """Help that was asked for goes to stdout; where a verb is missing, it goes to stderr."""
+    from wardian.cli.command import Failure
     from wardian.cli.help import show_help
 
-    return show_help(words)
+    try:
+        return show_help(words, sys.stdout if asked else sys.stderr)
+    except Failure as failure:
+        return _say(failure.message, failure.code)
 
 
 def _say(message: str, code: int) -> int:

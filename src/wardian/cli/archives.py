@@ -31,6 +31,7 @@ def _pieces(fd: int) -> Iterator[bytes]:
 
 def load(invocation: Invocation) -> int:
     from wardian.cli.pull import show_progress
+    from wardian.cli.references import platform_query
 
     path = invocation.text("input")
     if not path and os.isatty(0):
@@ -38,9 +39,7 @@ def load(invocation: Invocation) -> int:
     fd = _open(path) if path else 0
     # Docker asks for no progress when nobody watches.
     quiet = invocation.flag("quiet") or not os.isatty(1)
-    platform = invocation.text("platform")
-    names = ("os", "architecture", "variant")
-    query = {"quiet": quiet, "platform": dict(zip(names, platform.split("/"), strict=False)) if platform else None}
+    query = {"quiet": quiet, "platform": platform_query(invocation.text("platform"))}
     headers = {"Content-Type": "application/x-tar"}
     with invocation.client.stream("POST", "/images/load", _pieces(fd), query, headers) as stream:
         show_progress(stream)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from wardian.cli.command import Command, Failure
+from wardian.cli.command import Command, Failure, error_text
+from wardian.cli.lifecycle import each
 from wardian.cli.pflag import Flag
-from wardian.cli.streams import Session, check_terminal, read_detach_keys
+from wardian.cli.streams import Session, check_terminal, detach_keys
 from wardian.errors import WardianError
 
 TYPE_CHECKING = False
@@ -27,14 +28,14 @@ def _inspect(invocation: Invocation, name: str) -> dict[str, Any]:
 
 def attach(invocation: Invocation) -> int:
     name, client = invocation.args[0], invocation.client
-    keys = read_detach_keys(invocation.text("detach-keys"))
+    keys = detach_keys(invocation)
     waiting = client.stream("POST", f"/containers/{name}/wait")
     container = _inspect(invocation, name)
     _check_running(container["State"])
     tty = bool(container["Config"].get("Tty"))
     stdin = bool(container["Config"].get("OpenStdin")) and not invocation.flag("no-stdin")
     check_terminal(stdin, tty)
-    query = _streams_query(invocation, stdin)
+    query = _streams_query(keys, stdin)
     with Session(client, f"containers/{name}", tty, invocation.flag("sig-proxy") and not tty, keys) as session:
         hijacked = client.hijack("POST", f"/containers/{name}/attach", query=query)
         if tty:
@@ -54,9 +55,8 @@ def _check_running(state: dict[str, Any]) -> None:
         raise Failure("You cannot attach to a restarting container, wait until it is running")
 
 
-def _streams_query(invocation: Invocation, stdin: bool) -> dict[str, object]:
-    keys = invocation.text("detach-keys") or None
-    return {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys}
+def _streams_query(keys: str, stdin: bool) -> dict[str, object]:
+    return {"stream": True, "stdin": stdin, "stdout": True, "stderr": True, "detachKeys": keys or None}
 
 
 def start(invocation: Invocation) -> int:
@@ -65,28 +65,24 @@ def start(invocation: Invocation) -> int:
         if len(invocation.args) > 1:
             raise Failure("you cannot start and attach multiple containers at once")
         return _start_attached(invocation, invocation.args[0])
-    failed = []
-    for name in invocation.args:
-        try:
-            invocation.client.call("POST", f"/containers/{name}/start", query={"detachKeys": _keys(invocation)})
-            print(name, flush=True)
-        except WardianError as error:
-            from wardian.cli import error_text
+    query = {"detachKeys": invocation.text("detach-keys") or None}
 
-            sys.stderr.write(f"{error_text(error)}\n")
-            failed.append(name)
+    def act(name: str) -> str:
+        invocation.client.call("POST", f"/containers/{name}/start", query=query)
+        return name
+
+    failed = []
+    for name, error in each(invocation.args, act):
+        sys.stderr.write(f"{error_text(error)}\n")
+        failed.append(name)
     if failed:
         raise Failure(f"Error: failed to start containers: {', '.join(failed)}")
     return 0
 
 
-def _keys(invocation: Invocation) -> str | None:
-    return invocation.text("detach-keys") or None
-
-
 def _start_attached(invocation: Invocation, name: str) -> int:
     client = invocation.client
-    keys = read_detach_keys(invocation.text("detach-keys"))
+    keys = detach_keys(invocation)
     container = _inspect(invocation, name)
     identity, config = container["Id"], container["Config"]
     tty = bool(config.get("Tty"))
@@ -94,12 +90,12 @@ def _start_attached(invocation: Invocation, name: str) -> int:
     check_terminal(stdin, tty)
     removes = bool(container["HostConfig"].get("AutoRemove"))
     with Session(client, f"containers/{identity}", tty, invocation.flag("sig-proxy") and not tty, keys) as session:
-        hijacked = client.hijack("POST", f"/containers/{identity}/attach", query=_streams_query(invocation, stdin))
+        hijacked = client.hijack("POST", f"/containers/{identity}/attach", query=_streams_query(keys, stdin))
         waiting = client.stream(
             "POST", f"/containers/{identity}/wait", query={"condition": "removed" if removes else "next-exit"}
         )
         try:
-            client.call("POST", f"/containers/{identity}/start", query={"detachKeys": _keys(invocation)})
+            client.call("POST", f"/containers/{identity}/start", query={"detachKeys": keys or None})
         except WardianError:
             hijacked.sock.close()
             raise

@@ -5,7 +5,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
+    from wardian.cli.globals import Globals
     from wardian.cli.pflag import Flag, Parsed
     from wardian.client import Client
 
@@ -38,23 +40,38 @@ class Command:
 
 
 class Invocation:
-    """One command as it was typed: `path` ("container ls"), its flags, and its engine (`client`, made late)."""
+    """One command as it was typed: `path` ("container ls"), its flags, and, made late, its engine and its settings."""
 
-    __slots__ = ("_client", "host", "parsed", "path")
+    __slots__ = ("_client", "_settings", "options", "parsed", "path")
 
-    def __init__(self, path: str, parsed: Parsed, host: str) -> None:
+    def __init__(self, path: str, parsed: Parsed, options: Globals) -> None:
         self.path = path
         self.parsed = parsed
-        self.host = host
+        self.options = options
         self._client: Client | None = None
+        self._settings: dict[str, Any] | None = None
 
     @property
     def client(self) -> Client:
         if self._client is None:
             from wardian.client import connect
 
-            self._client = connect(self.host)
+            self._client = connect(self.options.host)
         return self._client
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The person's config.json of docker's CLI; empty when there is none."""
+        if self._settings is None:
+            from wardian.cli.settings import read_settings
+
+            self._settings = read_settings(self.options.config)
+        return self._settings
+
+    def setting(self, name: str) -> str:
+        """A setting that is a text; empty when it is not set."""
+        value = self.settings.get(name)
+        return value if isinstance(value, str) else ""
 
     @property
     def args(self) -> list[str]:
@@ -82,6 +99,12 @@ class Invocation:
         return list(self.parsed.values[name])
 
 
+def error_text(error: Exception) -> str:
+    """How an error is told: what the engine said is marked as the engine's."""
+    text = str(error)
+    return f"Error response from daemon: {text}" if hasattr(error, "status") else text
+
+
 class Failure(Exception):
     """The command ends with `code` after `message` was said on stderr (nothing when it is empty)."""
 
@@ -107,8 +130,8 @@ def count_failure(path: str, command: Command, count: int) -> UsageFailure | Non
     if most == 0:
         return UsageFailure(f"wardian: 'wardian {path}' accepts no arguments", "Run")
     if least == most:
-        wanted = f"requires {least} argument{'s' * (least != 1)}"
-    elif count < least:
+        return UsageFailure(f"wardian: 'wardian {path}' requires {least} argument{'s' * (least != 1)}", "Run")
+    if count < least:
         wanted = f"requires at least {least} argument{'s' * (least != 1)}"
     else:
         wanted = f"requires at most {most} argument{'s' * (most != 1)}"

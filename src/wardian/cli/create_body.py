@@ -124,53 +124,56 @@ def _streams(body: dict[str, Any], parsed: Parsed) -> None:
 def _program(body: dict[str, Any], parsed: Parsed) -> None:
     if "entrypoint" in parsed.given:
         body["Entrypoint"] = [parsed["entrypoint"]]
-    environment = [line for path in parsed["env-file"] for line in file_pairs(path, from_environment=True)]
-    body["Env"] = environment + parsed["env"]
-    if not body["Env"]:
-        body["Env"] = None
+    body["Env"] = file_pairs(parsed["env-file"], "env", from_environment=True) + parsed["env"] or None
 
 
-def file_pairs(path: str, from_environment: bool) -> list[str]:
-    """Lines `NAME=value` of a file: comments and empty lines skipped, a bare NAME from our environment or left out."""
-    with open(path, "rb") as file:
-        content = file.read()
+def file_pairs(paths: Iterable[str], what: str, from_environment: bool) -> list[str]:
+    """The lines `NAME=value` of files ("env" or "label" files). Raises BodyError.
+
+    Comments and empty lines are skipped; a bare NAME is taken from our environment, or left out where it has none.
+    """
     lines = []
-    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+    for path in paths:
         try:
-            line = raw.decode().lstrip(" \t")
-        except UnicodeDecodeError:
-            raise BodyError(f"invalid utf8 bytes at line {number}: {go_quote(raw.decode('latin-1'))}: {path}") from None
-        if not line or line.startswith("#"):
-            continue
-        name, equals, _ = line.partition("=")
-        if not name:
-            raise BodyError(f"no variable name on line '{line}': {path}")
-        if " " in name.rstrip(" ") or "\t" in name or name != name.rstrip():
-            raise BodyError(f"variable '{name}' contains whitespaces: {path}")
-        if equals:
-            lines.append(line)
-        elif not from_environment:
-            lines.append(name)
-        elif name in os.environ:
-            lines.append(f"{name}={os.environ[name]}")
+            with open(path, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise BodyError(f"open {path}: {_strerror(error)}") from None
+        try:
+            for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+                lines += _pair(raw, number, from_environment)
+        except ValueError as error:
+            raise BodyError(f"invalid {what} file ({path}): {error}") from None
     return lines
 
 
+def _pair(raw: bytes, number: int, from_environment: bool) -> list[str]:
+    """What one line of such a file says: nothing, or one pair. Raises ValueError."""
+    try:
+        line = raw.decode().lstrip(" \t")
+    except UnicodeDecodeError:
+        raise ValueError(f"invalid utf8 bytes at line {number}: {go_quote(raw.decode('latin-1'))}") from None
+    if not line or line.startswith("#"):
+        return []
+    name, equals, _ = line.partition("=")
+    if not name:
+        raise ValueError(f"no variable name on line '{line}'")
+    if " " in name.rstrip(" ") or "\t" in name or name != name.rstrip():
+        raise ValueError(f"variable '{name}' contains whitespaces")
+    if equals:
+        return [line]
+    if not from_environment:
+        return [name]
+    return [f"{name}={os.environ[name]}"] if name in os.environ else []
+
+
 def _annotate(body: dict[str, Any], parsed: Parsed) -> None:
-    from_files = [line for path in parsed["label-file"] for line in file_pairs(path, from_environment=False)]
+    from_files = file_pairs(parsed["label-file"], "label", from_environment=False)
     body["Labels"] = pairs(from_files + parsed["label"])
     if parsed["annotation"]:
-        body["HostConfig"]["Annotations"] = _strict_pairs(parsed["annotation"], "annotation")
+        body["HostConfig"]["Annotations"] = pairs(parsed["annotation"])
     if parsed["sysctl"]:
-        body["HostConfig"]["Sysctls"] = _strict_pairs(parsed["sysctl"], "sysctl")
-
-
-def _strict_pairs(texts: list[str], what: str) -> dict[str, str]:
-    if what == "sysctl":
-        for text in texts:
-            if "=" not in text:
-                raise BodyError(f"invalid sysctl: {go_quote(text)}: it is name=value")
-    return pairs(texts)
+        body["HostConfig"]["Sysctls"] = pairs(parsed["sysctl"])
 
 
 def _storage(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None:
@@ -181,8 +184,6 @@ def _storage(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None
         if len(parts) == 1:
             anonymous[text] = {}
             continue
-        if len(parts) > 3:
-            raise BodyError(f"invalid spec: {text}: too many colons")
         if "" in parts:
             raise BodyError(f"invalid spec: {text}: empty section between colons")
         source, _, rest = text.partition(":")

@@ -20,8 +20,8 @@ def events(invocation: Invocation) -> int:
     show = _shower(invocation.text("format"))
     query = {
         "filters": filters_query(invocation["filter"]),
-        "since": read_moment(invocation.text("since"), "since"),
-        "until": read_moment(invocation.text("until"), "until"),
+        "since": read_moment(invocation.text("since")),
+        "until": read_moment(invocation.text("until")),
     }
     with invocation.client.stream("GET", "/events", query=query) as stream:
         for event in stream.objects():

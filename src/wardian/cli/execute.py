@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardian.cli.command import Command, Failure
+from wardian.cli.command import Command, Failure, error_text
 from wardian.cli.pflag import Flag
 from wardian.errors import WardianError
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def execute(invocation: Invocation) -> int:
-    from wardian.cli.streams import check_terminal
+    from wardian.cli.streams import check_terminal, detach_keys
 
     detach, stdin, tty = (invocation.flag(name) for name in ("detach", "interactive", "tty"))
-    body = _body(invocation, detach, stdin, tty)
+    keys = "" if detach else detach_keys(invocation)
+    body = _body(invocation, detach, stdin, tty, keys)
     if not detach:
         check_terminal(stdin, tty)
     client = invocation.client
@@ -30,19 +31,21 @@ def execute(invocation: Invocation) -> int:
             return 0
         return _attached(invocation, resource, body, stdin, tty)
     except WardianError as error:
-        from wardian.cli import error_text
         from wardian.cli.run import start_failure_code
 
         code = start_failure_code(str(error))
         raise Failure(error_text(error), code if code > 125 else 1) from None
 
 
-def _body(invocation: Invocation, detach: bool, stdin: bool, tty: bool) -> dict[str, Any]:
+def _body(invocation: Invocation, detach: bool, stdin: bool, tty: bool, keys: str) -> dict[str, Any]:
     environment = invocation.words("env")
     if invocation.words("env-file"):
-        from wardian.cli.create_body import file_pairs
+        from wardian.cli.create_body import BodyError, file_pairs
 
-        lines = [line for path in invocation.words("env-file") for line in file_pairs(path, from_environment=True)]
+        try:
+            lines = file_pairs(invocation.words("env-file"), "env", from_environment=True)
+        except BodyError as error:
+            raise Failure(error.message) from None
         environment = lines + environment
     size = None
     if tty:
@@ -59,7 +62,7 @@ def _body(invocation: Invocation, detach: bool, stdin: bool, tty: bool) -> dict[
         "AttachStderr": not detach,
         "AttachStdout": not detach,
         "Detach": detach,
-        "DetachKeys": invocation.text("detach-keys"),
+        "DetachKeys": keys,
         "Env": environment or None,
         "WorkingDir": invocation.text("workdir"),
         "Cmd": invocation.args[1:],
@@ -67,12 +70,11 @@ def _body(invocation: Invocation, detach: bool, stdin: bool, tty: bool) -> dict[
 
 
 def _attached(invocation: Invocation, resource: str, body: dict[str, Any], stdin: bool, tty: bool) -> int:
-    from wardian.cli.streams import Session, read_detach_keys
+    from wardian.cli.streams import Session
 
     client = invocation.client
-    keys = read_detach_keys(invocation.text("detach-keys"))
     start = {"Detach": False, "Tty": tty, **({"ConsoleSize": body["ConsoleSize"]} if body["ConsoleSize"] else {})}
-    with Session(client, resource, tty, False, keys) as session:
+    with Session(client, resource, tty, False, body["DetachKeys"]) as session:
         hijacked = client.hijack("POST", f"/{resource}/start", start)
         if tty:
             session.resize()

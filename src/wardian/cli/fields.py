@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wardian.cli.pflag import _FALSE, _TRUE, go_quote
+from wardian.cli.pflag import FALSE_WORDS, TRUE_WORDS, go_quote
 from wardian.cli.values import read_bytes
 
 TYPE_CHECKING = False
@@ -40,9 +40,9 @@ def split_fields(text: str) -> list[str]:
 
 
 def _switch(key: str, text: str) -> bool:
-    if text in _TRUE:
+    if text in TRUE_WORDS:
         return True
-    if text in _FALSE:
+    if text in FALSE_WORDS:
         return False
     raise ValueError(f"invalid value for {key}: {text}")
 

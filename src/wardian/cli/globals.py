@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FLAGS = (
-    Flag("config", "", "string", "", "Directory of the client's own configuration"),
+    Flag("config", "", "string", "", "Directory of config.json (default: $DOCKER_CONFIG, ~/.docker)"),
     Flag("context", "c", "string", "", 'Name of a context (only "default" is built)'),
     Flag("debug", "D", "bool", "", "Show the traceback of an error of this command itself"),
     Flag("host", "H", "list", "", "The engine's socket: unix:///path"),
@@ -23,21 +23,28 @@ FLAGS = (
     Flag("version", "v", "bool", "", "Print the version"),
 )
 
+_LEVELS = ("panic", "fatal", "error", "warn", "warning", "info", "debug", "trace")
+
 
 class Globals:
-    __slots__ = ("args", "config", "host", "version")
+    """What the flags before the verb said, and the words after them."""
 
-    def __init__(self, args: list[str], host: str, config: str, version: bool) -> None:
+    __slots__ = ("args", "config", "debug", "host", "version")
+
+    def __init__(
+        self, args: list[str], host: str = "", config: str = "", version: bool = False, debug: bool = False
+    ) -> None:
         self.args = args
         self.host = host
         self.config = config
         self.version = version
+        self.debug = debug
 
 
 def read_globals(words: Sequence[str]) -> Globals:
     """Reads the flags before the verb. Raises FlagError, HelpAsked, and Failure for what is not built."""
     if words and not words[0].startswith("-"):
-        return Globals(list(words), "", "", False)
+        return Globals(list(words))
     parsed = parse(FLAGS, words, interspersed=False)
     context = parsed["context"]
     if context not in ("", "default"):
@@ -48,4 +55,12 @@ def read_globals(words: Sequence[str]) -> Globals:
     hosts = parsed["host"]
     if len(hosts) > 1:
         raise Failure("Specify only one -H")
-    return Globals(parsed.args, hosts[0] if hosts else "", parsed["config"], parsed["version"])
+    if parsed["log-level"] not in _LEVELS:
+        raise Failure(f"Unable to parse logging level: {parsed['log-level']}")
+    return Globals(
+        parsed.args,
+        host=hosts[0] if hosts else "",
+        config=parsed["config"],
+        version=parsed["version"],
+        debug=parsed["debug"],
+    )

@@ -13,12 +13,12 @@ from wardian.cli.gotemplate_parse import (
     Function,
     Jump,
     Literal,
+    Piece,
     Pipe,
     Text,
     Variable,
-    _fail,
-    _Piece,
-    _quote_end,
+    fail,
+    quote_end,
 )
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v
 class Builder:
     """Nests the pieces of a template into nodes."""
 
-    def __init__(self, pieces: list[_Piece]) -> None:
+    def __init__(self, pieces: list[Piece]) -> None:
         self._pieces = pieces
         self._at = 0
         self._loops = 0
@@ -45,13 +45,13 @@ class Builder:
     def build(self) -> list[Node]:
         nodes, ending, piece = self._list()
         if ending:
-            raise _fail(piece.line, f"unexpected {{{{{ending}}}}}")
+            raise fail(piece.line, f"unexpected {{{{{ending}}}}}")
         return nodes
 
-    def _list(self) -> tuple[list[Node], str, _Piece]:
+    def _list(self) -> tuple[list[Node], str, Piece]:
         """Nodes up to an `else` or `end`, which word it was, and where."""
         nodes: list[Node] = []
-        piece = _Piece("", 1, 0, False)
+        piece = Piece("", 1, 0, False)
         while self._at < len(self._pieces):
             piece = self._pieces[self._at]
             self._at += 1
@@ -65,18 +65,18 @@ class Builder:
             nodes.append(self._node(word, piece))
         return nodes, "", piece
 
-    def _node(self, word: str, piece: _Piece) -> Node:
+    def _node(self, word: str, piece: Piece) -> Node:
         if word in ("if", "with", "range"):
             return self._branch(word, piece, piece.text.find(word) + len(word))
         if word in ("break", "continue"):
             if not self._loops:
-                raise _fail(piece.line, f"{{{{{word}}}}} outside {{{{range}}}}")
+                raise fail(piece.line, f"{{{{{word}}}}} outside {{{{range}}}}")
             return Jump(word)
         if word in _UNBUILT:
-            raise _fail(piece.line, f"{{{{{word}}}}} is not built yet in Wardian")
+            raise fail(piece.line, f"{{{{{word}}}}} is not built yet in Wardian")
         return Action(ActionParser(piece).pipe("command"))
 
-    def _branch(self, word: str, piece: _Piece, start: int) -> Branch:
+    def _branch(self, word: str, piece: Piece, start: int) -> Branch:
         branch = Branch(word, ActionParser(piece, start).pipe(word))
         self._loops += word == "range"
         branch.body, ending, at = self._list()
@@ -89,16 +89,16 @@ class Builder:
                 return branch
             branch.other, ending, at = self._list()
             if ending == "else":
-                raise _fail(at.line, "expected end; found {{else}}")
+                raise fail(at.line, "expected end; found {{else}}")
         if ending != "end":
-            raise _fail(self._line, "unexpected EOF")
+            raise fail(self._line, "unexpected EOF")
         return branch
 
 
 class ActionParser:
     """The operands and pipelines inside one action."""
 
-    def __init__(self, piece: _Piece, start: int = 0) -> None:
+    def __init__(self, piece: Piece, start: int = 0) -> None:
         self._text = piece.text
         self._piece = piece
         self._at = start
@@ -112,7 +112,7 @@ class ActionParser:
         return pipe
 
     def _error(self, message: str) -> Exception:
-        return _fail(self._piece.line, message)
+        return fail(self._piece.line, message)
 
     def _quoted(self, text: str) -> str:
         return '"' + text.replace('"', '\\"') + '"'
@@ -229,7 +229,7 @@ class ActionParser:
 
     def _string(self) -> Operand:
         start = self._at
-        self._at = _quote_end(self._text, start, self._piece.line) + 1
+        self._at = quote_end(self._text, start, self._piece.line) + 1
         inside = self._text[start + 1 : self._at - 1]
         if self._text[start] == "`":
             return self._done(Literal(), start, value=inside)

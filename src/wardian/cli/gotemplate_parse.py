@@ -100,7 +100,7 @@ class Branch:
         self.other: list[Node] = []
 
 
-class _Piece:
+class Piece:
     """Text, or the inside of one action with its place."""
 
     def __init__(self, text: str, line: int, column: int, action: bool) -> None:
@@ -110,11 +110,11 @@ class _Piece:
         self.action = action
 
 
-def _fail(line: int, message: str) -> TemplateError:
+def fail(line: int, message: str) -> TemplateError:
     return TemplateError(f"template: :{line}: {message}")
 
 
-def _split(source: str) -> list[_Piece]:
+def _split(source: str) -> list[Piece]:
     pieces, at, trim = [], 0, False
     while at < len(source):
         start = source.find("{{", at)
@@ -125,7 +125,7 @@ def _split(source: str) -> list[_Piece]:
         if trim_left:
             text = text.rstrip(_SPACE)
         if text:
-            pieces.append(_Piece(text, 0, 0, False))
+            pieces.append(Piece(text, 0, 0, False))
         if start < 0:
             break
         inside = start + (4 if trim_left else 2)
@@ -137,7 +137,7 @@ def _split(source: str) -> list[_Piece]:
             content = content[:-1]
         column = inside - (source.rfind("\n", 0, inside) + 1)
         if not content.strip(_SPACE).startswith("/*"):
-            pieces.append(_Piece(content, line, column, True))
+            pieces.append(Piece(content, line, column, True))
         at = end + 2
     return pieces
 
@@ -147,22 +147,22 @@ def _action_end(source: str, at: int, line: int) -> int:
     if source[at:].lstrip(_SPACE).startswith("/*"):
         end = source.find("*/", at)
         if end < 0:
-            raise _fail(line, "unclosed comment")
+            raise fail(line, "unclosed comment")
         closing = source.find("}}", end)
         if closing < 0 or source[end + 2 : closing].strip(_SPACE + "-"):
-            raise _fail(line, "comment ends before closing delimiter")
+            raise fail(line, "comment ends before closing delimiter")
         return closing
     while at < len(source):
         letter = source[at]
         if source.startswith("}}", at):
             return at
         if letter in "\"'`":
-            at = _quote_end(source, at, line)
+            at = quote_end(source, at, line)
         at += 1
-    raise _fail(line, "unclosed action")
+    raise fail(line, "unclosed action")
 
 
-def _quote_end(source: str, at: int, line: int) -> int:
+def quote_end(source: str, at: int, line: int) -> int:
     quote, start = source[at], at
     at += 1
     while at < len(source) and source[at] != quote:
@@ -171,7 +171,7 @@ def _quote_end(source: str, at: int, line: int) -> int:
         at += 2 if quote != "`" and source[at] == "\\" else 1
     if at >= len(source) or source[at] != quote:
         kind = {"`": "unterminated raw quoted string", '"': "unterminated quoted string"}
-        raise _fail(line, kind.get(source[start], "unterminated character constant"))
+        raise fail(line, kind.get(source[start], "unterminated character constant"))
     return at
 
 

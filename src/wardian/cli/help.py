@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 from wardian.cli import tree
+from wardian.cli.command import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TextIO
 
     from wardian.cli.command import Command
     from wardian.cli.pflag import Flag
@@ -18,26 +18,25 @@ _OURS = ("plan", "explain", "serve")
 _WIDTH = 80
 
 
-def show_help(words: Sequence[str]) -> int:
-    """Prints the help of `wardian WORDS`; answers the exit code."""
+def show_help(words: Sequence[str], out: TextIO) -> int:
+    """Writes the help of `wardian WORDS`; answers the exit code. Raises Failure for what is no command."""
     if not words:
-        print(_top(), end="")
+        out.write(_top())
         return 0
     if len(words) == 1 and words[0] in tree.GROUPS:
-        print(_group(words[0]), end="")
+        out.write(_group(words[0]))
         return 0
     found = tree.find(list(words))
     if found is None:
-        topic = " ".join(words)
-        sys.stderr.write(f"wardian: unknown help topic: {topic}\n\nRun 'wardian --help' for more information\n")
-        return 1
+        raise Failure(f"unknown help topic: {' '.join(words)}")
     path, target, summary, _ = found
     if not target:
-        print(f"Usage:  wardian {path}\n\n{summary or 'A verb of Docker'}\n\n'{path}' is not built yet in Wardian.")
+        summary = summary or "A verb of Docker"
+        out.write(f"Usage:  wardian {path}\n\n{summary}\n\n'{path}' is not built yet in Wardian.\n")
         return 0
     module, _, name = target.partition(":")
     command = getattr(__import__(f"wardian.cli.{module}", fromlist=[name]), name)
-    print(_command(path, summary, command), end="")
+    out.write(_command(path, summary, command))
     return 0
 
 

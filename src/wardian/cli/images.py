@@ -45,11 +45,12 @@ def ls(invocation: Invocation) -> int:
     found = invocation.client.call("GET", "/images/json", query=query)
     if not isinstance(found, list):
         raise Failure("the engine answered no list of images")
-    whole, form = invocation.flag("no-trunc"), invocation.text("format")
+    whole, quiet = invocation.flag("no-trunc"), invocation.flag("quiet")
+    form = invocation.text("format") or ("" if quiet else invocation.setting("imagesFormat"))
     rows = [row for image in found for row in _rows(image, digests or ".Digest" in form)]
     records = [_record(*row, whole) for row in rows]
     table = "Repository Tag Digest ID CreatedSince Size" if digests else "Repository Tag ID CreatedSince Size"
-    Listing("*formatter.imageContext", _HEADERS, table, "ID").show(records, form, invocation.flag("quiet"))
+    Listing("*formatter.imageContext", _HEADERS, table, "ID").show(records, form, quiet)
     return 0
 
 
@@ -72,7 +73,7 @@ def _rows(image: dict[str, Any], digests: bool) -> Iterator[tuple[dict[str, Any]
 def _record(image: dict[str, Any], repository: str, tag: str, digest: str, whole: bool) -> Record:
     from wardian.cli.gotemplate import Record
     from wardian.cli.human import size_text
-    from wardian.cli.moments import ago, stamp
+    from wardian.cli.moments import since, stamp
 
     shared, size = image.get("SharedSize", -1), image.get("Size") or 0
     containers = image.get("Containers", -1)
@@ -81,7 +82,7 @@ def _record(image: dict[str, Any], repository: str, tag: str, digest: str, whole
         "Repository": lambda: repository,
         "Tag": lambda: tag,
         "Digest": lambda: digest,
-        "CreatedSince": lambda: ago(image["Created"]),
+        "CreatedSince": lambda: since(image["Created"]),
         "CreatedAt": lambda: stamp(image["Created"]),
         "Size": lambda: size_text(size),
         "Containers": lambda: "N/A" if containers == -1 else str(containers),
@@ -94,8 +95,9 @@ def _record(image: dict[str, Any], repository: str, tag: str, digest: str, whole
 
 def rm(invocation: Invocation) -> int:
     from wardian.cli.lifecycle import for_each
+    from wardian.cli.references import platform_query
 
-    platforms = [_platform(text) for text in invocation.words("platform")]
+    platforms = [platform_query(text) for text in invocation.words("platform")]
     query = {"force": invocation.flag("force"), "noprune": invocation.flag("no-prune"), "platforms": platforms}
 
     def act(name: str) -> str:
@@ -106,11 +108,6 @@ def rm(invocation: Invocation) -> int:
         return "\n".join(lines)
 
     return for_each(invocation.args, act)
-
-
-def _platform(text: str) -> dict[str, str]:
-    names = ("os", "architecture", "variant")
-    return dict(zip(names, text.split("/"), strict=False))
 
 
 def tag(invocation: Invocation) -> int:
@@ -137,8 +134,9 @@ _HISTORY_HEADERS = {
 
 
 def history(invocation: Invocation) -> int:
-    platform = invocation.text("platform")
-    query = {"platform": _platform(platform) if platform else None}
+    from wardian.cli.references import platform_query
+
+    query = {"platform": platform_query(invocation.text("platform"))}
     found = invocation.client.call("GET", f"/images/{invocation.args[0]}/history", query=query)
     human, whole = invocation.flag("human"), invocation.flag("no-trunc")
     records = [_step(step, human, whole) for step in (found if isinstance(found, list) else ())]

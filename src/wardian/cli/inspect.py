@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from wardian.cli.command import Command, Failure
+from wardian.cli.command import Command, Failure, error_text
 from wardian.cli.pflag import Flag, go_quote
 from wardian.errors import WardianError
 
@@ -63,8 +63,9 @@ def _get(invocation: Invocation, kind: str, name: str) -> object:
     if kind == "container":
         query["size"] = "size" in invocation.parsed.values and invocation.flag("size")
     if kind == "image" and "platform" in invocation.parsed.values and invocation.text("platform"):
-        names = ("os", "architecture", "variant")
-        query["platform"] = dict(zip(names, invocation.text("platform").split("/"), strict=False))
+        from wardian.cli.references import platform_query
+
+        query["platform"] = platform_query(invocation.text("platform"))
     return invocation.client.call("GET", _PATHS[kind].format(name), query=query)
 
 
@@ -81,8 +82,6 @@ def _show_all(invocation: Invocation, get: Callable[[str], object]) -> int:
         try:
             found.append(get(name))
         except WardianError as error:
-            from wardian.cli import error_text
-
             errors.append(error_text(error))
         except Failure as failure:
             errors.append(failure.message)

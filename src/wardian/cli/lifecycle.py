@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import sys
 
-from wardian.cli.command import Command, Failure
+from wardian.cli.command import Command, Failure, error_text
 from wardian.cli.pflag import Flag
 from wardian.errors import WardianError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from wardian.cli.command import Invocation
 
 
-def for_each(names: list[str], act: Callable[[str], str]) -> int:
-    """`act` on each name and prints what it answers; errors are told at the end, all of them."""
-    errors = []
+def each(names: list[str], act: Callable[[str], str]) -> Iterator[tuple[str, Exception]]:
+    """`act` on each name, and prints what it answers; gives the names that failed, each with its error."""
     for name in names:
         try:
             print(act(name), flush=True)
-        except WardianError as error:
-            from wardian.cli import error_text
+        except (WardianError, Failure) as error:
+            yield name, error
 
-            errors.append(error_text(error))
-        except Failure as failure:
-            errors.append(failure.message)
+
+def for_each(names: list[str], act: Callable[[str], str]) -> int:
+    """`act` on each name and prints what it answers; errors are told at the end, all of them."""
+    errors = [error_text(error) for _, error in each(names, act)]
     if errors:
         raise Failure("\n".join(errors))
     return 0
@@ -59,7 +59,6 @@ def kill(invocation: Invocation) -> int:
 def remove(invocation: Invocation) -> int:
     force = invocation.flag("force")
     query = {"force": force, "link": invocation.flag("link"), "v": invocation.flag("volumes")}
-    missing = []
 
     def act(name: str) -> str:
         trimmed = name.strip("/")
@@ -71,17 +70,12 @@ def remove(invocation: Invocation) -> int:
     if not force:
         return for_each(invocation.args, act)
     # With -f a container that is not there is told, and is no failure.
-    there = []
-    for name in invocation.args:
-        try:
-            there.append(act(name))
-            print(name, flush=True)
-        except WardianError as error:
-            from wardian.cli import error_text
-
-            missing.append(error)
-            sys.stderr.write(f"{error_text(error)}\n")
-    return int(any(getattr(error, "status", 0) != 404 for error in missing))
+    code = 0
+    for _, error in each(invocation.args, act):
+        sys.stderr.write(f"{error_text(error)}\n")
+        if getattr(error, "status", 0) != 404:
+            code = 1
+    return code
 
 
 def wait(invocation: Invocation) -> int:
@@ -101,7 +95,7 @@ STOP = Command(
     _USAGE,
     (
         _SIGNAL,
-        Flag("time", "", "int", "", "Seconds until it is killed", hidden=True),
+        Flag("time", "", "int", "", "Seconds until it is killed", deprecated="use --timeout instead"),
         Flag("timeout", "t", "int", "", "Seconds until it is killed"),
     ),
     least=1,

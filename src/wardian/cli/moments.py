@@ -7,10 +7,11 @@ import time
 from wardian.cli.command import Failure
 from wardian.cli.human import lapse
 
+_GO_ZERO = -62135596800  # Time{}: an image may say that it was made then
 _NANO = 1_000_000_000
 
 
-def read_moment(text: str, flag: str) -> str | None:
+def read_moment(text: str, flag: str = "") -> str | None:
     """`10m` (ago), RFC 3339 with or without its later parts, or unix seconds → unix seconds as the API takes them."""
     if not text:
         return None
@@ -28,7 +29,8 @@ def read_moment(text: str, flag: str) -> str | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Failure(f'invalid value for "{flag}": failed to parse value as time or duration: "{text}"') from None
+        where = f'invalid value for "{flag}": ' if flag else ""
+        raise Failure(f'{where}failed to parse value as time or duration: "{text}"') from None
     return f"{int(moment.timestamp())}.{moment.microsecond * 1000:09d}"
 
 
@@ -50,9 +52,15 @@ def ago(seconds: float) -> str:
     return f"{lapse(time.time() - seconds)} ago" if seconds else "N/A"
 
 
+def since(seconds: float) -> str:
+    """`2 minutes ago` for any moment, 1970 too; N/A for Go's zero time, the year 1."""
+    return "N/A" if seconds == _GO_ZERO else f"{lapse(time.time() - seconds)} ago"
+
+
 def stamp(seconds: float) -> str:
     """Go's Time.String: 2026-11-21 14:35:59 +0000 UTC, in this process's zone."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
+    moment = time.localtime(seconds)
+    return f"{moment.tm_year:04d}" + time.strftime("-%m-%d %H:%M:%S %z %Z", moment)
 
 
 def iso(seconds: float) -> str:

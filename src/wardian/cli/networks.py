@@ -38,7 +38,9 @@ def ls(invocation: Invocation) -> int:
     whole = invocation.flag("no-trunc")
     records = [_record(network, whole) for network in sorted(found, key=lambda network: str(network["Name"]))]
     listing = Listing(_KIND, _HEADERS, "ID Name Driver Scope", "ID")
-    listing.show(records, invocation.text("format"), invocation.flag("quiet"))
+    quiet = invocation.flag("quiet")
+    form = invocation.text("format") or ("" if quiet else invocation.setting("networksFormat"))
+    listing.show(records, form, quiet)
     return 0
 
 

@@ -32,12 +32,13 @@ REPEATED = frozenset(
         "ulimit",
         "gpu-request",
         "blkio-weight-device",
+        "sysctl",
         "throttle-bps",
         "throttle-iops",
     ]
 )
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+TRUE_WORDS = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+FALSE_WORDS = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _SHOWN = {  # what help calls a kind, where it is not the kind's own name
     "attach": "list",
     "env": "list",
@@ -52,17 +53,29 @@ _SHOWN = {  # what help calls a kind, where it is not the kind's own name
     "throttle-bps": "list",
     "throttle-iops": "list",
     "swap-bytes": "bytes",
+    "sysctl": "map",
     "bool": "",
 }
 
 
 class Flag:
-    """One row: `--name`, `-short`, its kind, the field of the API that it writes (or ""), its default, and its help."""
+    """One row: `--name`, `-short`, its kind, the field of the API that it writes (or ""), its default, and its help.
 
-    __slots__ = ("default", "hidden", "kind", "name", "path", "short", "text")
+    `deprecated` says what to use in its place: the flag works, is not in the help, and a line tells.
+    """
+
+    __slots__ = ("default", "deprecated", "hidden", "kind", "name", "path", "short", "text")
 
     def __init__(
-        self, name: str, short: str, kind: str, path: str, text: str, default: object = None, hidden: bool = False
+        self,
+        name: str,
+        short: str,
+        kind: str,
+        path: str,
+        text: str,
+        default: object = None,
+        hidden: bool = False,
+        deprecated: str = "",
     ) -> None:
         self.name = name
         self.short = short
@@ -70,7 +83,8 @@ class Flag:
         self.path = path
         self.text = text
         self.default = _zero(kind) if default is None else default
-        self.hidden = hidden
+        self.hidden = hidden or bool(deprecated)
+        self.deprecated = deprecated
 
     @property
     def shown_kind(self) -> str:
@@ -147,7 +161,9 @@ class _Parser:
         flag = self.by_name.get(name)
         if flag is None:
             if name == "help":
-                raise HelpAsked
+                if not equals or self._value(_HELP, value):
+                    raise HelpAsked
+                return
             raise FlagError(f"unknown flag: --{name}")
         if equals:
             self._set(flag, value)
@@ -165,6 +181,7 @@ class _Parser:
             flag = self.by_short.get(letter)
             if flag is None:
                 if letter == "h":
+                    print("Flag shorthand -h has been deprecated, use --help")
                     raise HelpAsked
                 raise FlagError(f"unknown shorthand flag: '{letter}' in -{letter}{letters}")
             if len(letters) > 1 and letters[0] == "=":
@@ -180,11 +197,16 @@ class _Parser:
             else:
                 raise FlagError(f"flag needs an argument: '{letter}' in {word}")
 
-    def _set(self, flag: Flag, text: str) -> None:
+    def _value(self, flag: Flag, text: str) -> Any:
         try:
-            value = _reader(flag.kind)(text)
+            return _reader(flag.kind)(text)
         except ValueError as error:
             raise FlagError(f"invalid argument {go_quote(text)} for {go_quote(flag.title)} flag: {error}") from None
+
+    def _set(self, flag: Flag, text: str) -> None:
+        value = self._value(flag, text)
+        if flag.deprecated:
+            print(f"Flag --{flag.name} has been deprecated, {flag.deprecated}")
         if flag.kind in REPEATED:
             if flag.name not in self.given:
                 self.values[flag.name] = []
@@ -213,9 +235,9 @@ def _zero(kind: str) -> object:
 
 def _read_bool(text: str) -> bool:
     """strconv.ParseBool."""
-    if text in _TRUE:
+    if text in TRUE_WORDS:
         return True
-    if text in _FALSE:
+    if text in FALSE_WORDS:
         return False
     raise ValueError(f"strconv.ParseBool: parsing {go_quote(text)}: invalid syntax")
 
@@ -284,3 +306,6 @@ def _reader(kind: str) -> Callable[[str], Any]:
 
         reader = values.READERS[kind]
     return reader
+
+
+_HELP = Flag("help", "", "bool", "", "Show help")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from wardian.cli.command import Command, Failure
 from wardian.cli.pflag import Flag, go_quote
 from wardian.cli.table import Listing
@@ -47,7 +49,13 @@ def short_id(identity: str) -> str:
 def ps(invocation: Invocation) -> int:
     from wardian.cli.values import filters_query
 
-    form, size = invocation.text("format"), invocation.flag("size")
+    quiet, size = invocation.flag("quiet"), invocation.flag("size")
+    form = invocation.text("format")
+    if quiet and form:
+        sys.stderr.write("WARNING: Ignoring custom format, because both --format and --quiet are set.\n")
+        form = ""
+    elif not quiet:
+        form = form or invocation.setting("psFormat")
     # What docker does: sizes cost a walk over the writable layer, so they are asked for when the template shows them.
     asks_size = size or ".Size" in form or "json ." in form
     last = 1 if invocation.flag("latest") else invocation.number("last")
@@ -63,7 +71,7 @@ def ps(invocation: Invocation) -> int:
     whole = invocation.flag("no-trunc")
     records = [_record(container, whole) for container in found]
     table = f"{_TABLE} Size" if size else _TABLE
-    Listing("*formatter.ContainerContext", _HEADERS, table, "ID").show(records, form, invocation.flag("quiet"))
+    Listing("*formatter.ContainerContext", _HEADERS, table, "ID").show(records, form, quiet)
     return 0
 
 

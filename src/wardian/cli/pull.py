@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from wardian.cli.command import Command, Failure
@@ -11,8 +10,10 @@ from wardian.cli.references import Name, parse_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wardian.cli.command import Invocation
-    from wardian.client import Client, Stream
+    from wardian.client import Stream
 
 _HUB_KEY = "https://index.docker.io/v1/"
 
@@ -26,7 +27,7 @@ def pull(invocation: Invocation) -> int:
     quiet = invocation.flag("quiet")
     if not (every or name.tag or name.digest or quiet):
         print("Using default tag: latest", flush=True)
-    pull_image(invocation.client, text, invocation.text("platform"), quiet=quiet, every=every)
+    pull_image(invocation, text, quiet=quiet, every=every)
     print(f"{name.domain}/{name.path}{_ending(name, every)}")
     return 0
 
@@ -37,15 +38,13 @@ def _ending(name: Name, every: bool) -> str:
     return "" if every else f":{name.tag or 'latest'}"
 
 
-def pull_image(
-    client: Client, text: str, platform: str = "", quiet: bool = False, every: bool = False, out: int = 1
-) -> None:
-    """Asks the engine to pull; its progress goes to descriptor `out`. Raises Failure with what went wrong."""
+def pull_image(invocation: Invocation, text: str, quiet: bool = False, every: bool = False, out: int = 1) -> None:
+    """Asks the engine to pull (for --platform); progress goes to descriptor `out`. Raises Failure or WardianError."""
     name = parse_name(text)
     tag = name.digest or ("" if every else name.tag or "latest")
-    query = {"fromImage": name.repository, "platform": platform or None, "tag": tag or None}
-    headers = {"X-Registry-Auth": registry_auth(name.domain)}
-    with client.stream("POST", "/images/create", None, query, headers) as stream:
+    query = {"fromImage": name.repository, "platform": invocation.text("platform") or None, "tag": tag or None}
+    headers = {"X-Registry-Auth": registry_auth(name.domain, invocation.settings)}
+    with invocation.client.stream("POST", "/images/create", None, query, headers) as stream:
         show_progress(stream, out=out, quiet=quiet)
 
 
@@ -68,18 +67,11 @@ def show_progress(stream: Stream, out: int = 1, quiet: bool = False) -> str:
     return last
 
 
-def registry_auth(domain: str) -> str:
-    """The X-Registry-Auth of a registry: what `login` left in the client's configuration for just this one, or {}."""
+def registry_auth(domain: str, settings: dict[str, Any]) -> str:
+    """The X-Registry-Auth of a registry: what `login` left in the settings for just this one, or {}."""
     from wardian.client import jsontext
 
-    directory = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-    try:
-        with open(os.path.join(directory, "config.json"), "rb") as file:
-            config = jsontext.decode(file.read())
-    except (OSError, ValueError):
-        config = {}
-    found = _credentials(config, _HUB_KEY if domain == "docker.io" else domain) if isinstance(config, dict) else {}
-    return _base64url(jsontext.encode(found))
+    return _base64url(jsontext.encode(_credentials(settings, _HUB_KEY if domain == "docker.io" else domain)))
 
 
 def _base64url(data: bytes) -> str:
@@ -88,7 +80,7 @@ def _base64url(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode().replace("+", "-").replace("/", "_")
 
 
-def _credentials(config: dict[str, object], key: str) -> dict[str, str]:
+def _credentials(config: dict[str, Any], key: str) -> dict[str, str]:
     helpers = config.get("credHelpers")
     helper = (helpers.get(key) if isinstance(helpers, dict) else None) or config.get("credsStore")
     if helper:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wardian.cli.command import Failure
 
 _HUB = "docker.io"
+_HEX = frozenset("0123456789abcdef")
 
 
 class Name:
@@ -43,7 +44,7 @@ def parse_name(text: str, said: str = "invalid reference format") -> Name:
     rest, at, digest = text.partition("@")
     head, colon, tail = rest.rpartition(":")
     name, tag = (head, tail) if colon and "/" not in tail else (rest, "")
-    if not name or (at and ":" not in digest) or (colon and "/" not in tail and not _is_tag(tag)):
+    if not name or (at and not _is_digest(digest)) or (colon and "/" not in tail and not _is_tag(tag)):
         raise Failure(said)
     first, slash, path = name.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost" or first.lower() != first):
@@ -56,6 +57,17 @@ def parse_name(text: str, said: str = "invalid reference format") -> Name:
     if not all(_is_component(part) for part in path.split("/")):
         raise Failure(said)
     return Name(first, path, tag, digest)
+
+
+def platform_query(text: str) -> dict[str, str] | None:
+    """linux/arm64/v8 as the API's queries hold it; None for none."""
+    return dict(zip(("os", "architecture", "variant"), text.split("/"), strict=False)) if text else None
+
+
+def _is_digest(text: str) -> bool:
+    """algorithm:hex, of 32 digits at least; sha256 has 64 (OCI image specification, "Digests")."""
+    algorithm, _, digits = text.partition(":")
+    return bool(algorithm) and len(digits) >= (64 if algorithm == "sha256" else 32) and not set(digits) - _HEX
 
 
 def _is_tag(text: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from wardian.cli.command import Command, Failure
+from wardian.cli.command import Command, Failure, error_text
 from wardian.cli.create_body import FLAG_CODE, BodyError, create_body
 from wardian.cli.run_flags import CREATE_FLAGS, RUN_FLAGS
 from wardian.errors import WardianError
@@ -40,8 +40,6 @@ def start_failure_code(message: str) -> int:
 
 def _failed(invocation: Invocation, error: WardianError) -> Failure:
     """An error of the engine, told as run tells it."""
-    from wardian.cli import error_text
-
     return _told(invocation, error_text(error), start_failure_code(str(error)))
 
 
@@ -60,7 +58,12 @@ def run(invocation: Invocation) -> int:
         body.update(AttachStdin=False, AttachStdout=False, AttachStderr=False, StdinOnce=False)
     else:
         check_terminal(bool(body["AttachStdin"]), bool(body["Tty"]))
-    identity = _create(invocation, body)
+    try:
+        identity = _create(invocation, body)
+    except WardianError as error:
+        raise _failed(invocation, error) from None
+    except Failure as failure:
+        raise _told(invocation, failure.message, FLAG_CODE) from None
     if detach:
         return _run_detached(invocation, identity)
     return _run_attached(invocation, identity, body)
@@ -81,33 +84,54 @@ def _body(invocation: Invocation, flags: tuple[Any, ...]) -> dict[str, Any]:
         from wardian.client.console import terminal_size
 
         body["HostConfig"]["ConsoleSize"] = list(terminal_size() or (0, 0))
+    if invocation.settings.get("proxies"):
+        from wardian.cli.settings import add_proxies
+
+        body["Env"] = add_proxies(body["Env"] or [], invocation.settings, str(invocation.client.target)) or None
     return body
 
 
 def _create(invocation: Invocation, body: dict[str, Any]) -> str:
-    """Makes the container and answers its id; pulls its image first where that is asked for or needed."""
+    """Makes the container and answers its id, which --cidfile keeps."""
     path = invocation.text("cidfile")
-    if path and os.path.exists(path):
-        message = f"container ID file found, make sure the other container isn't running or delete {path}"
-        raise _told(invocation, message, FLAG_CODE)
+    if not path:
+        return _make(invocation, body)
+    # Before the container: one whose id cannot be kept is not made.
+    _touch_id_file(path)
+    identity = ""
+    try:
+        identity = _make(invocation, body)
+    finally:
+        if not identity:
+            os.unlink(path)
+    with open(path, "w") as file:
+        file.write(identity)
+    return identity
+
+
+def _touch_id_file(path: str) -> None:
+    if os.path.exists(path):
+        raise Failure(f"container ID file found, make sure the other container isn't running or delete {path}")
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    except OSError as error:
+        raise Failure(f"failed to create the container ID file: open {path}: {str(error.strerror).lower()}") from None
+
+
+def _make(invocation: Invocation, body: dict[str, Any]) -> str:
+    """Asks for the container; pulls its image first where that is asked for or needed."""
     if invocation.text("pull") == "always":
         _pull(invocation, body)
     try:
         answer = _post_create(invocation, body)
     except WardianError as error:
-        missing = getattr(error, "status", 0) == 404 and "No such image" in str(error)
-        if not missing or invocation.text("pull") != "missing":
-            raise _failed(invocation, error) from None
+        if not _lacks_image(error, str(body["Image"])) or invocation.text("pull") != "missing":
+            raise
         _say_missing(str(body["Image"]))
         _pull(invocation, body)
-        try:
-            answer = _post_create(invocation, body)
-        except WardianError as again:
-            raise _failed(invocation, again) from None
+        answer = _post_create(invocation, body)
     for warning in answer.get("Warnings") or ():
         sys.stderr.write(f"WARNING: {warning}\n")
-    if path:
-        _write_id(invocation, path, answer["Id"])
     return str(answer["Id"])
 
 
@@ -116,6 +140,17 @@ def _post_create(invocation: Invocation, body: dict[str, Any]) -> dict[str, Any]
     answer = invocation.client.call("POST", "/containers/create", body, query)
     assert isinstance(answer, dict)
     return answer
+
+
+def _lacks_image(error: WardianError, image: str) -> bool:
+    """Whether a pull may mend it. Raises Failure when the engine refused what is no name of an image."""
+    status = getattr(error, "status", 0)
+    if status == 400:
+        from wardian.cli.references import parse_name
+
+        parse_name(image)
+    # The image of another platform is as good as none.
+    return status == 404 and ("No such image" in str(error) or "does not match the specified platform" in str(error))
 
 
 def _say_missing(image: str) -> None:
@@ -131,49 +166,30 @@ def _say_missing(image: str) -> None:
 def _pull(invocation: Invocation, body: dict[str, Any]) -> None:
     from wardian.cli.pull import pull_image
 
-    try:
-        pull_image(
-            invocation.client, str(body["Image"]), invocation.text("platform"), quiet=invocation.flag("quiet"), out=2
-        )
-    except WardianError as error:
-        raise _failed(invocation, error) from None
-    except Failure as failure:
-        raise _told(invocation, failure.message, FLAG_CODE) from None
-
-
-def _write_id(invocation: Invocation, path: str, identity: str) -> None:
-    try:
-        with open(path, "w") as file:
-            file.write(identity)
-    except OSError as error:
-        message = f"failed to create the container ID file: open {path}: {str(error.strerror).lower()}"
-        raise _told(invocation, message, FLAG_CODE) from None
+    pull_image(invocation, str(body["Image"]), quiet=invocation.flag("quiet"), out=2)
 
 
 def _run_detached(invocation: Invocation, identity: str) -> int:
+    query = {"detachKeys": invocation.text("detach-keys") or None}
     try:
-        invocation.client.call("POST", f"/containers/{identity}/start", query=_keys_query(invocation))
+        invocation.client.call("POST", f"/containers/{identity}/start", query=query)
     except WardianError as error:
         raise _failed(invocation, error) from None
     print(identity)
     return 0
 
 
-def _keys_query(invocation: Invocation) -> dict[str, object]:
-    return {"detachKeys": invocation.text("detach-keys") or None}
-
-
 def _run_attached(invocation: Invocation, identity: str, body: dict[str, Any]) -> int:
-    from wardian.cli.streams import Session, read_detach_keys
+    from wardian.cli.streams import Session, detach_keys
 
+    keys = detach_keys(invocation)
     client, container, tty = invocation.client, f"containers/{identity}", bool(body["Tty"])
     stdin = bool(body["AttachStdin"])
     query = {
         "stream": True,
         **{stream: bool(body[f"Attach{stream.title()}"]) for stream in ("stderr", "stdin", "stdout")},
-        **_keys_query(invocation),
+        "detachKeys": keys or None,
     }
-    keys = read_detach_keys(invocation.text("detach-keys"))
     condition = "removed" if body["HostConfig"]["AutoRemove"] else "next-exit"
     with Session(client, container, tty, invocation.flag("sig-proxy"), keys) as session:
         try:
@@ -182,7 +198,7 @@ def _run_attached(invocation: Invocation, identity: str, body: dict[str, Any]) -
         except WardianError as error:
             raise _failed(invocation, error) from None
         try:
-            client.call("POST", f"/{container}/start", query=_keys_query(invocation))
+            client.call("POST", f"/{container}/start", query={"detachKeys": keys or None})
         except WardianError as error:
             hijacked.sock.close()
             _wait_for_removal(waiting, condition)

@@ -122,7 +122,7 @@ CONTAINER_FLAGS = (
     Flag("stop-signal", "", "string", "StopSignal", "Signal that asks it to end"),
     Flag("stop-timeout", "", "int", "", "Seconds until it is killed when it is asked to end"),
     Flag("storage-opt", "", "list", "", "Option of the storage driver (key=value)"),
-    Flag("sysctl", "", "map", "", "Kernel parameter of its namespaces (name=value)"),
+    Flag("sysctl", "", "sysctl", "", "Kernel parameter of its namespaces (name=value)"),
     Flag("tmpfs", "", "list", "", "Mount a tmpfs (path[:options])"),
     Flag("tty", "t", "bool", "Tty", "Give it a terminal"),
     Flag("ulimit", "", "ulimit", "", "Resource limit (name=soft[:hard])"),

@@ -22,7 +22,7 @@ _FLAGS = (
 
 
 def serve(invocation: Invocation) -> int:
-    socket = invocation.text("socket") or invocation.host.removeprefix("unix://")
+    socket = invocation.text("socket") or invocation.options.host.removeprefix("unix://")
     words = []
     for flag in _FLAGS:
         value = socket if flag.name == "socket" else invocation.text(flag.name)

@@ -12,6 +12,7 @@ from wardian.errors import WardianError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from wardian.cli.command import Invocation
     from wardian.client import Client, Hijacked, Stream
 
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
@@ -27,6 +28,13 @@ def check_terminal(attach_stdin: bool, tty: bool) -> None:
     """A terminal in the container needs one here when stdin is attached."""
     if attach_stdin and tty and not os.isatty(0):
         raise Failure("the input device is not a TTY")
+
+
+def detach_keys(invocation: Invocation) -> str:
+    """The keys that leave a container running, as they were named: by the flag, or in config.json. Raises Failure."""
+    keys = invocation.text("detach-keys") or invocation.setting("detachKeys")
+    read_detach_keys(keys)
+    return keys
 
 
 def read_detach_keys(text: str) -> bytes:
@@ -90,13 +98,16 @@ def _note(number: int, frame: object) -> None:
 
 
 class Session:
-    """One attachment to `resource` ("containers/ID" or "exec/ID"), from its connection to the end of output."""
+    """One attachment to `resource` ("containers/ID" or "exec/ID"), from its connection to the end of output.
 
-    def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: bytes) -> None:
+    `keys` names the detach keys; empty for the usual ones.
+    """
+
+    def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: str) -> None:
         self._client = client
         self._resource = resource
         self._tty = tty
-        self._keys = keys
+        self._keys = read_detach_keys(keys)
         self.detached = False
         caught = frozenset(_signal.valid_signals()) - _KEPT if proxy else frozenset()
         if tty:

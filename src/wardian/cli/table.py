@@ -40,8 +40,7 @@ class Listing:
 
     def show(self, records: Sequence[Record], form: str, quiet: bool) -> None:
         """Prints the records: as `--format` says, or the table; only ids with --quiet."""
-        text = self.render(records, form, quiet)
-        sys.stdout.write(text)
+        sys.stdout.write(self.render(records, form, quiet))
 
     def render(self, records: Sequence[Record], form: str, quiet: bool) -> str:
         if quiet and form in ("", "table"):

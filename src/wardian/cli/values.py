@@ -297,6 +297,19 @@ def _device_rate(text: str, read: Callable[[str], int], form: str) -> dict[str, 
         raise ValueError(f"invalid rate for device: {text}. The correct format is <device-path>:{form}") from None
 
 
+_SYSCTLS = frozenset(
+    f"kernel.{name}" for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
+)
+
+
+def read_sysctl(text: str) -> str:
+    """name=value of a kernel parameter that belongs to a namespace."""
+    name, equals, _ = text.partition("=")
+    if not equals or not (name in _SYSCTLS or name.startswith(("net.", "fs.mqueue."))):
+        raise ValueError(f"sysctl '{text}' is not allowed")
+    return text
+
+
 def read_strings(text: str) -> list[str]:
     """A list in one value: a,b."""
     return text.split(",") if text else []
@@ -332,6 +345,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "mount": _mount,
     "strings": read_strings,
     "swap-bytes": read_swap_bytes,
+    "sysctl": read_sysctl,
     "throttle-bps": read_device_bytes,
     "throttle-iops": read_device_operations,
     "ulimit": read_ulimit,
