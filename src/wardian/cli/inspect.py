@@ -66,7 +66,10 @@ def _get(invocation: Invocation, kind: str, name: str) -> object:
         from wardian.cli.references import platform_query
 
         query["platform"] = platform_query(invocation.text("platform"))
-    return invocation.client.call("GET", _PATHS[kind].format(name), query=query)
+    found = invocation.client.call("GET", _PATHS[kind].format(name), query=query)
+    if kind == "image" and isinstance(found, dict) and invocation.text("format"):
+        found.setdefault("Created", "")  # left out by an image that does not say: empty to a template
+    return found
 
 
 def _of_kind(kind: str) -> Callable[[Invocation], int]:

@@ -54,7 +54,8 @@ def _dangling(image: Image, values: list[str], find: _Find) -> bool:
     wanted = {value.lower() for value in values}
     if not wanted <= {"true", "1", "false", "0"}:
         raise WardianError(INVALID, f"invalid filter 'dangling={values}'", operation="list images")
-    return ("true" in wanted or "1" in wanted) == is_dangling(image)
+    # As Docker's: an image known by a digest alone is listed by either.
+    return is_dangling(image) if wanted & {"true", "1"} else not is_dangling(image) or bool(image.repo_digests)
 
 
 def _reference(image: Image, values: list[str], find: _Find) -> bool:

@@ -39,7 +39,9 @@ def explain_error(error: BaseException) -> WardianError:
     if isinstance(error, msgspec.DecodeError | msgspec.ValidationError):
         return WardianError(INVALID, f"invalid JSON: {error}", operation="decode")
     if isinstance(error, OSError):
-        return WardianError(SYSTEM, str(error), errno=error.errno or 0)
+        where = f": {error.filename}" if error.filename else ""
+        text = f"{error.strerror.lower()}{where}" if error.strerror else str(error)
+        return WardianError(SYSTEM, text, errno=error.errno or 0)
     return WardianError(SYSTEM, f"internal error: {type(error).__name__}: {error}")
 
 
