@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -222,6 +223,12 @@ static void attacher_input(struct supervisor *s, unsigned slot) {
     attacher_watch(s, slot);
 }
 
+/* Of a client that has gone: whether it sent what is to be read still. */
+static bool left_input(const struct attacher *a) {
+    int there = 0;
+    return a->early >= 0 || ioctl(a->fd, FIONREAD, &there) < 0 || there > 0;
+}
+
 void attacher_event(struct supervisor *s, unsigned slot, uint32_t events) {
     struct attacher *a = &s->attachers[slot];
     if (events & (EPOLLHUP | EPOLLERR)) { /* nobody is there to read; what they sent before they left still counts */
@@ -230,6 +237,8 @@ void attacher_event(struct supervisor *s, unsigned slot, uint32_t events) {
         attacher_watch(s, slot);
         if (!a->reading)
             attacher_drop(s, slot);
+        else if (!left_input(a) && !must_wait(s, a))
+            input_ended(s, slot); /* even while the container takes no input: a slot is not held for nothing */
     }
     if (a->fd >= 0 && (events & EPOLLOUT))
         attacher_flush(s, slot);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,32 +57,52 @@ int op_clone(struct run *run, const struct op *op) {
     return 0;
 }
 
-int op_supervise(struct run *run, const struct op *op) {
-    static int groups[64];
-    static const char *paths[64];
-    const struct field *cgroups = &op->fields[SUPERVISE_AT_CGROUPS];
-    struct supervision *s = &run->supervision;
-    if (cgroups->count > sizeof groups / sizeof groups[0])
-        return E2BIG;
-    for (uint32_t i = 0; i < cgroups->count; i++) {
-        groups[i] = run->handles[cgroups->numbers[i]];
-        paths[i] = i < run->made_count ? run->made[i] : NULL;
+/* Until the channel ends: by exec, or by the child's death; or until the engine, which had its deadline, is gone while the
+ * child hangs in a step. A terminal's master may come on the channel. */
+static void wait_for_exec(struct run *run) {
+    unsigned char byte;
+    for (;;) {
+        int fds[1];
+        uint32_t count = 0;
+        struct pollfd both[2] = {{.fd = run->channel, .events = POLLIN}, {.fd = run->control}};
+        if (poll(both, 2, -1) > 0 && !both[0].revents)
+            break;
+        ssize_t got = receive(run->channel, &byte, 1, fds, &count, 1);
+        if (count)
+            run->child.tty_master = fds[0];
+        if (got <= 0)
+            break;
     }
-    *s = (struct supervision){
-        .flags = (uint32_t)op_number(op, SUPERVISE_AT_FLAGS),
-        .run_dir = handle_of(run, op, SUPERVISE_AT_RUN_DIR),
-        .log_dir = handle_of(run, op, SUPERVISE_AT_LOG_DIR),
-        .log_name = op_text(op, SUPERVISE_AT_LOG_NAME),
-        .log_size = op_number(op, SUPERVISE_AT_LOG_SIZE),
-        .log_files = op_number(op, SUPERVISE_AT_LOG_FILES),
-        .identity = op_text(op, SUPERVISE_AT_IDENTITY),
-        .cgroup_count = cgroups->count,
-        .cgroups = groups,
-        .cgroup_paths = paths,
-        .root = handle_of(run, op, SUPERVISE_AT_ROOT),
-    };
-    int error = stdio_open(s, &run->stdio);
-    if (error)
-        return error;
-    return run->attachers ? control_read_attachers(s, run->control, run->attachers) : 0;
+    close(run->channel);
+}
+
+/* A failure that the child did not tell itself. */
+static int blame(struct run *run, uint32_t step, int error, const char *text) {
+    run->progress->step = step;
+    run->progress->failed = 1;
+    explain(run, text);
+    return run->progress->records[step].error = error;
+}
+
+/* 0 when the child has exec'd. */
+static int judge(struct run *run) {
+    struct progress *progress = run->progress;
+    uint32_t last = run->plan.count - 1, step = 0;
+    if (progress->failed)
+        return progress->records[progress->step].error;
+    if (!progress->exec_started) {
+        while (step < last && progress->records[step].ns)
+            step++;
+        return blame(run, step, ECHILD, "the child died in this step");
+    }
+    if (run->supervision.flags & SUPERVISE_TTY && run->child.tty_master < 0)
+        return blame(run, last, EMFILE, "no descriptor was free for its terminal");
+    progress->records[last].ns = monotonic_ns() - progress->exec_started;
+    return 0;
+}
+
+int await_exec(struct run *run) {
+    send(run->channel, "g", 1, MSG_NOSIGNAL);
+    wait_for_exec(run);
+    return judge(run);
 }

@@ -268,12 +268,20 @@ int control_add(struct supervisor *s, int fd) {
     return -1;
 }
 
+/* The listener is looked at, or not while no descriptor is free for who waits there: it would be ready all the time. */
+void control_hear(struct supervisor *s, bool hear) {
+    s->deaf = !hear;
+    watch(s, s->listener, TAG_LISTENER, 0, 0, &s->listener_watched, hear ? EPOLLIN : 0);
+}
+
 void control_accept(struct supervisor *s) {
     struct ucred peer;
     socklen_t size = sizeof peer;
     int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
+        control_hear(s, errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM);
         return;
+    }
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || (peer.uid != 0 && peer.uid != geteuid()))
         close(fd);
     else

@@ -4,7 +4,8 @@
  *                                 └─ (waits for "go") ─ CHILD ops ─ exec
  *
  * What the child did is read from `progress`, a page that both share; the channel carries only "go", a terminal's master,
- * and its own end, which is exec or death. After clone nothing is allocated. */
+ * and its own end: for the launcher that is exec or death, for the child its launcher's death, and then it does not exec.
+ * After clone nothing is allocated. */
 #ifndef WARDIAN_EXECUTOR_H
 #define WARDIAN_EXECUTOR_H
 
@@ -18,7 +19,6 @@ struct record {
 struct progress {
     int failed;            /* a step failed: `step` names it and `text` may say more */
     uint32_t step;         /* of the failure */
-    uint32_t done;         /* the child's exec was reached: 1 */
     uint64_t exec_started; /* CLOCK_MONOTONIC, ns */
     char text[PROTOCOL_MAX_TEXT];
     struct record records[]; /* one for each op of the plan; ns 0: not reached */
@@ -49,8 +49,6 @@ OPERATIONS(DECLARE)
 /* child.c */
 int run_steps(struct run *run, int phase); /* 0 when all went well, else an errno and progress->failed */
 _Noreturn void child_main(struct run *run, int channel);
-
-/* execute.c */
 uint64_t monotonic_ns(void);
 static inline int handle_of(const struct run *run, const struct op *op, int at) {
     uint64_t number = op->fields[at].number;
@@ -59,6 +57,10 @@ static inline int handle_of(const struct run *run, const struct op *op, int at) 
 /* Keeps a new descriptor under its handle; a negative one is the errno of the call before. */
 int keep(struct run *run, const struct op *op, int at, long descriptor);
 void explain(struct run *run, const char *text); /* more about a failure */
+
+/* receive.c */
+ssize_t receive(int control, unsigned char *data, size_t size, int *fds, uint32_t *count, uint32_t room);
+int take_plan(struct run *run, unsigned char **data, uint32_t *length, int *fds);
 
 /* report.c */
 void report_refusal(int control, const struct plan *plan, int error);
@@ -74,6 +76,7 @@ int make_in_root(int root, const char *path, int create, unsigned mode);
 int parent_in_root(int root, const char *path, const char **name);
 
 /* clone.c */
+int await_exec(struct run *run); /* the child's steps and exec, after the launcher's: 0 when it has exec'd, else an errno */
 uint64_t start_time_of(pid_t pid); /* field 22 of /proc/PID/stat, 0: no such process */
 
 #endif

@@ -1,7 +1,8 @@
 /* The launcher: carries out a plan, then stays as the container's supervisor.
  *
- * Executor: main.c (life), decode.c (bytes → ops, no system calls), child.c (what runs after clone), ops_*.c (one function
- * for an op). Supervisor: supervise.c, stream.c, log.c, tty.c, exit.c, attach.c, control.c.
+ * Executor: main.c (life), receive.c, decode.c (bytes → ops, no system calls), clone.c, child.c (what runs after clone),
+ * ops_*.c (one function for an op), inroot.c, report.c. Supervisor: supervise.c, stdio.c, stream.c, attach.c, control.c,
+ * log.c, json.c, tty.c, group.c, kmsg.c, exit.c.
  * The numbers of the protocol are generated from src/wardian/runtime/protocol.py. */
 #ifndef WARDIAN_LAUNCHER_H
 #define WARDIAN_LAUNCHER_H
@@ -93,5 +94,8 @@ void stdio_close(struct supervision *supervision, struct stdio *stdio); /* inste
 int supervise(struct supervision *supervision, struct child *child, int control_fd); /* returns the launcher's exit status */
 /* Before clone: receives `count` ATTACH messages from the control socket and keeps them for supervise(). */
 int control_read_attachers(struct supervision *supervision, int control_fd, uint32_t count);
+/* group.c: ends every process of the groups that the plan made. */
+void groups_kill(const struct supervision *supervision);
+uint64_t unix_ns(void); /* CLOCK_REALTIME */
 
 #endif

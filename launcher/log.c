@@ -83,25 +83,28 @@ int log_open(int dir, const char *name, uint64_t max_size, uint32_t max_files) {
     return 0;
 }
 
-/* name.(n-1) → name.n from the oldest on, then a fresh file. When that cannot be, the old one is written on. */
+/* "name.n", or for 0 the name itself. */
+static const char *old_name(char *to, uint32_t n) {
+    snprintf(to, NAME + 12, n ? "%s.%u" : "%s", log_.name, n);
+    return to;
+}
+
+/* The file becomes name.1, that name.2 …, up to the first number that is free, or the last that is allowed; then a fresh
+ * file. When that cannot be, the old one is written on. max_files may be a million: only what is there is moved. */
 static void rotate(void) {
     char from[NAME + 12], to[NAME + 12];
+    uint32_t free = 1;
     if (log_.max_files == 1) {
         if (ftruncate(log_.fd, 0) == 0)
             log_.size = 0;
         return;
     }
-    for (uint32_t n = log_.max_files - 1; n >= 1; n--) {
-        snprintf(to, sizeof to, "%s.%u", log_.name, n);
-        if (n == 1)
-            strcpy(from, log_.name);
-        else
-            snprintf(from, sizeof from, "%s.%u", log_.name, n - 1);
-        renameat(log_.dir, from, log_.dir, to);
-    }
-    if (open_file() < 0) { /* to: name.1, where the old file is now */
-        renameat(log_.dir, to, log_.dir, log_.name);
-    }
+    while (free < log_.max_files - 1 && faccessat(log_.dir, old_name(to, free), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        free++;
+    for (uint32_t n = free; n >= 1; n--)
+        renameat(log_.dir, old_name(from, n - 1), log_.dir, old_name(to, n));
+    if (open_file() < 0)
+        renameat(log_.dir, old_name(from, 1), log_.dir, old_name(to, 0));
 }
 
 /* `out` holds whole lines only. */

@@ -1,14 +1,12 @@
-/* What a process is besides where it is: stdio, terminal, limits, ids, capabilities, filter; and exec. Raw system calls
- * for ids: a libc's wrappers would first look for other threads. */
+/* What a process is besides where it is: limits, ids, capabilities, filter; and exec. Raw system calls for ids: a libc's
+ * wrappers would first look for other threads. */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,88 +15,6 @@
 #include <unistd.h>
 
 #include "executor.h"
-
-enum { TREE_CLONE = 1, EMPTY_MOVE = 0x4 | 0x40 }; /* linux/mount.h: it does not go together with sys/mount.h */
-
-static uid_t owner_of(const struct run *run) {
-    for (uint32_t i = 0; i < run->plan.count; i++)
-        if (run->plan.ops[i].number == OP_USER)
-            return (uid_t)op_number(&run->plan.ops[i], USER_AT_UID);
-    return (uid_t)-1;
-}
-
-int op_stdio(struct run *run, const struct op *op) {
-    (void)op;
-    return stdio_child(&run->stdio, owner_of(run));
-}
-
-int op_session(struct run *run, const struct op *op) {
-    (void)run, (void)op;
-    return setsid() < 0 ? errno : 0;
-}
-
-static int send_master(int channel, int master) {
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof master)] = {0};
-    char byte = 't';
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof master);
-    memcpy(CMSG_DATA(header), &master, sizeof master);
-    return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
-}
-
-/* The terminal's file over /dev/console of the root, as a bind. */
-static int bind_console(int root, int terminal) {
-    int target = make_in_root(root, "/dev/console", CREATE_FILE, 0600);
-    if (target < 0)
-        return errno;
-    int tree = (int)syscall(SYS_open_tree, terminal, "", AT_EMPTY_PATH | TREE_CLONE | O_CLOEXEC);
-    int error = tree < 0 || syscall(SYS_move_mount, tree, "", target, "", EMPTY_MOVE) < 0 ? errno : 0;
-    if (tree >= 0)
-        close(tree);
-    close(target);
-    return error;
-}
-
-static int take_terminal(int terminal, uid_t owner) {
-    struct stat now;
-    if (fstat(terminal, &now) == 0 && owner != (uid_t)-1 && now.st_uid != owner)
-        (void)!fchown(terminal, owner, (gid_t)-1); /* a user namespace may not know the owner */
-    if (setsid() < 0 || ioctl(terminal, TIOCSCTTY, 0) < 0)
-        return errno;
-    for (int i = 0; i < 3; i++)
-        if (dup2(terminal, i) < 0)
-            return errno;
-    return 0;
-}
-
-int op_console(struct run *run, const struct op *op) {
-    int root = handle_of(run, op, CONSOLE_AT_ROOT), unlock = 0;
-    struct winsize size = {
-        .ws_row = (unsigned short)op_number(op, CONSOLE_AT_ROWS),
-        .ws_col = (unsigned short)op_number(op, CONSOLE_AT_COLUMNS),
-    };
-    int here = root >= 0 ? root : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int master = open_in_root(here, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
-    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0)
-        return errno;
-    int terminal = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (terminal < 0)
-        return errno;
-    if (size.ws_row && ioctl(master, TIOCSWINSZ, &size) < 0)
-        return errno;
-    int error = root >= 0 ? bind_console(root, terminal) : 0;
-    if (!error)
-        error = send_master(run->channel, master);
-    if (!error)
-        error = take_terminal(terminal, owner_of(run));
-    close(master);
-    close(terminal);
-    return error;
-}
 
 /* Without CAP_SYS_RESOURCE the hard limit cannot be raised: as much as can be had, and EPERM is told. */
 int op_rlimit(struct run *run, const struct op *op) {
@@ -178,6 +94,12 @@ static void reset_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* A launcher that was killed meanwhile has closed its end of the channel: what runs without it nobody could wait for. */
+static int launcher_lives(const struct run *run) {
+    char byte;
+    return recv(run->channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 /* Descriptors and signals as the container gets them; before a filter, whose profile need not allow these calls. */
 static int seal(const struct run *run) {
     static int done;
@@ -185,9 +107,11 @@ static int seal(const struct run *run) {
     unsigned first = 3 + (unsigned)op_number(exec, EXEC_AT_PRESERVE);
     if (done)
         return 0;
+    if (!launcher_lives(run))
+        return ECANCELED;
     reset_signals();
     done = 1;
-    return syscall(SYS_close_range, first, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */) < 0 ? errno : 0;
+    return syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? errno : 0;
 }
 
 int op_seccomp(struct run *run, const struct op *op) {

@@ -23,7 +23,7 @@
 
 #include "supervisor.h"
 
-enum { GRACE_MS = 50, DRAIN_MS = 2000, EVENTS = 32, TERMINAL_BUFFER = 65536 };
+enum { GRACE_MS = 50, DRAIN_MS = 2000, DEAF_MS = 100, EVENTS = 32, TERMINAL_BUFFER = 65536 };
 
 static struct supervisor supervisor_;
 
@@ -91,7 +91,7 @@ static int set_up(struct supervisor *s, int control) {
     take_streams(s);
     watch(s, s->child->pidfd, TAG_CHILD, 0, 0, &s->child_watched, EPOLLIN);
     if (s->listener >= 0)
-        watch(s, s->listener, TAG_LISTENER, 0, 0, &s->listener_watched, EPOLLIN);
+        control_hear(s, true);
     int first = control >= 0 ? control_add(s, control) : -1;
     if (first >= 0)
         s->clients[first].waits = true;
@@ -135,10 +135,11 @@ static void record_exit(struct supervisor *s) {
     exit_record(s, NULL);
     groups_remove(s->supervision);
     if (s->listener >= 0) {
-        watch(s, s->listener, TAG_LISTENER, 0, 0, &s->listener_watched, 0);
+        control_hear(s, false);
         unlinkat(s->supervision->run_dir, "supervisor.sock", 0);
         close(s->listener);
         s->listener = -1;
+        s->deaf = false;
     }
     s->phase = RECORDED;
     control_announce_exit(s);
@@ -176,6 +177,8 @@ static bool go_on(struct supervisor *s) {
 }
 
 static int patience(const struct supervisor *s) {
+    if (s->deaf)
+        return DEAF_MS;
     if (s->phase == RUNNING)
         return -1;
     int64_t since = now_ms() - s->exited_at;
@@ -215,10 +218,14 @@ static void dispatch(struct supervisor *s, const struct epoll_event *event) {
     }
 }
 
-/* Without a loop nobody could wait for the container: it goes, and the record says why. */
+/* Without a loop nobody could wait for the container: it goes, and the record says why. What it was connected to is closed
+ * first: if there is no loop because descriptors ran out, what follows needs some. */
 static int give_up(struct supervisor *s) {
     syscall(SYS_pidfd_send_signal, s->child->pidfd, SIGKILL, NULL, 0);
     take_status(s);
+    stdio_close(s->supervision, s->child->stdio);
+    if (s->supervision->flags & SUPERVISE_SHARED_PID)
+        groups_kill(s->supervision);
     exit_record(s, "the supervisor could not start");
     groups_remove(s->supervision);
     return 1;
@@ -241,6 +248,8 @@ int supervise(struct supervision *supervision, struct child *child, int control)
     protect_from_oom();
     while (go_on(s)) {
         int count = epoll_wait(s->epoll, events, EVENTS, patience(s));
+        if (s->deaf)
+            control_hear(s, true);
         for (int i = 0; i < count; i++)
             dispatch(s, &events[i]);
     }

@@ -73,6 +73,7 @@ struct supervisor {
     enum phase phase;
     int epoll, listener;
     uint32_t child_watched, listener_watched;
+    bool deaf; /* the listener is left alone for a moment */
     uint32_t generations;
     struct source sources[SOURCES];
     struct sink sink;
@@ -91,7 +92,6 @@ enum tag { TAG_SOURCE, TAG_SINK, TAG_ATTACHER, TAG_CLIENT, TAG_LISTENER, TAG_CHI
 /* Brings the interest in `fd` from *have to `want`; 0 removes it from the loop. */
 void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have, uint32_t want);
 int64_t now_ms(void);
-uint64_t unix_ns(void);
 
 /* stream.c */
 void source_read(struct supervisor *s, int which);
@@ -135,6 +135,7 @@ int tty_resize(int master, bool tty, uint32_t rows, uint32_t columns); /* 0 or a
 /* control.c */
 int control_listen(int run_dir);
 void control_accept(struct supervisor *s);
+void control_hear(struct supervisor *s, bool hear);
 int control_add(struct supervisor *s, int fd);
 void control_event(struct supervisor *s, unsigned slot, uint32_t events);
 void control_take_early_attachers(struct supervisor *s);
@@ -144,7 +145,6 @@ void control_announce_exit(struct supervisor *s);
 struct group_usage {
     uint64_t oom_kills, peak_memory, cpu_ns;
 };
-void groups_kill(const struct supervision *supervision);
 void groups_read(const struct supervision *supervision, struct group_usage *usage);
 void groups_remove(const struct supervision *supervision);
 

@@ -32,7 +32,7 @@ from wardian.runtime import (
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 APPLETS = ("sh", "cat", "id", "mount", "hostname", "true", "sleep", "ls", "tty", "touch", "ps", "grep", "readlink",
-            "chmod")  # fmt: skip
+            "chmod", "cut")  # fmt: skip
 
 
 class Box(NamedTuple):
@@ -161,10 +161,36 @@ def test_root_of_a_container_cannot_change_the_hosts_null_device(box: Box) -> No
     try:
         script = "for at in /proc/self/fd/0 /proc/version; do chmod 664 $at; echo x > $at; done; true"
         code, output = box.run(shell(script, maskedPaths=["/proc/version"]))
+        bare = shell(script, maskedPaths=["/proc/version"])
+        bare["mounts"] = [mount for mount in bare["mounts"] if not mount["destination"].startswith("/dev")]
+        bare["linux"]["devices"] = []
+        (box.path / "lower/dev").mkdir()
+        (box.path / "lower/dev/null").write_text("")
+        bare_code, bare_output = box.run(bare)
         assert os.stat("/dev/null").st_mode == before
     finally:
         os.chmod("/dev/null", before & 0o7777)
-    assert (code, output.count("Read-only file system")) == (0, 2)
+    assert (code, output.count("Read-only file system")) == (0, 1)  # its own /dev/null is its to change
+    assert (bare_code, bare_output.count("Read-only file system")) == (0, 2)
+
+
+def test_stdin_without_a_client_is_the_containers_null_device(box: Box) -> None:
+    script = "readlink /proc/self/fd/0; ls -l /dev/null | cut -c1; chmod 640 /proc/self/fd/0; ls -l /dev/null; cat"
+    code, text = box.run(shell(script))
+    name, kind, changed = text.splitlines()
+    assert (code, name, kind, changed[:10]) == (0, "/dev/null", "c", "crw-r-----")
+
+
+def test_stdin_is_no_file_that_an_image_calls_null(box: Box) -> None:
+    """With the host's processes in sight, a link by /proc would lead to the host's files."""
+    secret = box.path / "secret"
+    secret.write_text("of the host\n")
+    (box.path / "lower/dev").mkdir()
+    (box.path / "lower/dev/null").symlink_to(f"/proc/1/root{secret}")
+    spec = shell("cat; readlink /proc/self/fd/0", namespaces=planned.namespaces("mount", "uts"))
+    spec["mounts"] = [mount for mount in spec["mounts"] if not mount["destination"].startswith("/dev")]
+    spec["linux"]["devices"] = []
+    assert box.run(spec) == (0, "/\n")
 
 
 def test_limits_are_in_the_groups(box: Box) -> None:

@@ -9,26 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-import homes
 import needs
+from launched import FLAGS, STDIN, own_groups, parent_of, plan, run, with_argument
 from supervised import Client, frames
 from wardian.kernel import procfs
-from wardian.runtime import ops, protocol
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, read_exit
 from wardian.runtime.launch import Launched, LaunchError, launch, launcher_path
-from wardian.runtime.plan import Plan
 from wardian.runtime.supervisor import SupervisorClient, end_lost
 
-HOST, CHILD = protocol.HOST, protocol.CHILD
-FLAGS = protocol.SUPERVISE_FLAGS
-STDIN = FLAGS["OPEN_STDIN"] | FLAGS["STDIN_ONCE"]
 EATER = "dd if=/dev/zero of=/dev/null bs=500M count=1"  # of memory
-PATH = "PATH=/usr/bin:/bin"
 
 
 @pytest.fixture(autouse=True)
@@ -42,48 +36,10 @@ def run_dir(tmp_path: Any) -> str:
     return str(tmp_path)
 
 
-def plan(run_dir: str, command: str, flags: int = STDIN, groups: tuple[str, ...] = (), log: bool = True) -> Plan:
-    """A process of the host with a supervisor, in groups of its own."""
-    steps = [ops.Step(ops.Open("run", run_dir, os.O_PATH | os.O_CLOEXEC), HOST)]
-    for i, group in enumerate(groups):
-        steps.append(ops.Step(ops.CgroupMake(f"g{i}", group, 0), HOST))
-        steps.append(ops.Step(ops.CgroupTasks(f"t{i}", f"g{i}", "tasks"), HOST))
-    names = tuple(f"g{i}" for i in range(len(groups)))
-    where = ("run", "run" if log else "", 0, 1, names, "", "c" * 64, "c-json.log")
-    steps += [ops.Step(ops.Supervise(flags, *where), HOST), ops.Step(ops.Clone(0), HOST)]
-    steps += [ops.Step(ops.CgroupEnter(f"t{i}"), CHILD) for i in range(len(groups))]
-    stdio: Any = ops.Console("", 33, 77) if flags & FLAGS["TTY"] else ops.Stdio()
-    steps += [ops.Step(stdio, CHILD), ops.Step(ops.Exec("/bin/sh", ("sh", "-c", command), (PATH,)), CHILD)]
-    return Plan(tuple(steps))
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    """A test, and after it no launcher may be left that its engine did not reap."""
-
-    async def whole() -> None:
-        before = children()
-        await asyncio.wait_for(test, 60)
-        async with asyncio.timeout(5):
-            while children() - before:
-                await asyncio.sleep(0.01)
-
-    asyncio.run(whole())
-
-
-def children() -> set[str]:
-    """Of this process, the dead among them too (proc(5))."""
-    return set(procfs.read(f"/proc/self/task/{os.getpid()}/children").split())
-
-
 @pytest.fixture
-def group() -> Any:
-    """The path of a v1 memory group and a freezer group that do not exist yet; gone at the end."""
-    base = f"{homes.CGROUP_PARENT}/{homes.RUN}-{secrets.token_hex(2)}"
-    groups = tuple(f"/sys/fs/cgroup/{name}/{base}/c" for name in ("memory", "freezer"))
-    if not all(os.path.isdir(os.path.dirname(os.path.dirname(os.path.dirname(each)))) for each in groups):
-        needs.missing("needs cgroup v1")
-    yield groups
-    homes.remove_empty_groups(base)
+def group() -> Iterator[tuple[str, ...]]:
+    with own_groups() as groups:
+        yield groups
 
 
 def test_launch_records_and_exit(run_dir: str) -> None:
@@ -102,10 +58,6 @@ def test_launch_records_and_exit(run_dir: str) -> None:
         client.close()
 
     run(test())
-
-
-def with_argument(text: str) -> list[str]:
-    return [pid for pid in os.listdir("/proc") if pid.isdigit() and text in procfs.read(f"/proc/{pid}/cmdline")]
 
 
 def test_failure_names_the_step_and_leaves_nothing(run_dir: str) -> None:
@@ -241,10 +193,6 @@ def test_lost_supervisor_takes_its_container_with_it(run_dir: str, group: tuple[
     run(test())
 
 
-def parent_of(pid: int) -> int:
-    return int(procfs.status(pid)["PPid"])
-
-
 def test_supervisor_is_small_and_holds_little(run_dir: str) -> None:
     async def test() -> None:
         clients = [Client() for _ in range(3)]
@@ -281,7 +229,7 @@ def test_supervisor_is_small_and_holds_little(run_dir: str) -> None:
 ENGINE = """
 import asyncio, json, os, sys
 sys.path[:0] = json.loads(sys.argv[2])
-from test_supervisor_launch import plan, STDIN
+from launched import STDIN, plan
 from wardian.runtime.launch import launch
 async def main():
     command = "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); sleep 0.01; done; read x; echo end $x; exit 3"
@@ -294,8 +242,7 @@ asyncio.run(main())
 
 def test_engine_and_its_whole_group_may_be_killed(run_dir: str) -> None:
     """What `kill -9` of the engine's session and process group leaves: the container, and a log without a gap."""
-    here = os.path.dirname(__file__)
-    paths = [here, os.path.dirname(here), *sys.path]
+    paths = [os.path.dirname(os.path.dirname(__file__)), *sys.path]
     engine = subprocess.Popen(
         [sys.executable, "-c", ENGINE, run_dir, json.dumps(paths)], stdout=subprocess.PIPE, start_new_session=True
     )
