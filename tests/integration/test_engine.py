@@ -191,7 +191,7 @@ def test_logs_tail_since_and_follow(bench: Bench) -> None:
 
 
 def test_a_new_engine_finds_what_runs(bench: Bench) -> None:
-    running = bench.start("sh", "-c", "echo before; sleep 0.5; echo after; exit 9", name="survivor")
+    running = bench.start("sh", "-c", "echo before; sleep 2; echo after; exit 9", name="survivor")
     gone = bench.start("sh", "-c", "exit 6")
     bench.run(bench.engine.close())
     bench.loop.run_until_complete(asyncio.sleep(0.2))

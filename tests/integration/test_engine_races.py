@@ -175,6 +175,36 @@ def test_waiters_that_left_are_not_kept(bench: Bench) -> None:
     assert bench.run(run()) <= 2
 
 
+def test_a_subscriber_that_does_not_read_is_let_go(bench: Bench) -> None:
+    """Its stream ends without a hole; it does not fill the engine's memory."""
+    events = bench.engine.events
+
+    async def run() -> list[int]:
+        stuck = events.subscribe(filters={"type": ["daemon"]})
+        for number in range(6000):
+            events.publish("daemon", "reload", str(number), {})
+        return [int(event["Actor"]["ID"]) async for event in stuck]
+
+    seen = bench.run(run())
+    assert len(seen) < 6000 and seen == list(range(len(seen)))
+    assert events.listeners() == 0
+
+
+def test_following_a_log_ends_with_the_container_at_once(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "echo first; sleep 0.3; echo last")
+
+    async def run() -> float:
+        stream = bench.engine.containers.logs(identity, LogOptions(follow=True, stdout=True))
+        ended = bench.engine.containers.wait(identity)
+        chunks = await _all(stream.chunks)
+        assert b"".join(chunks).endswith(b"last\n")
+        late = time.monotonic()
+        await ended
+        return time.monotonic() - late
+
+    assert bench.run(run()) < 0.1
+
+
 def _pair() -> tuple[socket.socket, int]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)

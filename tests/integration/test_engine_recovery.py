@@ -136,6 +136,13 @@ def test_an_exec_outlives_its_engine(bench: Bench) -> None:
     assert seen(runs) == (False, 6)
 
 
+def test_explain_knows_the_start_that_a_closing_engine_had_just_made(bench: Bench) -> None:
+    identity = bench.start("sleep", "60")
+    between_engines(bench)
+    explained = bench.engine.containers.explain(identity)
+    assert explained["Steps"] and all(step["Nanoseconds"] is not None for step in explained["Steps"])
+
+
 def boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()

@@ -51,6 +51,19 @@ def test_the_cli_body_sets_only_what_was_asked() -> None:
     }
 
 
+def test_an_endpoint_is_of_the_containers_own_network() -> None:
+    def body(mode: str, *networks: str) -> dict[str, Any]:
+        endpoints = {"EndpointsConfig": {name: {} for name in networks}}
+        return {"Image": "i", "HostConfig": {"NetworkMode": mode}, "NetworkingConfig": endpoints}
+
+    for mode, network in (("default", "default"), ("default", "bridge"), ("bridge", "bridge"), ("none", "none")):
+        options.decode(body(mode, network))
+    for mode, network in (("default", "other"), ("none", "bridge")):
+        with pytest.raises(WardianError) as caught:
+            options.decode(body(mode, network))
+        assert caught.value.kind == NOT_IMPLEMENTED and network in caught.value.message
+
+
 def test_every_row_says_where_it_is() -> None:
     paths = [row.path for row in options.TABLE if row.path]
     assert len(paths) == len(set(paths))
@@ -62,6 +75,10 @@ def test_every_row_says_where_it_is() -> None:
         ("HostConfig.Init", True, NOT_IMPLEMENTED),
         ("HostConfig.RestartPolicy", {"Name": "always"}, NOT_IMPLEMENTED),
         ("HostConfig.Unheard", 1, NOT_IMPLEMENTED),
+        ("HostConfig.UsernsMode", "private", NOT_IMPLEMENTED),
+        ("HostConfig.Sysctls", {"kernel.hostname": "x"}, INVALID),
+        ("HostConfig.Sysctls", {"vm.swappiness": "1"}, INVALID),
+        ("HostConfig.Sysctls", {"net.../kernel/core_pattern": "1"}, INVALID),
         ("Healthcheck", {"Test": ["CMD", "true"]}, NOT_IMPLEMENTED),
         ("HostConfig.Binds", ["volume:/x"], NOT_IMPLEMENTED),
         ("HostConfig.Memory", -5, INVALID),

@@ -95,7 +95,7 @@ class AttachSession:
                 NOT_IMPLEMENTED, "the container keeps no log that could be replayed", subject=container.id
             )
         options = LogOptions(stdout=self._options.stdout, stderr=self._options.stderr)
-        reader = LogReader(log_path(container.config.directory, container.id), options, self.tty, lambda: False)
+        reader = LogReader(log_path(container.config.directory, container.id), options, self.tty)
         with socket.socket(fileno=os.dup(fd)) as client:
             client.setblocking(False)
             async for chunk in reader.chunks():

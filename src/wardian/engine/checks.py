@@ -366,6 +366,26 @@ _LOG_OPTIONS: dict[str, Container[str]] = {
 }
 
 
+_IPC_SYSCTLS = (
+    "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+)  # fmt: skip
+
+
+def is_ipc_sysctl(name: str) -> bool:
+    """Of those that the kernel keeps in an ipc namespace (ipc_namespaces(7))."""
+    return name in _IPC_SYSCTLS or name.startswith("fs.mqueue.")
+
+
+def sysctls(value: Any, path: str) -> dict[str, str]:
+    """Those that a container's own namespaces keep; of the others, docker's CLI says so in these words."""
+    for name, setting in mapping(value, path).items():
+        if not (is_ipc_sysctl(name) or name.startswith("net.")) or ".." in name:
+            message = f"sysctl '{name}={setting}' is not allowed"
+            raise WardianError(INVALID, message, operation="create", subject=path)
+    return dict(value)
+
+
 def security_options(value: Any, path: str) -> list[str]:
     for item in strings(value, path):
         key, _, setting = item.replace(":", "=", 1).partition("=") if "=" not in item else item.partition("=")

@@ -7,6 +7,7 @@ lifecycle.py  stop, kill, exit, removal        inspect.py  what reads show
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from wardian.engine import create, inspect, start
@@ -195,6 +196,9 @@ class Containers:
         condition = condition or "not-running"
         if condition not in _CONDITIONS:
             raise WardianError(INVALID, f'invalid condition: "{condition}"', operation="wait", subject=container.id)
+        return self._wait(container, condition)
+
+    def _wait(self, container: Container, condition: str) -> "asyncio.Future[dict[str, Any]]":
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         if condition == "not-running" and not container.state.live:
             future.set_result({"StatusCode": container.state.exit_code})
@@ -220,8 +224,8 @@ class Containers:
             raise WardianError(NOT_IMPLEMENTED, message, operation="logs", subject=container.id)
         tty = bool(container.config["Tty"])
         path = log_path(container.config.directory, container.id)
-        ended = self.wait(ref) if options.follow else None
-        return LogStream(tty, LogReader(path, options, tty, ended).chunks())
+        end = partial(self._wait, container, "not-running") if options.follow else None
+        return LogStream(tty, LogReader(path, options, tty, end).chunks())
 
     # --- reads ---
 

@@ -64,7 +64,7 @@ class Engine:
             trash=trash,
             networks=HostNetworks(home, database),
         )
-        lifecycle = Lifecycle(parts)
+        self._lifecycle = lifecycle = Lifecycle(parts)
         self.events = parts.events
         self.events.load()
         self.containers = Containers(parts, lifecycle)
@@ -94,6 +94,7 @@ class Engine:
                     watch.cancel()
                     await asyncio.gather(watch, return_exceptions=True)
             self.execs.close()
+            self._lifecycle.close()
             parts.events.close()
             await parts.networks.stop()
             parts.images.close()

@@ -16,20 +16,23 @@ from wardian.engine.filters import Filters, matches_label
 from wardian.engine.store import EngineStore
 
 _KEEP = 1024
+_BEHIND = 4 * _KEEP
 _WRITE_AFTER = 1.0
+Queue = asyncio.Queue["dict[str, Any] | None"]  # None: the end of it
 # docker names containers, and only them, in three older top-level fields too
 _OLD_FIELDS = "container"
 
 
 class Events:
-    """The bus. `publish` never waits; a subscriber that does not read only grows its own queue."""
+    """The bus. `publish` never waits; the stream of a subscriber that does not read ends when it is _BEHIND events
+    behind: it can ask again with `since`, and what it was given has no hole."""
 
     def __init__(self, store: EngineStore) -> None:
         self._store = store
         self._ring: deque[dict[str, Any]] = deque(maxlen=_KEEP)
         self._unwritten: list[tuple[int, str]] = []
         # weak: an iterator that is dropped, even before its first step, takes its queue with it
-        self._subscribers: weakref.WeakSet[asyncio.Queue[dict[str, Any]]] = weakref.WeakSet()
+        self._subscribers: weakref.WeakSet[Queue] = weakref.WeakSet()
         self._timer: asyncio.TimerHandle | None = None
 
     def load(self) -> None:
@@ -57,8 +60,12 @@ class Events:
             "timeNano": now,
         }
         self._ring.append(event)
-        for queue in self._subscribers:
-            queue.put_nowait(event)
+        for queue in list(self._subscribers):
+            if queue.qsize() < _BEHIND:
+                queue.put_nowait(event)
+            else:
+                self._subscribers.discard(queue)
+                queue.put_nowait(None)
         self._unwritten.append((now, msgspec.json.encode(event).decode()))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_WRITE_AFTER, self._write)
@@ -74,16 +81,14 @@ class Events:
     ) -> AsyncIterator[dict[str, Any]]:
         """Events from `since` (0: from now) to `until` (0: for ever), unix ns. Subscribed when this returns."""
         wanted = filters or {}
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        queue: Queue = asyncio.Queue()
         for event in self._ring:
             if since and event["timeNano"] >= since:
                 queue.put_nowait(event)
         self._subscribers.add(queue)
         return self._read(queue, until, wanted)
 
-    async def _read(
-        self, queue: "asyncio.Queue[dict[str, Any]]", until: int, filters: Filters
-    ) -> AsyncIterator[dict[str, Any]]:
+    async def _read(self, queue: "Queue", until: int, filters: Filters) -> AsyncIterator[dict[str, Any]]:
         try:
             while True:
                 left = (until - time.time_ns()) / 1e9 if until else None
@@ -93,7 +98,7 @@ class Events:
                     event = await asyncio.wait_for(queue.get(), None if left is None else max(left, 0.001))
                 except TimeoutError:
                     return
-                if until and event["timeNano"] > until:
+                if event is None or (until and event["timeNano"] > until):
                     return
                 if matches_event(event, filters):
                     yield event

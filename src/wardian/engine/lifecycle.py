@@ -15,7 +15,7 @@ from wardian.engine import attach, create, sandbox, start
 from wardian.engine.checks import signal_number
 from wardian.engine.parts import Parts
 from wardian.engine.process import send_signal
-from wardian.engine.record import LaunchRecord
+from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
 from wardian.engine.state import Event, RunState
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
@@ -25,7 +25,6 @@ from wardian.runtime.supervisor import SupervisorClient, end_lost
 log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 10
-_WRITE_RECORD_AFTER = 0.3
 # after SIGKILL: what holds a process longer sits in the kernel (a dead NFS server, say) and is worth saying
 _KILL_DEADLINE = 15.0
 SIGKILL, SIGTERM = 9, 15
@@ -34,6 +33,11 @@ SIGKILL, SIGTERM = 9, 15
 class Lifecycle:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._recorder = Recorder()
+
+    def close(self) -> None:
+        """Of an engine that lets go of its containers."""
+        self._recorder.close()
 
     # --- start ---
 
@@ -53,7 +57,7 @@ class Lifecycle:
             raise wrapped from error
         container.supervisor = started.launched.supervisor
         container.sandbox = started.sandbox
-        self._keep_record(container, started.record)
+        self._recorder.keep(container, started.record)
         launched = started.launched
         self.launched(container, launched.pid, launched.start_time, launched.started_at)
         self.watch(container)
@@ -77,16 +81,6 @@ class Lifecycle:
                 boot_id=self._parts.boot_id,
             ),
         )
-
-    def _keep_record(self, container: Container, record: LaunchRecord) -> None:
-        """Written a moment later, and not at all for what is gone by then."""
-        container.launch_record = record
-        asyncio.get_running_loop().call_later(_WRITE_RECORD_AFTER, self._write_record, container, record)
-
-    def _write_record(self, container: Container, record: LaunchRecord) -> None:
-        if container.launch_record is record:
-            container.launch_record = None
-            record.write(container.config.directory)
 
     def _start_failed(self, container: Container, error: WardianError) -> None:
         attach.drop_attachers(container)
@@ -213,7 +207,7 @@ class Lifecycle:
     def remove(self, container: Container) -> None:
         """Take away a container that does not run. Its row goes last, so that what failed before can be found."""
         parts = self._parts
-        container.launch_record = None
+        self._recorder.forget(container)
         previous = container.state
         container.state = previous.after(Event.REMOVING)
         try:

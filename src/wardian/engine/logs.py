@@ -11,7 +11,7 @@ import calendar
 import os
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,8 @@ from wardian.kernel import inotify
 _BLOCK = 1 << 16
 _FRAME = struct.Struct(">BxxxL")
 _STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
+
+End = asyncio.Future[dict[str, Any]]
 
 
 class LogOptions(NamedTuple):
@@ -55,25 +57,25 @@ def log_path(directory: str, identity: str) -> str:
 
 
 class LogReader:
-    """Reads one container's log files. `running` says whether more may come."""
+    """Reads one container's log files. Who follows gives `end`: a future that is done when no more can come."""
 
-    def __init__(self, path: str, options: LogOptions, tty: bool, running: Callable[[], bool]) -> None:
+    def __init__(self, path: str, options: LogOptions, tty: bool, end: Callable[[], End] | None = None) -> None:
         self._path = path
         self._options = options
         self._tty = tty
-        self._running = running
+        self._end = end
         self._wanted = {name for name in ("stdout", "stderr") if getattr(options, name)}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         if self._options.tail == 0 and not self._options.follow:
             return
         cursor = _Cursor(self._path)
-        watch = _Watch(os.path.dirname(self._path)) if self._options.follow else None
+        watch = _Watch(os.path.dirname(self._path), self._end()) if self._end is not None else None
         try:
             cursor.seek_tail(self._options.tail)
             while True:
                 # asked before the read: what came before the end of the container is then surely read
-                more = watch is not None and self._running()
+                more = watch is not None and not watch.ended()
                 for lines in cursor.read():
                     data = self._render(lines)
                     if data:
@@ -82,7 +84,7 @@ class LogReader:
                 if not more:
                     return
                 assert watch is not None
-                await watch.changed(self._running)
+                await watch.changed()
         finally:
             cursor.close()
             if watch is not None:
@@ -218,9 +220,11 @@ def _from_end(fd: int, lines: int) -> tuple[int, int]:
 class _Watch:
     """Waits for the log directory to change, or for the container to end."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, ended: End) -> None:
         self._fd = inotify.watch(directory, inotify.IN_MODIFY | inotify.IN_CREATE | inotify.IN_MOVED_TO)
         self._changed = asyncio.Event()
+        self._container_ended = ended
+        ended.add_done_callback(self._wake)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._heard)
 
@@ -228,16 +232,19 @@ class _Watch:
         inotify.drain(self._fd)
         self._changed.set()
 
-    async def changed(self, running: Callable[[], bool]) -> None:
-        """Returns after a change; once a second also without one, for a container that ends in silence."""
-        while not self._changed.is_set() and running():
-            try:
-                await asyncio.wait_for(self._changed.wait(), 0.2)
-            except TimeoutError:
-                continue
+    def _wake(self, ended: End) -> None:
+        self._changed.set()
+
+    def ended(self) -> bool:
+        return self._container_ended.done()
+
+    async def changed(self) -> None:
+        await self._changed.wait()
         self._changed.clear()
 
     def close(self) -> None:
+        self._container_ended.remove_done_callback(self._wake)
+        self._container_ended.cancel()
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
 

@@ -114,7 +114,7 @@ TABLE: tuple[Option, ...] = (
         since="1.41",
     ),
     Option(_HOST + "UsernsMode", "--userns", checks.only("", "host"), ""),
-    Option(_HOST + "Sysctls", "--sysctl", checks.mapping, {}, spec.write_sysctls),
+    Option(_HOST + "Sysctls", "--sysctl", checks.sysctls, {}, spec.write_sysctls),
     # mounts
     Option(_HOST + "ShmSize", "--shm-size", _LIMIT, spec.DEFAULT_SHM, spec.write_shm, absent=(0,)),
     Option(_HOST + "Tmpfs", "--tmpfs", checks.tmpfs_mounts, {}, spec.write_tmpfs),
@@ -133,7 +133,7 @@ TABLE: tuple[Option, ...] = (
     Option(_HOST + "ConsoleSize", "--tty", checks.size_pair, [0, 0]),
     Option(_HOST + "LogConfig", "--log-driver", checks.log_config, {"Type": "json-file", "Config": {}}),
     Option(_HOST + "RestartPolicy", "--restart", checks.restart_policy, {"Name": "no", "MaximumRetryCount": 0}),
-    Option(_HOST + "Annotations", "--annotation", checks.mapping, {}, since="1.43"),
+    Option(_HOST + "Annotations", "--annotation", checks.mapping, {}, spec.write_annotations, since="1.43"),
     # known, not built
     _unbuilt(_HOST + "Init", "--init", None, False, since="1.25"),
     _unbuilt(_HOST + "PortBindings", "--publish", None, {}),
@@ -164,6 +164,10 @@ TABLE: tuple[Option, ...] = (
     _unbuilt(_HOST + "CpuPercent", "", 0),
     _unbuilt(_HOST + "IOMaximumIOps", "", 0),
     _unbuilt(_HOST + "IOMaximumBandwidth", "", 0),
+)
+# fields of inspect's HostConfig that docker leaves out while nothing is set
+_LEFT_OUT = frozenset(
+    ("Annotations", "Init", "KernelMemory", "KernelMemoryTCP", "Mounts", "StorageOpt", "Sysctls", "Tmpfs")
 )
 _ROWS = {row.path: row for row in TABLE if row.path}
 _DEFAULTS = {row.path: row.default for row in TABLE if row.path}
@@ -224,6 +228,7 @@ class ContainerConfig:
         found = self._shown(_SHOWN_CONFIG, "")
         found["Hostname"] = self.hostname()
         for hidden in (
+            "StopSignal",
             "MacAddress",
             "NetworkDisabled",
             "ArgsEscaped",
@@ -247,8 +252,10 @@ class ContainerConfig:
         found["IpcMode"] = found["IpcMode"] or "private"
         found["CgroupnsMode"] = found["CgroupnsMode"] or "host"
         found["PortBindings"] = found["PortBindings"] or {}
+        found["OomKillDisable"] = bool(found["OomKillDisable"])
+        found["MemorySwap"] = found["MemorySwap"] or found["Memory"] * 2  # what write_memory makes of it
         found["Runtime"] = "wardian"
-        return found
+        return {name: value for name, value in found.items() if value or name not in _LEFT_OUT}
 
     def _shown(self, unset: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         """`unset` with what this container sets. The table is long and most of it is never set: one copy is quick."""
@@ -265,7 +272,7 @@ def decode(body: Mapping[str, Any]) -> dict[str, Any]:
                 for inner, setting in checks.json_object(value, key).items():
                     _decode_one(_HOST + inner, setting, values)
         elif key == "NetworkingConfig":
-            _check_networking(value or {})
+            _check_networking(value or {}, body)
         else:
             _decode_one(key, value, values)
     for rule in _RULES:
@@ -295,10 +302,15 @@ def _empty(value: Any) -> bool:
     return value is None or value is False or value == 0 or value == "" or value == [] or value == {}
 
 
-def _check_networking(value: Mapping[str, Any]) -> None:
+def _check_networking(value: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """Endpoints may be named, of the one network that the container is on, with nothing asked of them."""
     outer = "NetworkingConfig.EndpointsConfig"
+    host = body.get("HostConfig")
+    mode = (host.get("NetworkMode") if isinstance(host, Mapping) else None) or "default"
     endpoints = checks.json_object(value, "NetworkingConfig").get("EndpointsConfig")
     for network, endpoint in checks.json_object(endpoints or {}, outer).items():
+        if network != mode and {network, mode} != {"default", "bridge"}:
+            raise checks.not_built(f"{outer}.{network}", f"a second network beside {mode!r}")
         for key, setting in checks.json_object(endpoint or {}, f"{outer}.{network}").items():
             if not _empty(setting):
                 raise checks.not_built(f"{outer}.{network}.{key}", f"{key} of an endpoint")
@@ -370,6 +382,8 @@ def _network_rule(config: ContainerConfig) -> None:
     for key in config[_HOST + "Sysctls"]:
         if key.startswith("net.") and joined:
             _refuse(_HOST + "Sysctls", f"sysctl '{key}' not allowed in host network namespace")
+        if checks.is_ipc_sysctl(key) and config[_HOST + "IpcMode"] == "host":
+            _refuse(_HOST + "Sysctls", f"sysctl '{key}' not allowed in host ipc namespace")
 
 
 def _uts_rule(config: ContainerConfig) -> None:

@@ -1,8 +1,10 @@
 """What a start leaves for `explain`: plan.json (what was to be done) and explain.json (what was, and how long it took).
 
-Written a moment after the start, off its way; until then `explain` finds it in memory.
+Written a moment after the start, off its way (it takes longer than some containers live, and what is gone by then
+needs none); until then `explain` finds it in memory, and an engine that is told to end writes it first.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -10,8 +12,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from wardian.engine.create import write_file
+from wardian.engine.registry import Container
 from wardian.runtime.launch import Record
 from wardian.runtime.plan import Plan
+
+_WRITE_AFTER = 0.1
 
 
 class Phases:
@@ -52,8 +58,48 @@ class LaunchRecord(NamedTuple):
         """A container that was removed meanwhile needs none."""
         for name, document in zip(("plan.json", "explain.json"), self.documents(), strict=True):
             try:
-                fd = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+                write_file(os.path.join(directory, name), msgspec.json.encode(document))
             except FileNotFoundError:
                 return
-            with open(fd, "wb") as file:
-                file.write(msgspec.json.encode(document))
+
+
+class Recorder:
+    """Writes the records of starts, each a moment after it was made."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, tuple[Container, asyncio.TimerHandle]] = {}
+
+    def keep(self, container: Container, record: LaunchRecord) -> None:
+        self._cancel(container.id)
+        container.launch_record = record
+        timer = asyncio.get_running_loop().call_later(_WRITE_AFTER, self._write_in_thread, container)
+        self._waiting[container.id] = (container, timer)
+
+    def forget(self, container: Container) -> None:
+        """It is being removed."""
+        self._cancel(container.id)
+        container.launch_record = None
+
+    def close(self) -> None:
+        """What still waits is written now."""
+        for container, timer in list(self._waiting.values()):
+            timer.cancel()
+            container.launch_record.write(container.config.directory)
+        self._waiting.clear()
+
+    def _cancel(self, identity: str) -> None:
+        waiting = self._waiting.pop(identity, None)
+        if waiting is not None:
+            waiting[1].cancel()
+
+    def _write_in_thread(self, container: Container) -> None:
+        del self._waiting[container.id]
+        record = container.launch_record
+        written = asyncio.get_running_loop().run_in_executor(None, record.write, container.config.directory)
+        written.add_done_callback(lambda future: _written(container, record, future))
+
+
+def _written(container: Container, record: LaunchRecord, future: "asyncio.Future[None]") -> None:
+    """Now the disk has it; when it has not (a full disk, say), memory keeps it."""
+    if future.exception() is None and container.launch_record is record:
+        container.launch_record = None

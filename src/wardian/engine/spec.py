@@ -372,6 +372,10 @@ def write_cgroup_namespace(spec: Spec, value: Any, config: "ContainerConfig") ->
         spec["linux"]["namespaces"].append({"type": "cgroup"})
 
 
+def write_annotations(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    spec["annotations"] = dict(value)
+
+
 def write_sysctls(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     spec["linux"]["sysctl"].update(value)
 

@@ -15,15 +15,17 @@ from wardian.runtime.plan import Plan
 _PHASES = ("host", "parent", "child")
 
 
-def explain_container(directory: str, identity: str, name: str) -> dict[str, Any]:
-    """Of a container whose files are in `directory`. Raises WardianError(NOT_FOUND) when it was never started."""
+def explain_container(directory: str, identity: str, name: str, started: bool) -> dict[str, Any]:
+    """Of a container whose files are in `directory`. Raises WardianError(NOT_FOUND) when it was never `started`, or
+    when its engine was killed before the record of its start was on disk."""
     documents = []
     for file in ("plan.json", "explain.json"):
         try:
             with open(os.path.join(directory, file), "rb") as opened:
                 documents.append(json.loads(opened.read()))
         except FileNotFoundError:
-            message = f"container {identity[:12]} has not been started: there is nothing to explain yet"
+            what = "the record of its start was lost with its engine" if started else "it has not been started"
+            message = f"there is nothing to explain of container {identity[:12]}: {what}"
             raise WardianError(NOT_FOUND, message, operation="explain", subject=identity) from None
     return explain(documents[0], documents[1], identity, name)
 

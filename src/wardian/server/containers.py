@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from typing import Any
 
 from wardian.engine import AttachOptions, LogOptions
@@ -18,7 +20,9 @@ async def index(request: Request) -> Answer:
         if query.text(name):
             filters.setdefault(name, []).append(query.text(name))
     limit = query.number("limit", 0) or 0
-    return json_answer(request.engine.containers.list(query.flag("all"), limit, query.flag("size"), filters))
+    every, size = query.flag("all"), query.flag("size")
+    listed = partial(request.engine.containers.list, every, limit, size, filters)
+    return json_answer(await asyncio.to_thread(listed) if size else listed())  # sizes are walks over trees
 
 
 async def create(request: Request) -> Answer:
@@ -31,7 +35,9 @@ async def create(request: Request) -> Answer:
 
 
 async def inspect(request: Request) -> Answer:
-    return json_answer(request.engine.containers.inspect(_ref(request), request.query.flag("size")))
+    size = request.query.flag("size")
+    inspected = partial(request.engine.containers.inspect, _ref(request), size)
+    return json_answer(await asyncio.to_thread(inspected) if size else inspected())
 
 
 async def start(request: Request) -> Answer:

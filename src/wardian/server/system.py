@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -30,12 +31,14 @@ async def info(request: Request) -> Answer:
 
 
 async def disk_usage(request: Request) -> Answer:
-    return json_answer(request.engine.system.disk_usage())
+    return json_answer(await asyncio.to_thread(request.engine.system.disk_usage))
 
 
 async def events(request: Request) -> Streamed:
     query = request.query
     since, until = query.nanoseconds("since"), query.nanoseconds("until")
+    if query.text("since") and not since:
+        since = 1  # the epoch: all that is known; without `since`, only what comes
     return Streamed(_lines(request.engine.events.subscribe(since, until, query.filters())))
 
 
