@@ -8,18 +8,21 @@ import io
 import json
 import os
 import shutil
-import signal
 import socket
 import statistics
 import struct
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
+
+from leftovers import BENCH
+from throwaway import own_engine
 
 IMAGE = "wardian-bench/busybox:latest"
 API = "/v1.41"  # what docker-py and most tools still ask for; both engines speak it
@@ -44,6 +47,8 @@ class Engine:
         self.name = name
         self.path = path
         self._threads = threading.local()
+        self._made: set[str] = set()
+        self._made_image = False
 
     def call(self, method: str, path: str, body: Any = None, content: str = "application/json") -> Any:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -79,18 +84,33 @@ class Engine:
 
     def create(self, *command: str, **host: Any) -> str:
         body = {"Image": IMAGE, "Cmd": command, "HostConfig": host}
-        return str(self.call("POST", "/containers/create", body)["Id"])
+        container = str(self.call("POST", "/containers/create", body)["Id"])
+        self._made.add(container)
+        return container
 
     def start(self, container: str) -> None:
         self.call("POST", f"/containers/{container}/start")
 
     def remove(self, container: str) -> None:
         self.call("DELETE", f"/containers/{container}?force=1&v=1")
+        self._made.discard(container)
+
+    def remove_all(self) -> None:
+        """What this bench made in the engine and did not remove: an exception or a signal came between."""
+        self.hang_up()
+        for container in list(self._made):
+            with contextlib.suppress(RuntimeError, OSError):
+                self.remove(container)
+        if self._made_image:
+            with contextlib.suppress(RuntimeError, OSError):
+                self.call("DELETE", f"/images/{IMAGE}?force=1")
+        self.hang_up()
 
     def ensure_image(self) -> None:
         with contextlib.suppress(RuntimeError):
             self.call("GET", f"/images/{IMAGE}/json")
             return
+        self._made_image = True
         repository, tag = IMAGE.split(":")
         self.call(
             "POST", f"/images/create?fromSrc=-&repo={repository}&tag={tag}", busybox_archive(), "application/x-tar"
@@ -120,47 +140,13 @@ def busybox_archive() -> bytes:
 
 
 @contextlib.contextmanager
-def own_engine() -> Iterator[Engine]:
-    """A Wardian engine in the foreground, in a new home; nothing of it stays."""
-    home = tempfile.mkdtemp(prefix="wardian-bench-")
-    path = os.path.join(home, "run", "wardian.sock")
-    name = os.path.basename(home)[-8:]
-    with open(os.path.join(home, "engine.log"), "wb") as log:
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "wardian.server", "--data-root", f"{home}/data", "--run-root", f"{home}/run",
-                "--cgroup-base", f"wardian-bench-{name}", "--bridge", f"wb{name[:8]}",
-            ],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 20
-        while not os.path.exists(path):
-            if process.poll() is not None or time.monotonic() > deadline:
-                with open(os.path.join(home, "engine.log")) as log_text:
-                    raise RuntimeError(f"the engine did not start: {log_text.read()[-2000:]}")
-            time.sleep(0.01)
-        yield Engine("wardian", path)
-    finally:
-        _end(process, path)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _end(process: subprocess.Popen[bytes], path: str) -> None:
-    if process.poll() is None:
-        engine = Engine("wardian", path)
-        for container in engine.call("GET", "/containers/json?all=1") or ():
-            engine.remove(container["Id"])
-        engine.hang_up()
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-@contextlib.contextmanager
 def engines(docker: str) -> Iterator[list[Engine]]:
     """Ours, in a home of its own, and the Docker engine on the socket `docker` ("" for ours alone), image in place."""
-    with own_engine() as own:
-        both = [own, *([Engine("docker", docker.removeprefix("unix://"))] if docker else [])]
+    with own_engine(BENCH) as own, contextlib.ExitStack() as cleanup:
+        both = [Engine("wardian", own.socket)]
+        if docker:
+            both.append(Engine("docker", docker.removeprefix("unix://")))
+            cleanup.callback(both[1].remove_all)
         for engine in both:
             engine.ensure_image()
         yield both
@@ -173,10 +159,11 @@ def milliseconds(action: Callable[..., object], *arguments: Any) -> float:
 
 
 class Row(NamedTuple):
-    """Median milliseconds of one case for each engine, in the order of the engines."""
+    """Median and best milliseconds of one case for each engine, in the order of the engines."""
 
     case: str
     medians: tuple[float, ...]
+    bests: tuple[float, ...]
 
     def text(self) -> str:
         cells = "".join(f"{value:10.2f}" for value in self.medians)
@@ -194,7 +181,7 @@ def interleaved(case: str, actions: Sequence[Callable[[], float]], count: int, g
             value = action()
             if number >= warm:
                 into.append(value)
-    return Row(case, tuple(statistics.median(values) for values in samples))
+    return Row(case, tuple(map(statistics.median, samples)), tuple(map(min, samples)))
 
 
 def machine() -> str:

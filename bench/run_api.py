@@ -156,7 +156,7 @@ def main() -> int:
     rows = measure(given.docker, given.n, given.gap, given.only)
     if given.json:
         with open(given.json, "w") as file:
-            json.dump({row.case: row.medians for row in rows}, file, indent=1)
+            json.dump({row.case: {"median": row.medians, "best": row.bests} for row in rows}, file, indent=1)
     return 0 if len(rows) == len(given.only or CASES) else 1
 
 

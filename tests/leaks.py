@@ -17,7 +17,7 @@ from typing import NamedTuple
 import homes
 
 MARK = "WARDIAN_TEST_RUN"
-PEERS = re.compile(r"/wardian-peers\b|/docker[/-]|/containerd/|\bdocker\b|libpod")
+PEERS = re.compile(r"/wardian-(peers|newest)\b|/docker[/-]|/containerd/|\bdocker\b|libpod")
 PEER_LINK = re.compile(r"wpeer0|docker\d+|br-[0-9a-f]{12}|veth[0-9a-f]{7}")
 OUR_FILES = (
     "/run/wardian*", "/run/wardian*/*", "/run/wardian*/containers/*", "/var/lib/wardian*", "/var/lib/wardian*/*",

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
+
+from leftovers import DEMO
+from throwaway import Failed, own_engine
 
 BIN = os.path.dirname(sys.executable)
 BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
@@ -102,10 +101,6 @@ AFTER_CRASH = Scene(
 )
 
 
-class Failed(Exception):
-    pass
-
-
 def _play(scene: Scene, environment: dict[str, str]) -> None:
     print(f"\n{BOLD}{scene.says}{PLAIN}")
     for step in scene.steps:
@@ -136,78 +131,28 @@ def _make_root(directory: str) -> None:
         file.write("root:x:0:0:root:/root:/bin/sh\n")
 
 
-class DemoEngine:
-    def __init__(self, home: str) -> None:
-        self._home = home
-        self.socket = os.path.join(home, "run", "wardian.sock")
-        tag = os.path.basename(home)[-8:]
-        self._arguments = [
-            sys.executable, "-m", "wardian.server", "--data-root", f"{home}/data", "--run-root", f"{home}/run",
-            "--cgroup-base", f"wardian-demo-{tag}", "--bridge", f"wd{tag}",
-        ]  # fmt: skip
-        self.start()
-
-    def start(self) -> None:
-        with open(os.path.join(self._home, "engine.log"), "ab") as log:
-            self._process = subprocess.Popen(
-                self._arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
-            )
-        deadline = time.monotonic() + 20
-        while subprocess.run(["wardian", "version"], capture_output=True).returncode:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise Failed("the engine did not start:\n" + self.log())
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def stop(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(20)
-
-    def log(self) -> str:
-        with open(os.path.join(self._home, "engine.log"), errors="replace") as file:
-            return file.read()[-4000:]
-
-
-@contextmanager
-def _engine(home: str) -> Iterator[DemoEngine]:
-    os.environ.update(
-        PATH=f"{BIN}:{os.environ.get('PATH', os.defpath)}", DEMO=home, WARDIAN_HOST=f"unix://{home}/run/wardian.sock"
-    )
-    engine = DemoEngine(home)
-    try:
-        yield engine
-    finally:
-        subprocess.run("wardian ps -aq | xargs -r wardian rm -f", shell=True, stdout=subprocess.DEVNULL, timeout=60)
-        engine.stop()
-
-
 def main() -> int:
     if os.geteuid() != 0:
         print("the demo needs root: sudo make demo", file=sys.stderr)
         return 1
-    home = tempfile.mkdtemp(prefix="wardian-demo-")
     began = time.monotonic()
-    try:
-        _make_root(os.path.join(home, "root"))
-        with _engine(home) as engine:
-            print(f"{BOLD}An engine of our own in {home}: nothing of this machine's is touched.{PLAIN}")
-            try:
-                for scene in BEFORE_CRASH:
-                    _play(scene, dict(os.environ))
-                engine.kill()
-                engine.start()
-                _play(AFTER_CRASH, dict(os.environ))
-            except (Failed, subprocess.TimeoutExpired) as failure:
-                print(f"\nthe demo failed: {failure}\nthe engine's log:\n{engine.log()}", file=sys.stderr)
-                return 1
-        print(f"\n{BOLD}All removed, the engine stopped, {home} deleted: {time.monotonic() - began:.1f} s.{PLAIN}")
-        return 0
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with own_engine(DEMO) as engine:
+        os.environ.update(
+            PATH=f"{BIN}:{os.environ.get('PATH', os.defpath)}", DEMO=engine.home, WARDIAN_HOST=f"unix://{engine.socket}"
+        )
+        _make_root(os.path.join(engine.home, "root"))
+        print(f"{BOLD}An engine of our own in {engine.home}: nothing of this machine's is touched.{PLAIN}")
+        try:
+            for scene in BEFORE_CRASH:
+                _play(scene, dict(os.environ))
+            engine.kill()
+            engine.start()
+            _play(AFTER_CRASH, dict(os.environ))
+        except (Failed, subprocess.TimeoutExpired) as failure:
+            print(f"\nthe demo failed: {failure}\nthe engine's log:\n{engine.log()}", file=sys.stderr)
+            return 1
+    print(f"\n{BOLD}All removed, the engine stopped, {engine.home} deleted: {time.monotonic() - began:.1f} s.{PLAIN}")
+    return 0
 
 
 if __name__ == "__main__":
