@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integration.test_engine import Bench, bench, shared  # noqa: F401  fixtures
+from benches import Bench
 from wardian.runtime import HostFacts, probe_host
 from wardian.runtime.exitrecord import read_exit
 
@@ -20,7 +20,7 @@ def host() -> HostFacts:
     return probe_host()
 
 
-def group(bench: Bench, identity: str) -> str:  # noqa: F811
+def group(bench: Bench, identity: str) -> str:
     """The container's group, as the kernel tells it of the first process."""
     with open(f"/proc/{bench.state(identity)['Pid']}/cgroup") as file:
         (line,) = file.read().splitlines()
@@ -39,12 +39,12 @@ def gone(path: str) -> bool:
     return not os.path.exists(path)
 
 
-def running(bench: Bench, **host: Any) -> tuple[str, str]:  # noqa: F811
+def running(bench: Bench, **host: Any) -> tuple[str, str]:
     identity = bench.start("sleep", "1000", **host)
     return identity, group(bench, identity)
 
 
-def steps(bench: Bench, identity: str) -> list[str]:  # noqa: F811
+def steps(bench: Bench, identity: str) -> list[str]:
     """What the start did, a line a step."""
     return [step["Description"] for step in bench.engine.containers.explain(identity)["Steps"]]
 
@@ -55,14 +55,14 @@ def test_the_host_is_pure_version_2_and_old(host: HostFacts) -> None:
     assert {"cpu", "memory", "pids"} <= set(host.cgroup2_controllers)
 
 
-def test_the_root_is_made_the_old_way(bench: Bench) -> None:  # noqa: F811
+def test_the_root_is_made_the_old_way(bench: Bench) -> None:
     identity = bench.start("sh", "-c", "echo kept > /file && cat /file && grep ' / ' /proc/mounts")
     assert bench.finish(identity) == 0
     assert "kept" in bench.output(identity) and "overlay" in bench.output(identity)
     assert not [step for step in steps(bench, identity) if "lowerdir+" in step]
 
 
-def test_the_child_is_cloned_into_its_group(bench: Bench) -> None:  # noqa: F811
+def test_the_child_is_cloned_into_its_group(bench: Bench) -> None:
     """CLONE_INTO_CGROUP: after the clone nothing enters a group, and the child is in its own."""
     identity, path = running(bench)
     done = steps(bench, identity)
@@ -72,7 +72,7 @@ def test_the_child_is_cloned_into_its_group(bench: Bench) -> None:  # noqa: F811
     assert path == f"{ROOT}/{bench.home.cgroup_base}/containers/{identity}"
 
 
-def test_limits_are_written_and_the_group_goes(bench: Bench) -> None:  # noqa: F811
+def test_limits_are_written_and_the_group_goes(bench: Bench) -> None:
     wanted = {"Memory": 64 * MEBI, "NanoCpus": 500_000_000, "PidsLimit": 20, "CpuShares": 512}
     identity, path = running(bench, **wanted)
     assert identity in path
@@ -86,7 +86,7 @@ def test_limits_are_written_and_the_group_goes(bench: Bench) -> None:  # noqa: F
     assert gone(path)
 
 
-def test_out_of_memory_is_137_and_said(bench: Bench) -> None:  # noqa: F811
+def test_out_of_memory_is_137_and_said(bench: Bench) -> None:
     fill = "tail /dev/zero"
     identity = bench.start("sh", "-c", f"exec {fill}", Memory=16 * MEBI, MemorySwap=16 * MEBI)
     assert bench.finish(identity) == 137
@@ -96,7 +96,7 @@ def test_out_of_memory_is_137_and_said(bench: Bench) -> None:  # noqa: F811
     assert record.cpu_ns > 0
 
 
-def test_peak_memory_is_on_record(bench: Bench) -> None:  # noqa: F811
+def test_peak_memory_is_on_record(bench: Bench) -> None:
     """20 MB of a tmpfs count as the container's."""
     identity = bench.start("sh", "-c", "dd if=/dev/zero of=/dev/shm/file bs=1M count=20", Memory=64 * MEBI)
     assert bench.finish(identity) == 0
@@ -104,20 +104,20 @@ def test_peak_memory_is_on_record(bench: Bench) -> None:  # noqa: F811
     assert record is not None and 20 * MEBI <= record.peak_memory <= 64 * MEBI
 
 
-def test_a_child_out_of_memory_is_said_too(bench: Bench) -> None:  # noqa: F811
+def test_a_child_out_of_memory_is_said_too(bench: Bench) -> None:
     identity = bench.start("sh", "-c", "tail /dev/zero; exit 3", Memory=16 * MEBI, MemorySwap=16 * MEBI)
     assert bench.finish(identity) == 3
     assert bench.state(identity)["OOMKilled"] is True
 
 
-def test_pids_are_limited(bench: Bench) -> None:  # noqa: F811
+def test_pids_are_limited(bench: Bench) -> None:
     script = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done; wait"
     identity = bench.start("sh", "-c", script, PidsLimit=5)
     bench.finish(identity)
     assert "fork" in bench.output(identity)
 
 
-def test_the_device_program_denies_a_node(bench: Bench) -> None:  # noqa: F811
+def test_the_device_program_denies_a_node(bench: Bench) -> None:
     """1:11 is the kernel's log: making a node is allowed, opening it is not."""
     script = "mknod /kmsg c 1 11 && echo made; cat /kmsg 2>&1 | head -1; head -c 1 /dev/zero | wc -c"
     identity = bench.start("sh", "-c", script)
@@ -126,7 +126,28 @@ def test_the_device_program_denies_a_node(bench: Bench) -> None:  # noqa: F811
     assert "made" in said and "Operation not permitted" in said and said.split()[-1] == "1"
 
 
-def test_a_lost_supervisor_takes_its_container_along(bench: Bench) -> None:  # noqa: F811
+def test_what_stays_behind_in_the_group_goes_with_it(bench: Bench) -> None:
+    """In the host's PID namespace nothing ends with the first process: the group is killed, and waited for."""
+    identity, path = running(bench, PidMode="host")
+    script = "i=0; while [ $i -lt 50 ]; do sleep 1000 & i=$((i+1)); done; sleep 0.2; exit 3"
+    stray = bench.start("sh", "-c", script, PidMode="host")
+    below = group(bench, stray)
+    assert bench.finish(stray) == 3
+    assert not os.path.exists(below), "the exit was told before the group was gone"
+    assert os.path.exists(path) and bench.state(identity)["Running"]
+
+
+def test_groups_that_the_container_made_go_too(bench: Bench) -> None:
+    script = """mkdir -p /sys/fs/cgroup/a/b && echo 0 > /sys/fs/cgroup/a/b/cgroup.procs && cat /proc/self/cgroup
+        sleep 1000 & exit 0"""
+    identity = bench.start("sh", "-c", script, Privileged=True)
+    path = f"{ROOT}/{bench.home.cgroup_base}/containers/{identity}"
+    assert bench.finish(identity) == 0
+    assert bench.output(identity) == "0::/a/b\n"
+    assert not os.path.exists(path)
+
+
+def test_a_lost_supervisor_takes_its_container_along(bench: Bench) -> None:
     identity = bench.start("sh", "-c", "sleep 1000 & sleep 1000")
     path = group(bench, identity)
     pid = bench.state(identity)["Pid"]
