@@ -9,6 +9,7 @@ from _pytest.runner import runtestprotocol
 
 import homes
 import leaks
+import leftovers
 import needs
 from benches import bench, shared_bench
 from engines import engine, engine_socket, new_engine
@@ -32,7 +33,17 @@ def _rank(item: pytest.Item) -> int:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ[leaks.MARK] = homes.RUN  # inherited by all that the tests start
+    if os.geteuid() == 0:
+        leftovers.own(homes.RUN)
+        if swept := leftovers.sweep(leftovers.TESTS):
+            print(f"removed what killed test runs had left: {' '.join(swept)}")
     session.config.stash[_before] = leaks.take()
+
+
+def pytest_sessionfinish() -> None:
+    """After the leak check has judged: a test that failed in the middle must not leave its engine to the machine."""
+    if os.geteuid() == 0:
+        leftovers.remove(leftovers.TESTS, homes.RUN)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

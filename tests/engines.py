@@ -101,10 +101,14 @@ class TestEngine:
     def close(self) -> None:
         """Removes all containers, ends the engine, and fails when anything of it is left."""
         assert self._process is not None
-        if self._process.poll() is not None:
-            self.start()
-        self.remove_containers()
-        left = [f"container {container['Names']}" for container in self.containers()]
+        try:
+            if self._process.poll() is not None:
+                self.start()
+            self.remove_containers()
+            left = [f"container {container['Names']}" for container in self.containers()]
+        except BaseException:
+            self.kill()  # it does not answer: what it held goes at the end of the session
+            raise
         status = self.terminate()
         if status:
             left.append(f"exit status {status} of the engine:\n{self.log_text()}")
@@ -115,7 +119,6 @@ class TestEngine:
 
     def remains(self) -> list[str]:
         """Processes, cgroups, directories of containers, the socket: what must be gone with the last container."""
-        homes.remove_empty_groups(self.home.cgroup_base)
         left = [os.path.join(mount, self.home.cgroup_base) for mount in homes.cgroup_mounts()]
         left = [path for path in left if os.path.exists(path)]
         for root in (self.home.data_root, self.home.run_root):
@@ -168,6 +171,7 @@ def new_engine(new_home: Callable[[], Home]) -> Iterator[Callable[[], TestEngine
         started.append(TestEngine(new_home()))
         return started[-1]
 
-    yield new
-    for running in started:
-        running.close()
+    with contextlib.ExitStack() as closing:  # each is closed, whatever ails the others
+        yield new
+        for running in started:
+            closing.callback(running.close)

@@ -1,4 +1,4 @@
-"""The newest docker CLI and engine, brought by peers/bring; where they cannot be had, tests that need them skip by name."""
+"""The newest docker CLI and engine, brought by peers/bring; where they cannot be had, what needs them skips by name."""
 
 import contextlib
 import os

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from types import FrameType
 
 import leftovers
-
 from wardian.client import Client, Target
 from wardian.client.start import engine_answers
 

@@ -18,7 +18,7 @@ from wardian.engine.store import ENGINE_SCHEMA, EngineStore
 from wardian.engine.system import System
 from wardian.home import Home
 from wardian.images import ImageStore
-from wardian.kernel import procfs
+from wardian.kernel import cgroups, procfs
 from wardian.network import SCHEMA as NETWORK_SCHEMA
 from wardian.network import Networks as HostNetworks
 from wardian.runtime.hostfacts import probe_host
@@ -97,6 +97,8 @@ class Engine:
             self._lifecycle.close()
             parts.events.close()
             await parts.networks.stop()
+            mounts = [mount for _, mount in parts.host.cgroup_mounts]
+            cgroups.remove_empty([*mounts, *filter(None, [parts.host.cgroup2])], parts.home.cgroup_base)
             parts.images.close()
             parts.trash.close()
         if self._database is not None:

@@ -1,6 +1,9 @@
 """Control groups (cgroups(7)): OCI resources as files of version 1 and 2, and v2's device rules as BPF."""
 
+import contextlib
+import os
 import struct
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
@@ -179,3 +182,11 @@ def _text(path: str, value: Any) -> str:
     if path == "pids.limit" and value < 0:
         return "max"
     return "1" if value is True else str(value)
+
+
+def remove_empty(mounts: Iterable[str], group: str) -> None:
+    """Remove a group and those below it, as far as they are empty: rmdir refuses one that holds a process."""
+    for mount in mounts:
+        for directory, _, _ in os.walk(os.path.join(mount, group), topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
