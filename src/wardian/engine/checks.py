@@ -135,12 +135,12 @@ def signal(value: Any, path: str) -> str:
     return str(value)
 
 
-def size_bytes(value: str, path: str) -> int:
-    """Docker's spelling of sizes: 10m, 1.5g, 4096, 64kb."""
+def size_bytes(value: str, path: str, thousand: int = 1024) -> int:
+    """Docker's spelling of sizes: 10m, 1.5g, 4096, 64kb. A log's `max-size` alone counts in thousands of 1000."""
     found = _SIZE.fullmatch(value.strip())
     if not found:
         raise invalid(path, value, "not a size such as 10m")
-    return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
+    return int(float(found[1]) * thousand ** " kmgtp".index(found[2].lower() or " "))
 
 
 def cpu_list(value: Any, path: str) -> str:

@@ -8,8 +8,10 @@ The tail is found from the end, block by block; following waits on inotify and n
 
 import asyncio
 import calendar
+import math
 import os
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -75,7 +77,7 @@ class LogReader:
             cursor.seek_tail(self._options.tail)
             while True:
                 # asked before the read: what came before the end of the container is then surely read
-                more = watch is not None and not watch.ended()
+                more = watch is not None and not watch.ended() and self._seconds_left() > 0
                 for lines in cursor.read():
                     data = self._render(lines)
                     if data:
@@ -84,11 +86,16 @@ class LogReader:
                 if not more:
                     return
                 assert watch is not None
-                await watch.changed()
+                await watch.changed(self._seconds_left())
         finally:
             cursor.close()
             if watch is not None:
                 watch.close()
+
+    def _seconds_left(self) -> float:
+        """Who follows up to a moment is told what came until then, and no more."""
+        until = self._options.until
+        return (until - time.time_ns()) / 1e9 if until else math.inf
 
     def _render(self, lines: list[bytes]) -> bytes:
         parts = []
@@ -238,8 +245,12 @@ class _Watch:
     def ended(self) -> bool:
         return self._container_ended.done()
 
-    async def changed(self) -> None:
-        await self._changed.wait()
+    async def changed(self, seconds: float) -> None:
+        """Returns after a change, or after so many seconds."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), None if seconds == math.inf else seconds)
+        except TimeoutError:
+            return
         self._changed.clear()
 
     def close(self) -> None:

@@ -197,7 +197,7 @@ def supervision_of(config: ContainerConfig, run_dir: str) -> Supervision:
         run_dir=run_dir,
         log_dir=config.directory if log["Type"] == "json-file" else "",
         log_name=f"{config.id}-json.log" if log["Type"] == "json-file" else "",
-        log_max_size=size_bytes(settings["max-size"], "LogConfig") if "max-size" in settings else 0,
+        log_max_size=size_bytes(settings["max-size"], "LogConfig", 1000) if "max-size" in settings else 0,
         log_max_files=int(settings.get("max-file", 1)),
         terminal=config["Tty"],
         open_stdin=config["OpenStdin"],
