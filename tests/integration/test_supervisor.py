@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import random
+import resource
 import signal
 import socket
 import time
@@ -26,6 +27,7 @@ from supervised import (
     supervised,
 )
 from wardian.errors import CONFLICT, WardianError
+from wardian.kernel import procfs
 from wardian.runtime import protocol
 from wardian.runtime.exitrecord import read_exit
 from wardian.runtime.supervisor import SupervisorClient, message
@@ -437,6 +439,51 @@ def test_more_attachers_than_slots(start: Test) -> None:
             for client in clients[1:]:
                 assert frames(await client.read())[1] == b"all\n"
                 client.close()
+            await s.exit()
+
+    run(test())
+
+
+def test_clients_that_left_hold_no_slot_while_the_container_reads_nothing(start: Test) -> None:
+    """The first one's input fills pipe and buffer; what the others have sent is nothing, so nothing of theirs waits."""
+
+    async def test() -> None:
+        async with start("read x; exec sleep 1000", OPEN_STDIN) as s:
+            first = await s.attach()
+            await first.send(b"\n" + b"x" * 200000)
+            for _ in range(70):
+                (await s.attach()).close()
+                await asyncio.sleep(0.005)
+            assert (await s.client.status()).attachers == 1
+            os.kill(s.pid, signal.SIGKILL)
+            await s.exit()
+            first.close()
+
+    run(test())
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = procfs.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_out_of_descriptors_it_waits_and_does_not_spin(start: Test) -> None:
+    async def test() -> None:
+        async with start("read x", OPEN_STDIN) as s:
+            limits = resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE)
+            used = len(os.listdir(f"/proc/{s.process.pid}/fd"))
+            resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (used + 3, limits[1]))
+            filling = [await SupervisorClient.connect(s.directory) for _ in range(30)]
+            before = cpu_seconds(s.process.pid)
+            await asyncio.sleep(1)
+            assert cpu_seconds(s.process.pid) - before < 0.2
+            assert (await s.client.status()).pid == s.pid
+            resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, limits)
+            async with asyncio.timeout(5):
+                assert (await filling[-1].status()).pid == s.pid
+            for client in filling:
+                client.close()
+            await s.client.close_stdin()
             await s.exit()
 
     run(test())

@@ -63,6 +63,20 @@ static void test_rotation(int dir) {
     log_close();
 }
 
+/* As many as a person may say: an old number that is free ends the moving, and none is tried that is not there. */
+static void test_rotation_with_room_for_many(int dir) {
+    assert(log_open(dir, "many.log", 100, 1000000000) == 0);
+    alarm(20);
+    for (int i = 0; i < 50; i++)
+        log_feed(SOURCE_OUT, (const unsigned char *)"0123456789\n", 11);
+    assert(size_of(dir, "many.log.49") > 0 && size_of(dir, "many.log.50") == -1);
+    assert(unlinkat(dir, "many.log.7", 0) == 0);
+    log_feed(SOURCE_OUT, (const unsigned char *)"0123456789\n", 11);
+    alarm(0);
+    assert(size_of(dir, "many.log.7") > 0 && size_of(dir, "many.log.50") == -1);
+    log_close();
+}
+
 static void test_long_lines_at_every_offset(int dir) {
     static unsigned char bytes[50000];
     memset(bytes, 'x', sizeof bytes);
@@ -104,6 +118,7 @@ int main(int count, char **arguments) {
     test_escape();
     test_cut();
     test_rotation(dir);
+    test_rotation_with_room_for_many(dir);
     test_long_lines_at_every_offset(dir);
     test_broken_last_line(dir);
     return 0;
