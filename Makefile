@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 # Programs that tools/setup unpacked stand beside Python in .venv; Debian keeps nft and ip in /usr/sbin.
 export PATH := $(VENV)/bin:$(PATH):/usr/sbin:/sbin
 LAUNCHER := src/wardian/_bin/wardian-launcher
-PEER_DOCKER ?= /var/tmp/wardian-peers/docker.sock
+PEER_DOCKER ?= /var/tmp/wardian-newest/docker.sock
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test lint soak bench clean
@@ -31,6 +31,7 @@ lint: build ## ruff, mypy --strict, import-linter, generated files
 	@$(PY) -m pytest -q tests/unit/test_house.py
 
 soak: build ## what takes long or needs the peers (newer clients and engines, from Debian unstable)
+	@tools/setup soak
 	@$(PY) -m pytest -m soak -q --timeout 1200 $(TESTS)
 
 bench: build ## side by side with Docker (make PEER_DOCKER=SOCKET bench); see bench/README.md

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from rig import IMAGE, WARDIAN, Engine, Row, engines, interleaved, machine, milliseconds
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "run, no network": ("run", "--rm", "--network", "none", IMAGE, "true"),
-    "run, bridge": ("run", "--rm", IMAGE, "true"),
-    "ps": ("ps",),
+    "`run --rm` as a command, no network": ("run", "--rm", "--network", "none", IMAGE, "true"),
+    "`run --rm` as a command, bridge": ("run", "--rm", IMAGE, "true"),
+    "`ps` as a command": ("ps",),
 }
 
 
@@ -34,10 +34,10 @@ def measure(docker: str, count: int, gap: float) -> list[Row]:
     rows = []
     with engines(docker) as both:
         print(f"commands; {machine()}; gap {gap} s; median ms of {count}")
-        print(f"{'':24}" + "".join(f"{engine.name:>10}" for engine in both))
+        print(f"{'':38}" + "".join(f"{engine.name:>10}" for engine in both))
         for name, arguments in COMMANDS.items():
             rows.append(interleaved(name, [_command(engine, arguments) for engine in both], count, gap))
-            print(rows[-1].text(), flush=True)
+            print(rows[-1].text(38), flush=True)
     return rows
 
 
