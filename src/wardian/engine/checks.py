@@ -259,13 +259,20 @@ def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
             )
             raise WardianError(INVALID, message, operation="create", subject=path)
         _known_mount_options(item, path)
+        _read_only_options(item, path)
     return list(value)
 
 
 def _known_mount_options(item: dict[str, Any], path: str) -> None:
     built = {
         "": {"Type", "Source", "Target", "ReadOnly", "Consistency", "BindOptions", "TmpfsOptions"},
-        "BindOptions": {"Propagation", "NonRecursive", "CreateMountpoint"},
+        "BindOptions": {
+            "Propagation",
+            "NonRecursive",
+            "CreateMountpoint",
+            "ReadOnlyNonRecursive",
+            "ReadOnlyForceRecursive",
+        },
         "TmpfsOptions": {"SizeBytes", "Mode"},
     }
     for group, known in built.items():
@@ -299,6 +306,19 @@ def tmpfs_mounts(value: Any, path: str) -> dict[str, str]:
             if name == "size" and sign and not setting.endswith("%"):
                 size_bytes(setting, path)
     return dict(value)
+
+
+def _read_only_options(item: dict[str, Any], path: str) -> None:
+    """--mount bind-recursive=writable and =readonly."""
+    options = item.get("BindOptions") or {}
+    for name in ("ReadOnlyNonRecursive", "ReadOnlyForceRecursive"):
+        if options.get(name) and not item.get("ReadOnly"):
+            raise invalid(path, name, "needs a mount that is read-only")
+    if options.get("ReadOnlyForceRecursive"):
+        if options.get("ReadOnlyNonRecursive"):
+            raise invalid(path, "ReadOnlyForceRecursive", "conflicts with ReadOnlyNonRecursive")
+        if options.get("Propagation") not in (None, "", "rprivate"):
+            raise invalid(path, "ReadOnlyForceRecursive", "needs the propagation rprivate")
 
 
 def devices(value: Any, path: str) -> list[dict[str, Any]]:

@@ -79,7 +79,11 @@ class Containers:
 
     async def kill(self, ref: str, signal: str = "KILL") -> None:
         container = self._registry.find(ref)
-        number = signal_number(signal or "KILL")
+        try:
+            number = signal_number(signal or "KILL")
+        except WardianError as error:
+            message = f"cannot kill container: {ref}: {error.message}"
+            raise WardianError(INVALID, message, operation="kill", subject=container.id) from None
         if not container.state.live:
             message = f"cannot kill container: {ref}: container {container.id} is not running"
             raise WardianError(CONFLICT, message, operation="kill", subject=container.id)
@@ -324,7 +328,10 @@ class Containers:
         endpoint = None
         if name == "bridge" and container.state.live:
             endpoint = self._parts.networks.bridge.endpoint(container.id)
-        return {name: endpoint.settings() if endpoint is not None else inspect.empty_endpoint()}
+        if endpoint is not None:
+            return {name: endpoint.settings()}
+        network = self._parts.networks.network(name).id if container.state.started_at else ""
+        return {name: inspect.empty_endpoint(network)}
 
     def _sizes(self, container: Container) -> dict[str, int]:
         written = self._parts.snapshots.size(container.id)

@@ -107,12 +107,12 @@ def render_network(networks: Mapping[str, Mapping[str, Any]], identity: str) -> 
     }
 
 
-def empty_endpoint() -> dict[str, Any]:
-    """EndpointSettings of a container that is not on its network now."""
+def empty_endpoint(network: str) -> dict[str, Any]:
+    """EndpointSettings of a container that is not on its network now, or whose network gives it no address."""
     words = ("MacAddress", "NetworkID", "EndpointID", "Gateway", "IPAddress", "IPv6Gateway", "GlobalIPv6Address")
     numbers = ("GwPriority", "IPPrefixLen", "GlobalIPv6PrefixLen")
     nothing = ("IPAMConfig", "Links", "Aliases", "DriverOpts", "DNSNames")
-    return dict.fromkeys(words, "") | dict.fromkeys(numbers, 0) | dict.fromkeys(nothing)
+    return dict.fromkeys(words, "") | dict.fromkeys(numbers, 0) | dict.fromkeys(nothing) | {"NetworkID": network}
 
 
 def render_mounts(container: Container) -> list[dict[str, Any]]:

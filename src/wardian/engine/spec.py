@@ -390,14 +390,13 @@ def write_shm(spec: Spec, value: Any, config: "ContainerConfig") -> None:
 
 
 def write_binds(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """Read-only is read-only with all that is mounted below (Docker's rule since 25)."""
     for item in value:
         source, target, *mode = item.split(":")
         words = mode[0].split(",") if mode else []
-        options = [
-            "rbind",
-            *(word for word in words if word not in ("z", "Z", "nocopy", "consistent", "cached", "delegated")),
-        ]
-        _replace_mount(spec, _bind(source, target, options))
+        unsaid = ("z", "Z", "nocopy", "consistent", "cached", "delegated")
+        options = ["rro" if word == "ro" else word for word in words if word not in unsaid]
+        _replace_mount(spec, _bind(source, target, ["rbind", *options]))
 
 
 def _bind(source: str, target: str, options: list[str]) -> dict[str, Any]:
@@ -418,6 +417,8 @@ def write_mounts(spec: Spec, value: Any, config: "ContainerConfig") -> None:
         mode = ["ro"] if item.get("ReadOnly") else []
         if item["Type"] == "bind":
             options = item.get("BindOptions") or {}
+            if mode and not options.get("ReadOnlyNonRecursive"):
+                mode = ["rro"]
             words = ["bind" if options.get("NonRecursive") else "rbind", *mode]
             if options.get("Propagation"):
                 words.append(options["Propagation"])

@@ -66,7 +66,6 @@ class System:
             "Images": len(parts.images.list_images()),
             "Driver": "overlay2",
             "DriverStatus": [["Mounts", "detached: no host-visible mount while a container runs"]],
-            "SystemStatus": None,
             "Plugins": {
                 "Volume": [],
                 "Network": ["bridge", "host", "null"],
@@ -124,6 +123,7 @@ class System:
             "RuncCommit": {"ID": ""},
             "InitCommit": {"ID": ""},
             "SecurityOptions": self._security_options(),
+            "FirewallBackend": {"Driver": parts.home.network_backend},
             "Warnings": parts.networks.info() or None,
         }
 

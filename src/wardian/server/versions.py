@@ -25,7 +25,7 @@ class Adapter(NamedTuple):
 
 def _set_default(body: Any, name: str, value: str) -> Any:
     host = body.get("HostConfig") or {}
-    return body if host.get(name) else {**body, "HostConfig": {**host, name: value}}
+    return body if not isinstance(host, dict) or host.get(name) else {**body, "HostConfig": {**host, name: value}}
 
 
 def _private_cgroups_were_unknown(body: Any) -> Any:
@@ -46,7 +46,7 @@ def _no_console_size(body: Any) -> Any:
 def _no_start_interval(body: Any) -> Any:
     """1.44 added Healthcheck.StartInterval."""
     health = body.get("Healthcheck")
-    if not health or "StartInterval" not in health:
+    if not isinstance(health, dict) or "StartInterval" not in health:
         return body
     return {**body, "Healthcheck": {name: value for name, value in health.items() if name != "StartInterval"}}
 
@@ -89,10 +89,26 @@ def _without(name: str) -> Callable[[Any], Any]:
     return lambda value: {key: one for key, one in value.items() if key != name}
 
 
+def _submounts_stayed_writable(body: Any) -> Any:
+    """1.44 made a read-only mount of `Mounts` read-only with all below it."""
+    host = body.get("HostConfig")
+    mounts = host.get("Mounts") if isinstance(host, dict) else None
+    if not isinstance(mounts, list):
+        return body
+    return {**body, "HostConfig": {**host, "Mounts": [_writable_below(one) for one in mounts]}}
+
+
+def _writable_below(mount: Any) -> Any:
+    if not isinstance(mount, dict) or mount.get("Type") != "bind" or not mount.get("ReadOnly"):
+        return mount
+    return {**mount, "BindOptions": {**(mount.get("BindOptions") or {}), "ReadOnlyNonRecursive": True}}
+
+
 REQUESTS = (
     Adapter("POST", "/containers/create", (1, 40), _ipc_was_shareable),
     Adapter("POST", "/containers/create", (1, 41), _private_cgroups_were_unknown),
     Adapter("POST", "/containers/create", (1, 44), _no_start_interval),
+    Adapter("POST", "/containers/create", (1, 44), _submounts_stayed_writable),
     Adapter("POST", "/containers/{id}/exec", (1, 42), _no_console_size),
     Adapter("POST", "/exec/{id}/start", (1, 42), _no_console_size),
 )
