@@ -1,4 +1,4 @@
-"""All figures in one run, as one block to quote: the API and commands, warm and with idle gaps; memory; the kernel's floor.
+"""All figures in one run, as one block to quote: API calls and commands, warm and with idle gaps; memory; the floor.
 
 usage: all.py [--docker SOCKET] [-n N]      (without a Docker, ours alone; what is under way is told on standard error)
 """
