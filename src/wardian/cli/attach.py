@@ -39,7 +39,7 @@ def attach(invocation: Invocation) -> int:
     with Session(client, f"containers/{name}", tty, invocation.flag("sig-proxy") and not tty, keys) as session:
         hijacked = client.hijack("POST", f"/containers/{name}/attach", query=query)
         if tty:
-            session.resize()
+            session.redraw()
         session.copy(hijacked, stdin)
         if session.detached:
             raise Failure("read escape sequence")

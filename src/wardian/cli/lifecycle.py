@@ -83,7 +83,7 @@ def wait(invocation: Invocation) -> int:
 
     def act(name: str) -> str:
         with invocation.client.stream("POST", f"/containers/{name}/wait") as waiting:
-            return str(read_exit_code(waiting))
+            return str(read_exit_code(invocation.client, f"containers/{name}", waiting))
 
     return for_each(invocation.args, act)
 

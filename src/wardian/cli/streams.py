@@ -6,7 +6,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` costs an import of 
 import os
 import select
 
-from wardian.cli.command import Failure
+from wardian.cli.command import Failure, error_text
 from wardian.client.console import CopyLoop, RawMode, terminal_size
 from wardian.errors import WardianError
 
@@ -21,6 +21,9 @@ _KEPT = frozenset(
     getattr(_signal, f"SIG{name}")
     for name in ["KILL", "STOP", "CHLD", "PIPE", "URG", "SEGV", "BUS", "ILL", "FPE", "TRAP", "SYS"]
 )
+# With a terminal in raw mode they would end this command and leave the terminal raw: it is put back first.
+_ENDING = frozenset((_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM))
+_RETRY_SECONDS, _RETRY_STEP = 5.0, 0.1
 _CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
 
@@ -109,9 +112,10 @@ class Session:
         self._tty = tty
         self._keys = read_detach_keys(keys)
         self.detached = False
+        self._proxy = proxy
         caught = frozenset(_signal.valid_signals()) - _KEPT if proxy else frozenset()
         if tty:
-            caught |= {_signal.SIGWINCH}
+            caught |= {_signal.SIGWINCH, *_ENDING}
         self.signals = Signals(frozenset(int(number) for number in caught))
 
     def __enter__(self) -> Session:
@@ -132,17 +136,24 @@ class Session:
             loop.run(self.signals.fd, self.act)
         self.detached = loop.detached
 
-    def resize(self) -> None:
+    def resize(self, more: int = 0) -> None:
         """Tells the container's terminal the size of ours."""
         size = terminal_size()
         if size is not None:
-            self._quietly(f"/{self._resource}/resize", {"h": size[0], "w": size[1]})
+            self._quietly(f"/{self._resource}/resize", {"h": size[0] + more, "w": size[1] + more})
+
+    def redraw(self) -> None:
+        """Another size and back: a program that has nothing to say shows its prompt again."""
+        self.resize(1)
+        self.resize()
 
     def act(self) -> None:
-        """Does what the signals that came ask for."""
+        """Does what the signals that came ask for. Raises Failure for one that ends this command."""
         for number in self.signals.take():
             if number == _signal.SIGWINCH and self._tty:
                 self.resize()
+            elif not self._proxy:
+                raise Failure("", 128 + number)
             else:
                 self._quietly(f"/{self._resource}/kill", {"signal": signal_name(number)})
 
@@ -158,15 +169,38 @@ class Session:
         answer = waiting.fileno()
         while answer not in select.select([answer, self.signals.fd], [], [])[0]:
             self.act()
-        return read_exit_code(waiting)
+        return read_exit_code(self._client, self._resource, waiting)
 
 
-def read_exit_code(waiting: Stream) -> int:
-    """What the answer to a `wait` says. Raises Failure with what went wrong."""
-    answer = waiting.json()
+def read_exit_code(client: Client, resource: str, waiting: Stream) -> int:
+    """What the answer to a `wait` says; the next engine's, where this one ends. Raises Failure with what went wrong."""
+    try:
+        answer = waiting.json()
+    except WardianError as lost:
+        try:
+            answer = _wait_again(client, resource, lost)
+        except WardianError as final:
+            raise Failure(f"error waiting for container: {error_text(final)}", 125) from None
     if not isinstance(answer, dict):
         raise Failure("the engine ended the wait without an answer", 125)
     error = answer.get("Error")
     if isinstance(error, dict) and error.get("Message"):
         raise Failure(f"Error waiting for container: {error['Message']}", 125)
     return int(answer["StatusCode"])
+
+
+def _wait_again(client: Client, resource: str, lost: WardianError) -> object:
+    """A container outlives its engine: the one that comes next is asked, if it comes within seconds."""
+    import time
+
+    end = time.monotonic() + _RETRY_SECONDS
+    while True:
+        try:
+            with client.stream("POST", f"/{resource}/wait") as waiting:
+                return waiting.json()
+        except WardianError as error:
+            if hasattr(error, "status"):
+                raise
+            if time.monotonic() > end:
+                raise lost from None
+        time.sleep(_RETRY_STEP)

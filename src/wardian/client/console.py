@@ -58,7 +58,8 @@ def _make_raw(attributes: list[Any]) -> list[Any]:
     iflag, oflag, cflag, lflag, ispeed, ospeed, cc = attributes
     iflag &= ~(termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP)
     iflag &= ~(termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON)
-    # OPOST stays, as docker's CLI has it: messages of the command itself still begin at the left edge.
+    # The container's own terminal has made \r\n of \n where that is wanted: a bare \n of an editor is to stay one.
+    oflag &= ~termios.OPOST
     lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
     cflag = (cflag & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
     cc = list(cc)

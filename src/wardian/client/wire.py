@@ -177,7 +177,7 @@ class Stream:
 
     def __init__(self, connection: Connection, method: str, status: int, headers: dict[str, str]) -> None:
         self._connection = connection
-        self._pieces = connection.body(method, status, headers)
+        self._body = connection.body(method, status, headers)
         self.status = status
         self.headers = headers
 
@@ -194,10 +194,14 @@ class Stream:
         self._connection.close()
 
     def chunks(self) -> Iterator[bytes]:
-        return self._pieces
+        """The body's pieces. Raises WardianError(UNAVAILABLE) when the engine goes away before its end."""
+        try:
+            yield from self._body
+        except (OSError, ValueError) as error:
+            raise WardianError(UNAVAILABLE, f"lost the engine: {error}", operation="read an answer") from error
 
     def read(self) -> bytes:
-        return b"".join(self._pieces)
+        return b"".join(self.chunks())
 
     def json(self) -> object:
         """The one JSON value of the whole body; waits for its end."""
@@ -207,7 +211,7 @@ class Stream:
     def lines(self) -> Iterator[bytes]:
         """Lines without their end; a last line without an end counts."""
         rest = b""
-        for piece in self._pieces:
+        for piece in self.chunks():
             *whole, rest = (rest + piece).split(b"\n")
             for line in whole:
                 yield line.rstrip(b"\r")
