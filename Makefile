@@ -30,9 +30,10 @@ test: build ## linters, unit, integration, client and security tests, the leak c
 lint: build ## ruff, mypy --strict, import-linter, generated files
 	@$(PY) -m pytest -q tests/unit/test_house.py
 
-soak: build ## what takes long or needs the peers (newer clients and engines, from Debian unstable)
+soak: build ## what takes long or needs the peers (a newer Docker, an older kernel); writes docs/soak.md
 	@tools/setup soak
-	@$(PY) -m pytest -m soak -q --timeout 1200 $(TESTS)
+	@report=$$(mktemp); $(PY) -m pytest -m 'soak or last' -v --timeout 1200 --junitxml $$report $(TESTS); status=$$?; \
+	$(PY) tools/soak_report.py $$report; rm -f $$report; exit $$status
 
 bench: build ## side by side with Docker (make PEER_DOCKER=SOCKET bench); see bench/README.md
 	@$(PY) bench/all.py --docker $(PEER_DOCKER)
