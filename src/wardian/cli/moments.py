@@ -26,12 +26,20 @@ def read_moment(text: str, flag: str = "") -> str | None:
         pass
     from datetime import datetime
 
+    whole, digits = _without_fraction(text)  # datetime knows no nanoseconds, and a line of a log is named by its own
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(whole)
     except ValueError:
         where = f'invalid value for "{flag}": ' if flag else ""
         raise Failure(f'{where}failed to parse value as time or duration: "{text}"') from None
-    return f"{int(moment.timestamp())}.{moment.microsecond * 1000:09d}"
+    return f"{int(moment.timestamp())}.{digits[:9]:<09}"
+
+
+def _without_fraction(text: str) -> tuple[str, str]:
+    """RFC 3339 without the fraction of its second, and the digits of that."""
+    head, dot, rest = text.partition(".")
+    digits = rest[: next((i for i, c in enumerate(rest) if not c.isdigit()), len(rest))]
+    return (head + rest[len(digits) :], digits) if dot and digits else (text, "")
 
 
 def seconds_of(text: str) -> float:
@@ -40,11 +48,8 @@ def seconds_of(text: str) -> float:
         return 0.0
     from datetime import datetime
 
-    head, dot, rest = text.partition(".")
-    digits = rest[: next((i for i, c in enumerate(rest) if not c.isdigit()), len(rest))]
-    zone = rest[len(digits) :] if dot else ""
-    whole = datetime.fromisoformat((head + zone).replace("Z", "+00:00")).timestamp()
-    return whole + float(f"0.{digits or 0}")
+    whole, digits = _without_fraction(text)
+    return datetime.fromisoformat(whole.replace("Z", "+00:00")).timestamp() + float(f"0.{digits or 0}")
 
 
 def ago(seconds: float) -> str:
