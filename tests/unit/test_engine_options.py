@@ -8,10 +8,12 @@ import pytest
 
 from wardian.engine import options
 from wardian.engine.attach import parse_detach_keys
-from wardian.engine.checks import signal_number, size_bytes
+from wardian.engine.checks import size_bytes
+from wardian.engine.config import ContainerConfig
+from wardian.engine.decode import decode, merge_image
 from wardian.engine.inspect import human_duration, rfc3339
 from wardian.engine.logs import nanoseconds
-from wardian.engine.options import ContainerConfig
+from wardian.engine.signals import signal_number
 from wardian.engine.state import TRANSITIONS, Event, RunState, State
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 
@@ -37,12 +39,12 @@ CLI_BODY = json.loads(
 
 
 def spec_of(**host: Any) -> dict[str, Any]:
-    values = options.decode({"Image": "i", "Cmd": ["x"], "HostConfig": host})
+    values = decode({"Image": "i", "Cmd": ["x"], "HostConfig": host})
     return options.write_spec(ContainerConfig(values, "a" * 64, "/d"), "wardian/containers/a")
 
 
 def test_the_cli_body_sets_only_what_was_asked() -> None:
-    assert options.decode(CLI_BODY) == {
+    assert decode(CLI_BODY) == {
         "AttachStdout": True,
         "AttachStderr": True,
         "Cmd": ["echo", "hi"],
@@ -57,10 +59,10 @@ def test_an_endpoint_is_of_the_containers_own_network() -> None:
         return {"Image": "i", "HostConfig": {"NetworkMode": mode}, "NetworkingConfig": endpoints}
 
     for mode, network in (("default", "default"), ("default", "bridge"), ("bridge", "bridge"), ("none", "none")):
-        options.decode(body(mode, network))
+        decode(body(mode, network))
     for mode, network in (("default", "other"), ("none", "bridge")):
         with pytest.raises(WardianError) as caught:
-            options.decode(body(mode, network))
+            decode(body(mode, network))
         assert caught.value.kind == NOT_IMPLEMENTED and network in caught.value.message
 
 
@@ -102,23 +104,23 @@ def test_what_cannot_be_is_refused(path: str, value: Any, kind: str) -> None:
     group, _, name = path.rpartition(".")
     body = {group: {name: value}} if group else {name: value}
     with pytest.raises(WardianError) as caught:
-        options.decode(body)
+        decode(body)
     assert caught.value.kind == kind
 
 
 def test_command_and_environment_of_the_image() -> None:
     image = {"Entrypoint": ["/entry"], "Cmd": ["serve"], "Env": ["A=1", "B=2"], "Labels": {"l": "1"}, "User": "u"}
     values: dict[str, Any] = {"Env": ["A=9"]}
-    options.merge_image(values, image)
+    merge_image(values, image)
     assert (values["Entrypoint"], values["Cmd"], values["Env"]) == (["/entry"], ["serve"], ["A=9", "B=2"])
     values = {"Cmd": ["other"]}
-    options.merge_image(values, image)
+    merge_image(values, image)
     assert ContainerConfig(values).command() == ["/entry", "other"]
     values = {"Entrypoint": ["/mine"]}
-    options.merge_image(values, image)
+    merge_image(values, image)
     assert ContainerConfig(values).command() == ["/mine"]
     with pytest.raises(WardianError, match="no command specified"):
-        options.merge_image({}, {})
+        merge_image({}, {})
 
 
 def test_memory_writes_twice_as_much_swap() -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Container
 from typing import Any
 
+from wardian.engine.signals import signal_number
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 
 Check = Callable[[Any, str], Any]
@@ -18,17 +19,6 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-_SIGNALS = """
-    HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG
-    XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
-"""
-_SIGNAL_NAMES = {
-    name: number
-    for number, name in enumerate(
-        _words(_SIGNALS),
-        start=1,
-    )
-} | {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": 34, "RTMAX": 64}
 _MOST_CPUS = 1 << 16  # more than any kernel is built for: a range is counted out
 _ULIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
@@ -110,23 +100,6 @@ def hostname(value: Any, path: str) -> str:
     if text(value, path) and (len(value) > 64 or not _HOSTNAME.fullmatch(value)):
         raise invalid(path, value, "letters, digits, '-', '_' and '.', at most 64 of them")
     return str(value)
-
-
-def signal_number(value: str, path: str = "signal") -> int:
-    """A name with or without SIG, RTMIN+n, RTMAX-n or a number. Raises WardianError(INVALID) in docker's words."""
-    word = value.upper().removeprefix("SIG")
-    if word.isdigit() and 0 < int(word) <= 64:
-        return int(word)
-    base, sign, offset = word.partition("+") if "+" in word else word.partition("-")
-    number: int = _SIGNAL_NAMES.get(base, 0)
-    if sign and base in ("RTMIN", "RTMAX") and offset.isdigit():
-        number += int(offset) if sign == "+" else -int(offset)
-        number = number if 34 <= number <= 64 else 0
-    elif sign:
-        number = 0
-    if not number:
-        raise WardianError(INVALID, f"invalid signal: {value}", operation="signal", subject=path)
-    return number
 
 
 def signal(value: Any, path: str) -> str:
@@ -220,105 +193,6 @@ def ulimits(value: Any, path: str) -> list[dict[str, Any]]:
             message = f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
             raise WardianError(INVALID, message, operation="create", subject=path)
     return list(value)
-
-
-def bind_specs(value: Any, path: str) -> list[str]:
-    """SOURCE:TARGET[:MODE] with absolute source and target; a source without a slash is a volume's name."""
-    for item in strings(value, path):
-        parts = item.split(":")
-        if len(parts) == 1 or not parts[0].startswith("/"):
-            raise not_built(path, f"the volume of {item!r}")
-        if not 2 <= len(parts) <= 3 or not parts[1].startswith("/") or os.path.normpath(parts[1]) in ("/", "//"):
-            raise WardianError(INVALID, f"invalid volume specification: '{item}'", operation="create", subject=path)
-        for word in filter(None, parts[2].split(",") if len(parts) == 3 else ()):
-            if word in ("z", "Z", "nocopy", "consistent", "cached", "delegated"):
-                continue
-            if word not in ("ro", "rw", "private", "rprivate", "shared", "rshared", "slave", "rslave"):
-                raise WardianError(INVALID, f"invalid mode: {parts[2]}", operation="create", subject=path)
-    return list(value)
-
-
-def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
-    """HostConfig.Mounts of type bind and tmpfs."""
-    if not isinstance(value, list):
-        raise invalid(path, value, "must be a list")
-    for item in value:
-        if not isinstance(item, dict):
-            raise invalid(path, item, "must be an object")
-        kind, target, source = item.get("Type"), item.get("Target"), item.get("Source", "")
-        if kind not in ("bind", "tmpfs"):
-            raise not_built(path, f"a mount of type {kind!r}")
-        if not isinstance(target, str) or not target.startswith("/"):
-            message = (
-                f"invalid mount config for type \"{kind}\": invalid mount path: '{target}' mount path must be absolute"
-            )
-            raise WardianError(INVALID, message, operation="create", subject=path)
-        if kind == "bind" and not str(source).startswith("/"):
-            message = (
-                f"invalid mount config for type \"bind\": invalid mount path: '{source}' mount path must be absolute"
-            )
-            raise WardianError(INVALID, message, operation="create", subject=path)
-        _known_mount_options(item, path)
-        _read_only_options(item, path)
-    return list(value)
-
-
-def _known_mount_options(item: dict[str, Any], path: str) -> None:
-    built = {
-        "": {"Type", "Source", "Target", "ReadOnly", "Consistency", "BindOptions", "TmpfsOptions"},
-        "BindOptions": {
-            "Propagation",
-            "NonRecursive",
-            "CreateMountpoint",
-            "ReadOnlyNonRecursive",
-            "ReadOnlyForceRecursive",
-        },
-        "TmpfsOptions": {"SizeBytes", "Mode"},
-    }
-    for group, known in built.items():
-        fields = item if not group else item.get(group) or {}
-        for key, value in fields.items():
-            if value and key not in known:
-                raise not_built(path, f"{group or 'Mounts'}.{key}")
-
-
-_TMPFS_WORDS = frozenset(
-    "ro rw noexec exec nodev dev nosuid suid noatime atime nodiratime diratime relatime norelatime strictatime "
-    "nostrictatime sync async dirsync mand nomand bind rbind private rprivate shared rshared slave rslave unbindable "
-    "runbindable remount defaults".split()
-)
-_TMPFS_SETTINGS = frozenset(("mode", "uid", "gid", "size", "nr_inodes", "nr_blocks", "mpol"))
-
-
-def tmpfs_mounts(value: Any, path: str) -> dict[str, str]:
-    """tmpfs(5)'s options and the flags of mount(8) by name, as Docker lets them through."""
-    for target, options in mapping(value, path).items():
-        if not target.startswith("/"):
-            message = f"invalid mount path: '{target}' mount path must be absolute"
-            raise WardianError(INVALID, message, operation="create", subject=path)
-        if os.path.normpath(target) in ("/", "//"):
-            message = "invalid specification: destination can't be '/'"
-            raise WardianError(INVALID, message, operation="create", subject=path)
-        for word in filter(None, options.split(",")):
-            name, sign, setting = word.partition("=")
-            if name not in (_TMPFS_SETTINGS if sign else _TMPFS_WORDS):
-                raise WardianError(INVALID, f'invalid tmpfs option "{word}"', operation="create", subject=path)
-            if name == "size" and sign and not setting.endswith("%"):
-                size_bytes(setting, path)
-    return dict(value)
-
-
-def _read_only_options(item: dict[str, Any], path: str) -> None:
-    """--mount bind-recursive=writable and =readonly."""
-    options = item.get("BindOptions") or {}
-    for name in ("ReadOnlyNonRecursive", "ReadOnlyForceRecursive"):
-        if options.get(name) and not item.get("ReadOnly"):
-            raise invalid(path, name, "needs a mount that is read-only")
-    if options.get("ReadOnlyForceRecursive"):
-        if options.get("ReadOnlyNonRecursive"):
-            raise invalid(path, "ReadOnlyForceRecursive", "conflicts with ReadOnlyNonRecursive")
-        if options.get("Propagation") not in (None, "", "rprivate"):
-            raise invalid(path, "ReadOnlyForceRecursive", "needs the propagation rprivate")
 
 
 def devices(value: Any, path: str) -> list[dict[str, Any]]:

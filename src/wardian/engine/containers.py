@@ -12,7 +12,6 @@ from typing import Any
 
 from wardian.engine import create, inspect, start
 from wardian.engine.attach import AttachOptions, AttachSession
-from wardian.engine.checks import signal_number
 from wardian.engine.filters import Filters, check_filters, matches_label
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.logs import LogOptions, LogReader, LogStream, log_path
@@ -20,6 +19,7 @@ from wardian.engine.names import check_name
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.sandbox import network_of
+from wardian.engine.signals import signal_number
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, NOT_MODIFIED, WardianError
 from wardian.insight.explain import explain, explain_container

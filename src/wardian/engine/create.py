@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from wardian.engine import options
+from wardian.engine.config import ContainerConfig
+from wardian.engine.decode import decode, merge_image
 from wardian.engine.names import check_name, make_name
-from wardian.engine.options import ContainerConfig
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.sandbox import network_of
@@ -56,11 +57,11 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
     """Decode, find the image, and fill from it what the body leaves open."""
     if not isinstance(body, Mapping):
         raise WardianError(INVALID, "the body of create must be an object", operation="create")
-    values = options.decode(body)
+    values = decode(body)
     if not values.get("Image"):
         raise WardianError(INVALID, "no image specified", operation="create", subject="Image")
     image = parts.images.resolve(values["Image"], platform)
-    warnings = options.merge_image(values, image.run_config)
+    warnings = merge_image(values, image.run_config)
     if not platform and (warning := foreign(platform_of(image.config))):
         warnings.append(warning)
     if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's

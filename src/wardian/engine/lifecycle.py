@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 
 from wardian.engine import attach, create, sandbox, start
-from wardian.engine.checks import signal_number
 from wardian.engine.parts import Parts
 from wardian.engine.process import send_signal
 from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
+from wardian.engine.signals import signal_number
 from wardian.engine.state import Event, RunState
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord, read_exit

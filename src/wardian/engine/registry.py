@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from wardian.engine.options import ContainerConfig
+from wardian.engine.config import ContainerConfig
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError

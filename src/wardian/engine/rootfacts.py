@@ -7,7 +7,7 @@ once. One that ran may have changed its root, and mounts of the user hide parts 
 import os
 from collections import OrderedDict
 
-from wardian.engine.options import ContainerConfig
+from wardian.engine.config import ContainerConfig
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.spec import Spec

@@ -7,7 +7,7 @@ A container has a sandbox of its own, named like it, or joins parts of another's
 import os
 from typing import NamedTuple
 
-from wardian.engine.options import ContainerConfig
+from wardian.engine.config import ContainerConfig
 from wardian.engine.process import same_process
 from wardian.engine.registry import Container, Registry
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError

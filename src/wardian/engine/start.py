@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from wardian.engine import create, options, sandbox
 from wardian.engine.checks import size_bytes
-from wardian.engine.options import ContainerConfig
+from wardian.engine.config import ContainerConfig
 from wardian.engine.parts import Parts
 from wardian.engine.record import LaunchRecord, Phases
 from wardian.engine.registry import Container

@@ -1,0 +1,104 @@
+"""The body of a create → the values of its options, each checked by its row; an image fills what it leaves open."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from wardian.engine import checks
+from wardian.engine.config import ContainerConfig
+from wardian.engine.options import HOST, ROWS
+from wardian.engine.rules import RULES
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+
+
+def decode(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a create body sets, checked. Raises INVALID or NOT_IMPLEMENTED, naming the field."""
+    values: dict[str, Any] = {}
+    for key, value in body.items():
+        if key == "HostConfig":
+            if value is not None:
+                for inner, setting in checks.json_object(value, key).items():
+                    _decode_one(HOST + inner, setting, values)
+        elif key == "NetworkingConfig":
+            _check_networking(value or {}, body)
+        else:
+            _decode_one(key, value, values)
+    for rule in RULES:
+        rule(ContainerConfig(values))
+    return values
+
+
+def _decode_one(path: str, value: Any, values: dict[str, Any]) -> None:
+    row = ROWS.get(path)
+    if row is None:
+        if _empty(value):
+            return
+        raise WardianError(
+            NOT_IMPLEMENTED, f"{path}: Wardian does not know this option", operation="create", subject=path
+        )
+    if value is None or value == row.default or (value in row.absent and value is not True):
+        return
+    # an empty list is an answer for some: MaskedPaths [] masks nothing, Cmd [] is no command
+    if _empty(value) and row.default is not None:
+        return
+    checked = row.check(value, path)
+    if checked is not None:
+        values[path] = checked
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value is False or value == 0 or value == "" or value == [] or value == {}
+
+
+def _check_networking(value: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """Endpoints may be named, of the one network that the container is on, with nothing asked of them."""
+    outer = "NetworkingConfig.EndpointsConfig"
+    host = body.get("HostConfig")
+    mode = (host.get("NetworkMode") if isinstance(host, Mapping) else None) or "default"
+    endpoints = checks.json_object(value, "NetworkingConfig").get("EndpointsConfig")
+    for network, endpoint in checks.json_object(endpoints or {}, outer).items():
+        if network != mode and {network, mode} != {"default", "bridge"}:
+            raise checks.not_built(f"{outer}.{network}", f"a second network beside {mode!r}")
+        for key, setting in checks.json_object(endpoint or {}, f"{outer}.{network}").items():
+            if not _empty(setting):
+                raise checks.not_built(f"{outer}.{network}.{key}", f"{key} of an endpoint")
+
+
+def merge_image(values: dict[str, Any], image: Mapping[str, Any]) -> list[str]:
+    """Fill `values` from an image's config by Docker's rules. Returns warnings. Raises INVALID without a command.
+
+    An image is data: only these fields are taken from it, and each says only what the user might have said.
+    """
+    if not values.get("Entrypoint"):
+        if not values.get("Cmd") and image.get("Cmd"):
+            values["Cmd"] = list(image["Cmd"])
+        if values.get("Entrypoint") is None and image.get("Entrypoint"):
+            values["Entrypoint"] = list(image["Entrypoint"])
+    if values.get("Entrypoint") == [""]:  # docker run --entrypoint ""
+        del values["Entrypoint"]
+    if not values.get("Entrypoint") and not values.get("Cmd"):
+        raise WardianError(INVALID, "no command specified", operation="create", subject="Cmd")
+    named = {item.partition("=")[0] for item in values.get("Env", ())}
+    from_image = [item for item in image.get("Env") or () if item.partition("=")[0] not in named]
+    if from_image or named:
+        values["Env"] = [*values.get("Env", ()), *from_image]
+    for key in ("WorkingDir", "User", "StopSignal"):
+        if image.get(key) and not values.get(key):
+            values[key] = str(image[key])
+    for key in ("Labels", "ExposedPorts"):
+        if image.get(key):
+            values[key] = dict(image[key]) | values.get(key, {})
+    return _image_warnings(image)
+
+
+def _image_warnings(image: Mapping[str, Any]) -> list[str]:
+    warnings = []
+    if image.get("Volumes"):
+        names: Iterable[str] = image["Volumes"]
+        warnings.append(
+            f"the image declares volumes ({', '.join(names)}): volumes are not built yet, "
+            "what is written there stays in the container's own layer"
+        )
+    test = (image.get("Healthcheck") or {}).get("Test")
+    if test and test != ["NONE"]:
+        warnings.append("the image declares a health check: health checks are not built yet, it is not run")
+    return warnings

@@ -1,0 +1,93 @@
+"""What options write into `mounts`: the user's binds and tmpfs, /dev/shm, and the files that the engine keeps."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from wardian.engine.checks import size_bytes
+from wardian.engine.spec.base import Spec, drop_mount, mount_at
+
+if TYPE_CHECKING:
+    from wardian.engine.config import ContainerConfig
+
+
+def write_shm(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    mount = mount_at(spec, "/dev/shm")
+    if mount is not None and mount["type"] == "tmpfs":
+        mount["options"] = [*mount["options"][:-1], f"size={value}"]
+
+
+def write_binds(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """Read-only is read-only with all that is mounted below (Docker's rule since 25)."""
+    for item in value:
+        source, target, *mode = item.split(":")
+        words = mode[0].split(",") if mode else []
+        unsaid = ("z", "Z", "nocopy", "consistent", "cached", "delegated")
+        options = ["rro" if word == "ro" else word for word in words if word not in unsaid]
+        _replace_mount(spec, _bind(source, target, ["rbind", *options]))
+
+
+def _bind(source: str, target: str, options: list[str]) -> dict[str, Any]:
+    """runtime-spec has no default propagation for a bind; Docker's is rprivate."""
+    if not {"private", "rprivate", "shared", "rshared", "slave", "rslave"}.intersection(options):
+        options = [*options, "rprivate"]
+    return {"destination": os.path.normpath(target), "type": "bind", "source": source, "options": options}
+
+
+def _replace_mount(spec: Spec, mount: dict[str, Any]) -> None:
+    """The user's mount wins over one of ours at the same place."""
+    drop_mount(spec, mount["destination"])
+    spec["mounts"].append(mount)
+
+
+def write_mounts(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    for item in value:
+        mode = ["ro"] if item.get("ReadOnly") else []
+        if item["Type"] == "bind":
+            options = item.get("BindOptions") or {}
+            if mode and not options.get("ReadOnlyNonRecursive"):
+                mode = ["rro"]
+            words = ["bind" if options.get("NonRecursive") else "rbind", *mode]
+            if options.get("Propagation"):
+                words.append(options["Propagation"])
+            _replace_mount(spec, _bind(item["Source"], item["Target"], words))
+        else:
+            options = item.get("TmpfsOptions") or {}
+            words = ["nosuid", "nodev", "noexec", *mode]
+            if options.get("SizeBytes"):
+                words.append(f"size={options['SizeBytes']}")
+            words.append(f"mode={options['Mode']:o}" if options.get("Mode") else "mode=1777")
+            _replace_mount(spec, _tmpfs(item["Target"], words))
+
+
+def _tmpfs(target: str, options: list[str]) -> dict[str, Any]:
+    return {"destination": os.path.normpath(target), "type": "tmpfs", "source": "tmpfs", "options": options}
+
+
+def write_tmpfs(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    for target, text in value.items():
+        words = ["noexec", "nosuid", "nodev", *filter(None, text.split(","))]
+        for index, word in enumerate(words):
+            if word.startswith("size="):
+                amount = word.removeprefix("size=")
+                words[index] = word if amount.endswith("%") else f"size={size_bytes(amount, 'HostConfig.Tmpfs')}"
+        for positive in ("exec", "suid", "dev"):  # what the user says last wins over ours
+            if positive in words:
+                words = [word for word in words if word not in (positive, f"no{positive}")]
+        _replace_mount(spec, _tmpfs(target, words))
+
+
+def write_read_only(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    spec["root"]["readonly"] = True
+
+
+def write_container_files(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """The three files that the engine keeps for a container, unless the user mounts something there."""
+    taken = {mount["destination"] for mount in spec["mounts"]}
+    mode = "ro" if config["HostConfig.ReadonlyRootfs"] else "rw"
+    for name in ("resolv.conf", "hostname", "hosts"):
+        target = f"/etc/{name}"
+        if target not in taken:
+            source = os.path.join(config.directory, name)
+            spec["mounts"].append(
+                {"destination": target, "type": "bind", "source": source, "options": ["rbind", mode, "rprivate"]}
+            )

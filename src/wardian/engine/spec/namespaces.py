@@ -1,0 +1,51 @@
+"""What options write about namespaces: its own, the host's or another's, and what the kernel keeps in them."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from wardian.engine.spec.base import Spec, drop_mount
+
+if TYPE_CHECKING:
+    from wardian.engine.config import ContainerConfig
+
+
+def _namespace(spec: Spec, kind: str, mode: str) -> None:
+    """host: none of its own; container:ID: `joins` in start.py adds the path when it is known."""
+    if mode == "host":
+        spec["linux"]["namespaces"] = [item for item in spec["linux"]["namespaces"] if item["type"] != kind]
+
+
+def write_network(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """The kernel keeps net.* in the network namespace: without one of our own the host's stay as they are."""
+    _namespace(spec, "network", value)
+    if value == "host" or config.joins("network"):
+        spec["linux"]["sysctl"] = {}
+
+
+def write_pid(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    _namespace(spec, "pid", value)
+
+
+def write_uts(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    _namespace(spec, "uts", value)
+
+
+def write_ipc(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """A shared ipc namespace shares /dev/shm and /dev/mqueue too; `none` has no /dev/shm (docker run reference)."""
+    _namespace(spec, "ipc", value)
+    if value == "host":
+        for name in ("/dev/shm", "/dev/mqueue"):
+            drop_mount(spec, name)
+            if os.path.isdir(name):
+                spec["mounts"].append({"destination": name, "type": "bind", "source": name, "options": ["rbind", "rw"]})
+    elif value == "none":
+        drop_mount(spec, "/dev/shm")
+
+
+def write_cgroup_namespace(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    if value == "private":
+        spec["linux"]["namespaces"].append({"type": "cgroup"})
+
+
+def write_sysctls(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    spec["linux"]["sysctl"].update(value)
