@@ -40,6 +40,28 @@ if TYPE_CHECKING:
 __all__ = ["MISSING", "Record", "Template", "TemplateError"]
 
 
+# Fields that docker's Go has under another name than the API's JSON: both may be asked for.
+_JSON_NAMES = {
+    "APIVersion": "ApiVersion",
+    "CPUCfsPeriod": "CpuCfsPeriod",
+    "CPUCfsQuota": "CpuCfsQuota",
+    "CPUCount": "CpuCount",
+    "CPUPercent": "CpuPercent",
+    "CPUPeriod": "CpuPeriod",
+    "CPUQuota": "CpuQuota",
+    "CPURealtimePeriod": "CpuRealtimePeriod",
+    "CPURealtimeRuntime": "CpuRealtimeRuntime",
+    "CPUShares": "CpuShares",
+    "DNS": "Dns",
+    "DNSOptions": "DnsOptions",
+    "DNSSearch": "DnsSearch",
+    "HTTPProxy": "HttpProxy",
+    "HTTPSProxy": "HttpsProxy",
+    "ID": "Id",
+    "NanoCPUs": "NanoCpus",
+}
+
+
 class _Missing:
     """What a key that a map does not have gives: printed as <no value>, false in an `if`."""
 
@@ -53,13 +75,15 @@ MISSING = _Missing()
 class Record:
     """Fields by name, for a row of a listing; `kind` is the Go type that error texts name."""
 
-    def __init__(self, kind: str, fields: dict[str, Callable[..., object]]) -> None:
+    def __init__(self, kind: str, fields: dict[str, Callable[..., object]], ordered: bool = False) -> None:
         self.kind = kind
         self.fields = fields
+        self.ordered = ordered
 
     def items(self) -> list[tuple[str, object]]:
-        """What {{json .}} shows: every field that takes no argument, by name."""
-        return [(name, get()) for name, get in sorted(self.fields.items()) if name != "Label"]
+        """What {{json .}} shows: every field that takes no argument, by name (or in the order that they have)."""
+        fields = self.fields.items() if self.ordered else sorted(self.fields.items())
+        return [(name, get()) for name, get in fields if name != "Label"]
 
 
 class _Break(Exception):
@@ -74,18 +98,27 @@ class Template:
     """A parsed template.
 
     `name` is what error texts call it; `strict`: a key that is not there is an error; `nils`: how a field of this name
-    is printed when it is null (Go knows from its type that {{.Config.Env}} is an empty list).
+    is printed when it is null or left out (Go knows from its type that {{.Config.Env}} is an empty list); `shapes`: the
+    order in which an object of this name, or each in a list, is printed (Go's structs have one: {no 0}).
     """
 
-    def __init__(self, text: str, name: str = "", strict: bool = True, nils: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        name: str = "",
+        strict: bool = True,
+        nils: dict[str, str] | None = None,
+        shapes: dict[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self._name = name
         self._strict = strict
         self._nils = nils or {}
+        self._shapes = shapes or {}
         self._nodes = parse_template(text)
 
     def render(self, data: object) -> str:
         """The text for `data`. Raises TemplateError; its `.partial` is what was written before the error."""
-        run = _Run(self._name, data, self._strict, self._nils)
+        run = _Run(self._name, data, self._strict, self._nils, self._shapes)
         try:
             run.nodes(self._nodes, data)
         except TemplateError as error:
@@ -95,9 +128,12 @@ class Template:
 
 
 class _Run:
-    def __init__(self, name: str, data: object, strict: bool, nils: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, data: object, strict: bool, nils: dict[str, str], shapes: dict[str, tuple[str, ...]]
+    ) -> None:
         self.out: list[str] = []
         self._nils = nils
+        self._shapes = shapes
         self._name = name
         self._strict = strict
         self._variables: list[tuple[str, object]] = [("$", data)]
@@ -109,16 +145,19 @@ class _Run:
             elif isinstance(node, Action):
                 value = self._pipe(node.pipe, dot)
                 if not node.pipe.names:
-                    self.out.append(self._nil(node.pipe) if value is None else _printed(value))
+                    self.out.append(self._printed(node.pipe, value))
             elif isinstance(node, Jump):
                 raise _Break if node.word == "break" else _Continue
             else:
                 self._branch(node, dot)
 
-    def _nil(self, pipe: Pipe) -> str:
+    def _printed(self, pipe: Pipe, value: object) -> str:
         last = pipe.commands[-1].operands
         names = last[0].names if len(last) == 1 and isinstance(last[0], Field | Variable | Chain) else []
-        return self._nils.get(names[-1], "<no value>") if names else "<no value>"
+        name = names[-1] if names else ""
+        if value is None or value is MISSING:
+            return self._nils.get(name, "<no value>") if value is None else "<no value>"
+        return go_text(_shaped(value, self._shapes[name]) if name in self._shapes else value)
 
     def _branch(self, node: Branch, dot: object) -> None:
         mark = len(self._variables)
@@ -235,7 +274,10 @@ class _Run:
     def _fields(self, operand: Operand, value: object, names: list[str], arguments: list[object]) -> object:
         for number, name in enumerate(names):
             last = number == len(names) - 1
-            value = self._field(operand, value, name, arguments if last else [], number)
+            inside = self._field(operand, value, name, arguments if last else [], number)
+            if inside is None and not last and isinstance(value, dict) and name not in value:
+                raise self._error(operand, f'map has no entry for key "{name}"', number)
+            value = inside
         if arguments and not names:
             raise self._error(operand, f"can't give argument to non-function {operand.source}")
         return value
@@ -255,8 +297,11 @@ class _Run:
         if arguments:
             raise self._error(operand, f"{name} has arguments but cannot be invoked as function", depth)
         if isinstance(value, dict):
-            if name in value:
-                return value[name]
+            for one in (name, _JSON_NAMES.get(name, name)):
+                if one in value:
+                    return value[one]
+            if name in self._nils:
+                return None
             if self._strict:
                 raise self._error(operand, f'map has no entry for key "{name}"', depth)
             return MISSING
@@ -279,5 +324,10 @@ def _go_type(value: object) -> str:
     return "[]interface {}" if isinstance(value, list) else "float64"
 
 
-def _printed(value: object) -> str:
-    return "<no value>" if value is None or value is MISSING else go_text(value)
+def _shaped(value: object, names: tuple[str, ...]) -> object:
+    """The object, or each of a list of them, with these fields in this order."""
+    if isinstance(value, list):
+        return [_shaped(one, names) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return Record("", {name: lambda name=name: value.get(name, "") for name in names}, ordered=True)

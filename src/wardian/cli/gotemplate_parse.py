@@ -46,8 +46,8 @@ class Field(_Place):
     names: list[str]
 
     def column_of(self, depth: int) -> int:
-        # Go names the place of the field after the first dot that failed: of the last one in a chain.
-        return self.column + sum(len(name) + 1 for name in self.names[: max(len(self.names) - 1, 0)])
+        # Go's parser puts a chain where its second field stands, whichever of them failed.
+        return self.column + (len(self.names[0]) + 1 if len(self.names) > 1 else 0)
 
 
 class Variable(_Place):

@@ -24,7 +24,19 @@ _NIL_LISTS = (
 _NIL_MAPS = (
     "Annotations DriverOpts ExposedPorts Labels Networks Options PortBindings Ports StorageOpt Sysctls Tmpfs Volumes"
 )
-_NILS = {**dict.fromkeys(_NIL_LISTS.split(), "[]"), **dict.fromkeys(_NIL_MAPS.split(), "map[]")}
+_NIL_POINTERS = "Health Healthcheck Init MemorySwappiness OomKillDisable PidsLimit StopTimeout"
+_NIL_TEXTS = "Domainname MacAddress StopSignal"
+_NILS = {
+    **dict.fromkeys(_NIL_LISTS.split(), "[]"),
+    **dict.fromkeys(_NIL_MAPS.split(), "map[]"),
+    **dict.fromkeys(_NIL_POINTERS.split(), "<nil>"),
+    **dict.fromkeys(_NIL_TEXTS.split(), ""),
+}
+_SHAPES = {
+    "LogConfig": ("Type", "Config"),
+    "Mounts": ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation"),
+    "RestartPolicy": ("Name", "MaximumRetryCount"),
+}
 _PATHS = {
     "container": "/containers/{}/json",
     "image": "/images/{}/json",
@@ -108,7 +120,7 @@ def _renderer(form: str) -> Callable[[Sequence[object]], tuple[str, str]]:
 
         return lambda objects: (json_text(list(objects)) + "\n", "")
     try:
-        template = Template(form, nils=_NILS)
+        template = Template(form, nils=_NILS, shapes=_SHAPES)
     except TemplateError as error:
         raise Failure(f"template parsing error: {error}", 64) from None
 

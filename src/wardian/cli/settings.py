@@ -60,5 +60,5 @@ def add_proxies(environment: list[str], settings: dict[str, Any], host: str) -> 
 
 
 def _broken(path: str, error: object) -> dict[str, Any]:
-    sys.stderr.write(f"WARNING: Error loading config file: {path}: {error}\n")
+    sys.stderr.write(f"WARNING: Error parsing config file ({path}): {error}\n")
     return {}

@@ -22,6 +22,7 @@ API_VERSION = "1.51"
 _UNVERSIONED = ("/_ping", "/wardian/")
 _TOO_NEW = "Maximum supported API version is "
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
+_PATH_SAFE = "/:@!$&'()*+,;="  # what a path holds as it is (RFC 3986 section 3.3)
 
 
 def quote(text: str, safe: str = "") -> str:
@@ -159,9 +160,9 @@ class Client:
         headers: Mapping[str, str] | None,
         reuse: bool,
     ) -> tuple[Connection, int, dict[str, str]]:
-        target = path if path.startswith(_UNVERSIONED) else f"/v{self.version}{path}"
+        target = quote(path if path.startswith(_UNVERSIONED) else f"/v{self.version}{path}", _PATH_SAFE)
         if query and (text := query_text(query)):
-            target += ("&" if "?" in target else "?") + text
+            target += f"?{text}"
         head, content = _encode_request(method, target, body, headers or {})
         kept = self._idle if reuse else None
         if kept is not None:
