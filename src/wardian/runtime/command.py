@@ -1,28 +1,27 @@
 """`wardian-runtime`, the OCI runtime command: a bundle directory → plan → launcher, with no engine.
 
-Built so far: `run` (in the foreground, stdio passed through), `spec`, `features`, `--version`. runc's other
-verbs answer an error that names them.
+Built so far: `run` (in the foreground: its streams or terminal and our signals are passed through), `spec`, `features`,
+`--version`. runc's other verbs answer an error that names them.
 """
 
 import asyncio
 import json
 import os
-import socket
 import sys
 import tempfile
 from typing import Any
 
 from wardian import __version__
-from wardian.errors import INVALID, NOT_FOUND, NOT_IMPLEMENTED, SYSTEM, WardianError
+from wardian.errors import INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.mounts import Mount, attach_detached
 from wardian.runtime import defaults
+from wardian.runtime.foreground import run_in_foreground, window_size
 from wardian.runtime.hostfacts import probe_host
 from wardian.runtime.inputs import Placement, Supervision
-from wardian.runtime.launch import launch
+from wardian.runtime.launch import LaunchError
 from wardian.runtime.plan_mounts import ATTRIBUTES, PROPAGATION, RECURSIVE
 from wardian.runtime.planner import plan
-from wardian.runtime.rootfacts import read_root_facts
-from wardian.runtime.supervisor import Attacher
+from wardian.runtime.rootfacts import CANNOT_RUN, NOT_THERE, CommandError, read_root_facts
 
 VERBS = ("checkpoint", "create", "delete", "events", "exec", "kill", "list", "pause", "ps", "restore", "resume",
          "start", "state", "update")  # fmt: skip
@@ -40,9 +39,17 @@ def main(arguments: list[str] | None = None) -> int:
         return _command(words)
     except WardianError as error:
         print(f"wardian-runtime: {error}", file=sys.stderr)
-        if "no such file or directory" in error.message or "not found in $PATH" in error.message:
-            return 127
-        return 126 if "permission denied" in error.message or "exec format error" in error.message else 125
+        return exit_code_of(error)
+    except OSError as error:
+        print(f"wardian-runtime: {error.filename or words[0]}: {error.strerror or error}", file=sys.stderr)
+        return 125
+
+
+def exit_code_of(error: WardianError) -> int:
+    """127 for a command that is not there, 126 for one that cannot be run, 125 for a failure of our own."""
+    if not isinstance(error, CommandError) and not (isinstance(error, LaunchError) and error.op.startswith("exec")):
+        return 125
+    return 127 if error.errno in NOT_THERE else 126 if error.errno in CANNOT_RUN else 125
 
 
 def _command(words: list[str]) -> int:
@@ -93,14 +100,17 @@ def read_bundle(bundle: str) -> dict[str, Any]:
         raise WardianError(INVALID, f"{path}: {error}", operation="run", subject=path) from None
     if not isinstance(spec, dict) or not str(spec.get("ociVersion", "")).startswith("1."):
         raise WardianError(INVALID, f"{path}: ociVersion is not 1.x", operation="run", subject=path)
+    process = spec.get("process")
+    if not isinstance(process, dict) or not process.get("args"):
+        raise WardianError(INVALID, f"{path}: process.args names no command", operation="run", subject=path)
     return spec
 
 
 async def run(spec: dict[str, Any], bundle: str, identity: str) -> int:
     """Start the container of a spec and stay until it ends; its output is ours. Returns its exit status."""
-    process = spec.get("process") or {}
-    if process.get("terminal"):
-        raise WardianError(NOT_IMPLEMENTED, "run with process.terminal is not built yet", operation="run")
+    process = spec["process"]
+    terminal = bool(process.get("terminal"))
+    size = process.get("consoleSize") or {}
     path = os.path.abspath(os.path.join(bundle, (spec.get("root") or {}).get("path", "rootfs")))
     rootfs = Mount("bind", path)
     view = attach_detached(rootfs)
@@ -108,49 +118,23 @@ async def run(spec: dict[str, Any], bundle: str, identity: str) -> int:
         user = process.get("user") or {}
         who = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
         groups = [str(group) for group in user.get("additionalGids") or ()]
-        facts = read_root_facts(
-            view, who, process.get("args") or [], process.get("env") or [], process.get("cwd", "/"), groups
-        )
+        facts = read_root_facts(view, who, process["args"], process.get("env") or [], process.get("cwd", "/"), groups)
     finally:
         os.close(view)
     with tempfile.TemporaryDirectory(prefix="wardian-runtime-") as directory:
-        supervision = Supervision(identity, directory)
+        supervision = Supervision(
+            identity,
+            directory,
+            terminal=terminal,
+            open_stdin=True,
+            stdin_once=True,
+            console_size=(size["height"], size["width"]) if size else window_size(),
+        )
         cgroup = ((spec.get("linux") or {}).get("cgroupsPath") or f"wardian-runtime-{identity}").strip("/")
         made = plan(spec, probe_host(), facts, rootfs, supervision, Placement(cgroup))  # type: ignore[arg-type]
         for warning in made.warnings:
             print(f"wardian-runtime: {warning}", file=sys.stderr)
-        return await _launch_attached(made, directory)
-
-
-async def _launch_attached(made: Any, directory: str) -> int:
-    """stdout and stderr come over two socket pairs, each copied to ours; stdin is /dev/null."""
-    pairs = [socket.socketpair(), socket.socketpair()]
-    attachers = [
-        Attacher(theirs.fileno(), b"", stdin=False, stdout=index == 0, stderr=index == 1, framed=False, detach_keys=b"")
-        for index, (_, theirs) in enumerate(pairs)
-    ]
-    launched = await launch(made, {}, attachers, directory)
-    for _, theirs in pairs:
-        theirs.close()
-    copies = [_copy(ours, fd) for (ours, _), fd in zip(pairs, (1, 2), strict=True)]
-    record, *_ = await asyncio.gather(launched.supervisor.wait_exit(), *copies)
-    if record is None:
-        raise WardianError(SYSTEM, "the container's supervisor was lost", operation="run")
-    return 128 + record.signal if record.signal else record.exit_code
-
-
-async def _copy(source: socket.socket, to: int) -> None:
-    loop = asyncio.get_running_loop()
-    source.setblocking(False)
-    with source:
-        while data := await loop.sock_recv(source, 1 << 16):
-            await loop.run_in_executor(None, _write_all, to, data)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+        return await run_in_foreground(made, directory, terminal)
 
 
 def _write_spec() -> int:
@@ -211,3 +195,7 @@ def features() -> dict[str, Any]:
             "seccomp": {"enabled": True},
         },
     }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -38,6 +38,14 @@ class RootFacts(NamedTuple):
     cwd_exists: bool
 
 
+class CommandError(WardianError):
+    """The command cannot be run. `errno` says why: one of NOT_THERE (exit code 127) or CANNOT_RUN (126)."""
+
+
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
+CANNOT_RUN = frozenset({errno.EACCES, errno.EISDIR, errno.ENOEXEC})
+
+
 class _Root(NamedTuple):
     """A root and the user's bind mounts on it: destination → the host's path, which the container will see there."""
 
@@ -145,7 +153,7 @@ def _find_command(root: _Root, command: str, env: Sequence[str], cwd: str) -> st
     if "/" in command:
         return posixpath.join(cwd, command)
     if not command:
-        raise _invalid('exec: "": executable file not found in $PATH', command, errno.ENOENT)
+        raise _cannot('exec: "": executable file not found in $PATH', command, errno.ENOENT)
     paths = next((item[5:] for item in reversed(env) if item.startswith("PATH=")), DEFAULT_PATH)
     denied = ""
     for directory in paths.split(":"):
@@ -156,8 +164,8 @@ def _find_command(root: _Root, command: str, env: Sequence[str], cwd: str) -> st
                 return candidate
             denied = denied or candidate
     if denied:
-        raise _invalid(f'exec: "{command}": {denied}: permission denied', command, errno.EACCES)
-    raise _invalid(
+        raise _cannot(f'exec: "{command}": {denied}: permission denied', command, errno.EACCES)
+    raise _cannot(
         f'exec: "{command}": executable file not found in $PATH',
         command,
         errno.ENOENT,
@@ -171,17 +179,17 @@ def _check_runnable(root: _Root, command: str, path: str, machine: str) -> None:
     for _ in range(MAX_SCRIPT_DEPTH + 1):
         mode = _mode(root, path)
         if mode is None:
-            raise _invalid(f"{subject}: no such file or directory", command, errno.ENOENT)
+            raise _cannot(f"{subject}: no such file or directory", command, errno.ENOENT)
         if stat.S_ISDIR(mode):
-            raise _invalid(f"{subject}: is a directory: permission denied", command, errno.EISDIR)
+            raise _cannot(f"{subject}: is a directory: permission denied", command, errno.EISDIR)
         if not stat.S_ISREG(mode) or not mode & 0o111:
-            raise _invalid(f"{subject}: permission denied", command, errno.EACCES, hint=f"{path} is not executable")
+            raise _cannot(f"{subject}: permission denied", command, errno.EACCES, hint=f"{path} is not executable")
         found = _interpreter(root, path, subject, command, machine)
         if not found:
             return
         if _mode(root, found) is None:
             message = f'{subject}: interpreter "{found}" of {path}: no such file or directory'
-            raise _invalid(message, command, errno.ENOENT, hint="the file itself is there")
+            raise _cannot(message, command, errno.ENOENT, hint="the file itself is there")
         path = found
         subject = f'exec: "{command}": its interpreter {path}'
 
@@ -201,7 +209,7 @@ def _interpreter(root: _Root, path: str, subject: str, command: str, machine: st
         program = MACHINES.get(number, f"machine {number}")
         if program not in RUNS_ON.get(machine, {machine}) and not _emulated(program):
             message = f"{subject}: exec format error: the program is for {program}, this host is {machine}"
-            raise _invalid(message, command, errno.ENOEXEC, hint="pull the image for this platform")
+            raise _cannot(message, command, errno.ENOEXEC, hint="pull the image for this platform")
         return _elf_interpreter(fd, head, order)
     finally:
         os.close(fd)
@@ -253,6 +261,10 @@ def _is_directory(root: _Root, path: str) -> bool:
     if mode is not None and not stat.S_ISDIR(mode):
         raise _invalid(f"working directory {path}: not a directory", path, errno.ENOTDIR)
     return mode is not None
+
+
+def _cannot(message: str, subject: str, number: int = 0, hint: str = "") -> CommandError:
+    return CommandError(INVALID, message, operation="start", subject=subject, errno=number, hint=hint)
 
 
 def _invalid(message: str, subject: str, number: int = 0, hint: str = "") -> WardianError:
