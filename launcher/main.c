@@ -121,6 +121,7 @@ int main(int argc, char **argv) {
     }
     /* Not ptraceable and /proc/PID/exe not readable for a container into which it goes (CVE-2016-9962, CVE-2019-5736). */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    prctl(PR_SET_NAME, "wardian-launcher", 0, 0, 0); /* for ps: the path that we were started by is a descriptor's */
     fcntl(CONTROL, F_SETFD, FD_CLOEXEC);
     syscall(SYS_close_range, CONTROL + 1, ~0U, 0); /* whatever the engine's own starter left open is not the container's to hold */
     umask(0);

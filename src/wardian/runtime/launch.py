@@ -16,6 +16,7 @@ from typing import NamedTuple
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.runtime import protocol
 from wardian.runtime.plan import Plan
+from wardian.runtime.program import protected
 from wardian.runtime.supervisor import Attacher, SupervisorClient, kill_process, message, send, send_attacher
 
 DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not waited for
@@ -117,7 +118,7 @@ def _why(error: BaseException, deadline: float) -> BaseException:
 def _spawn(control: socket.socket) -> int:
     try:
         return os.posix_spawn(
-            launcher_path(),
+            protected(launcher_path()),
             ["wardian-launcher"],
             {},
             file_actions=[
