@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BAR = 50
-_NARROW = 110  # columns below which the bar is left out
+_WIDE = 110  # columns from which there is room for the bar
 
 
 def make_display(fd: int, quiet: bool) -> Display:
@@ -53,8 +53,6 @@ class Screen(Display):
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
         self._rows: dict[str, int] = {}
-        size = terminal_size(fd)
-        self._columns = size[1] if size else 80
 
     def show(self, message: dict[str, Any]) -> None:
         if "stream" in message:
@@ -62,28 +60,35 @@ class Screen(Display):
             self.write(str(message["stream"]))
             return
         identity = str(message.get("id", ""))
-        text = f"{_head(message)}{message.get('status', '')}{self._counted(message)}"[: self._columns - 1]
+        text = f"{_head(message)}{message.get('status', '')}"
         if not identity or "progressDetail" not in message:
-            # A line about the whole: what stands above it stays.
+            # A line about the whole: what stands above it stays, and it may be as long as it is.
             self._rows.clear()
             self.write(f"{text}\n")
-        elif identity not in self._rows:
+            return
+        size = terminal_size(self.fd)
+        columns = size[1] if size else 80
+        # A line that wraps would be two rows: the cursor's way would be wrong from then on.
+        text = f"{text}{_counted(message, columns >= _WIDE)}"[: columns - 1]
+        if identity not in self._rows:
             self._rows[identity] = len(self._rows)
             self.write(f"{text}\n")
         else:
             up = len(self._rows) - self._rows[identity]
             self.write(f"\x1b[{up}A\x1b[2K\r{text}\x1b[{up}B\r")
 
-    def _counted(self, message: dict[str, Any]) -> str:
-        detail = message.get("progressDetail") or {}
-        current, total = detail.get("current") or 0, detail.get("total") or 0
-        if not current and not total:
-            return ""
-        if not total:
-            return f"  {size_text(current, 4)}"
-        done = min(current, total) * _BAR // total
-        bar = "[" + "=" * done + (">" if done < _BAR else "") + " " * (_BAR - done - 1) + "]  "
-        return f"  {bar if self._columns >= _NARROW else ''}{size_text(current, 4)}/{size_text(total, 4)}"
+
+def _counted(message: dict[str, Any], bar: bool) -> str:
+    """How far a layer is: a bar where there is room, and the bytes of how many."""
+    detail = message.get("progressDetail") or {}
+    current, total = detail.get("current") or 0, detail.get("total") or 0
+    if not current and not total:
+        return ""
+    if not total:
+        return f" {size_text(current, 4):>8}"
+    done = min(current, total) * _BAR // total
+    drawn = f" [{'=' * done}>{' ' * (_BAR - done)}]" if bar else ""
+    return f"{drawn} {size_text(current, 4):>8}/{size_text(total, 4)}"
 
 
 def _head(message: dict[str, Any]) -> str:
