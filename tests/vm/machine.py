@@ -55,6 +55,6 @@ def _pack(path: str) -> None:
         return None if LEFT_OUT & set(member.name.split("/")) or member.name.endswith(".pth") else member
 
     with tarfile.open(path, "w") as archive:
-        for name in ("src", "tests", "launcher", "pyproject.toml"):
+        for name in ("src", "tests", "tools", "launcher", "pyproject.toml"):
             archive.add(os.path.join(REPOSITORY, name), name, filter=kept)
         archive.add(site, "site", filter=kept)

@@ -35,6 +35,7 @@ exec /bin/busybox switch_root /root /sbin/wardian-vm
 """
 INIT = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root PYTHONPATH=/work/src:/work/site PYTHONDONTWRITEBYTECODE=1
+export WARDIAN_TEST_DEADLINE=90
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
@@ -50,7 +51,7 @@ cd /work && tar xf /dev/vdb
 selection=$(sed 's/.*wardian.tests=\\([^ ]*\\).*/\\1/; s/,/ /g' /proc/cmdline)
 echo "=== tests ==="
 {
-  python3 -m pytest -p no:cacheprovider --color=no -v --tb=short --timeout 60 $selection
+  python3 -m pytest -p no:cacheprovider --color=no -v --tb=short --timeout 240 $selection
   echo "=== end $?"
 } 2>&1 | cat
 sync
