@@ -78,6 +78,11 @@ def test_every_row_says_where_it_is() -> None:
         ("HostConfig.RestartPolicy", {"Name": "always"}, NOT_IMPLEMENTED),
         ("HostConfig.Unheard", 1, NOT_IMPLEMENTED),
         ("HostConfig.UsernsMode", "private", NOT_IMPLEMENTED),
+        ("HostConfig.Devices", [{"PathOnHost": "/dev/null", "CgroupPermissions": 1}], INVALID),
+        ("HostConfig.Devices", [{"PathOnHost": "/dev/null", "PathInContainer": 1}], INVALID),
+        ("HostConfig.Mounts", [{"Type": "tmpfs", "Target": "/x", "TmpfsOptions": {"Mode": "b"}}], INVALID),
+        ("HostConfig.Mounts", [{"Type": "bind", "Source": "/tmp", "Target": "/x", "BindOptions": "x"}], INVALID),
+        ("HostConfig.Mounts", [{"Type": "bind", "Source": "/tmp", "Target": "/x", "ReadOnly": 1}], INVALID),
         ("HostConfig.Sysctls", {"kernel.hostname": "x"}, INVALID),
         ("HostConfig.Sysctls", {"vm.swappiness": "1"}, INVALID),
         ("HostConfig.Sysctls", {"net.../kernel/core_pattern": "1"}, INVALID),
@@ -106,6 +111,13 @@ def test_what_cannot_be_is_refused(path: str, value: Any, kind: str) -> None:
     with pytest.raises(WardianError) as caught:
         decode(body)
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize("profile", ["{", "[]", '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[1]}'])
+def test_a_filter_that_is_no_profile_is_refused(profile: str) -> None:
+    with pytest.raises(WardianError) as caught:
+        spec_of(SecurityOpt=[f"seccomp={profile}"])
+    assert caught.value.kind == INVALID and "Decoding seccomp profile failed" in caught.value.message
 
 
 def test_command_and_environment_of_the_image() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -222,6 +223,9 @@ def test_http_1_0_gets_its_stream_to_the_end_of_the_connection(server: RunningSe
     assert answer.endswith(b'"filters":{}}\n')
 
 
+_RESIZE = "resize needs a height (h) and a width (w), each from 0 to 65535"
+
+
 def test_errors_are_docker_shaped(client: Client) -> None:
     cases = [
         ("GET", "/containers/nope/json", 404, "No such container: nope"),
@@ -230,7 +234,10 @@ def test_errors_are_docker_shaped(client: Client) -> None:
         ("POST", "/containers/create?name=taken", 409, 'Conflict. The container name "/taken" is already in use'),
         ("POST", "/build", 501, "POST /build is not built yet in Wardian"),
         ("POST", "/containers/broken/start", 500, "internal error: ZeroDivisionError: surprise"),
-        ("POST", "/containers/x/resize", 400, "resize needs a height (h) and a width (w)"),
+        ("POST", "/containers/x/resize", 400, _RESIZE),
+        ("POST", "/containers/x/resize?h=-1&w=1", 400, _RESIZE),
+        ("POST", "/containers/x/resize?h=1&w=70000", 400, _RESIZE),
+        ("POST", f"/containers/x/stop?t={'9' * 400}", 400, f"invalid value for t: '{'9' * 400}' is no number"),
         ("POST", "/containers/x/resize?h=a&w=1", 400, "invalid value for h: 'a' is no number"),
         ("GET", "/containers/x/logs", 400, "Bad parameters: you must choose at least one stream"),
         ("GET", "/containers/json?filters=%7B", 400, "invalid filters: Input data was truncated"),
@@ -244,7 +251,7 @@ def test_errors_are_docker_shaped(client: Client) -> None:
     for method, path, status, message in cases:
         body: object = {} if method == "POST" else None
         with pytest.raises(ApiError) as caught:
-            client.call(method, path, body)
+            client.call(method, path.partition("?")[0], body, query=dict(parse_qsl(path.partition("?")[2])))
         assert (caught.value.status, caught.value.message) == (status, message)
     assert client.request("POST", "/containers/running/start").status == 304
 

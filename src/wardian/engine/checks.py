@@ -201,6 +201,8 @@ def devices(value: Any, path: str) -> list[dict[str, Any]]:
     for item in value:
         if not isinstance(item, dict) or not str(item.get("PathOnHost", "")).startswith("/"):
             raise invalid(path, item, "needs an absolute PathOnHost")
+        for name in ("PathOnHost", "PathInContainer", "CgroupPermissions"):
+            text(item.get(name) or "", f"{path}.{name}")
         if set(item.get("CgroupPermissions") or "rwm") - set("rwm"):
             raise invalid(path, item["CgroupPermissions"], "must be made of r, w and m")
     return list(value)

@@ -48,23 +48,38 @@ def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
     return list(value)
 
 
+# the fields of a mount that are built, by the object they are in
+_BUILT: dict[str, dict[str, checks.Check]] = {
+    "": {
+        "Type": checks.text,
+        "Source": checks.text,
+        "Target": checks.text,
+        "ReadOnly": checks.flag,
+        "Consistency": checks.text,
+        "BindOptions": checks.json_object,
+        "TmpfsOptions": checks.json_object,
+    },
+    "BindOptions": {
+        "Propagation": checks.one_of("private", "rprivate", "shared", "rshared", "slave", "rslave"),
+        "NonRecursive": checks.flag,
+        "CreateMountpoint": checks.flag,
+        "ReadOnlyNonRecursive": checks.flag,
+        "ReadOnlyForceRecursive": checks.flag,
+    },
+    "TmpfsOptions": {"SizeBytes": checks.integer(0), "Mode": checks.integer(0, 0o7777)},
+}
+
+
 def _known_mount_options(item: dict[str, Any], path: str) -> None:
-    built = {
-        "": {"Type", "Source", "Target", "ReadOnly", "Consistency", "BindOptions", "TmpfsOptions"},
-        "BindOptions": {
-            "Propagation",
-            "NonRecursive",
-            "CreateMountpoint",
-            "ReadOnlyNonRecursive",
-            "ReadOnlyForceRecursive",
-        },
-        "TmpfsOptions": {"SizeBytes", "Mode"},
-    }
-    for group, known in built.items():
+    for group, known in _BUILT.items():
         fields = item if not group else item.get(group) or {}
         for key, value in fields.items():
-            if value and key not in known:
+            if not value:
+                continue
+            where = ".".join(filter(None, (path, group, key)))
+            if key not in known:
                 raise checks.not_built(path, f"{group or 'Mounts'}.{key}")
+            known[key](value, where)
 
 
 _TMPFS_WORDS = frozenset(

@@ -19,11 +19,15 @@ _ARCH = {"x86_64": ("SCMP_ARCH_X86_64", "amd64"), "aarch64": ("SCMP_ARCH_AARCH64
 def seccomp_from_profile(text: str, capabilities: Sequence[str]) -> dict[str, Any]:
     """Raises WardianError(INVALID) when `text` is no profile."""
     try:
-        profile = msgspec.json.decode(text)
-        action = profile["defaultAction"]
-    except (msgspec.DecodeError, TypeError, KeyError) as error:
+        return _from_profile(msgspec.json.decode(text), capabilities)
+    except (msgspec.DecodeError, AttributeError, TypeError, KeyError, ValueError) as error:
         message = f"Decoding seccomp profile failed: {error}"
         raise WardianError(INVALID, message, operation="create", subject="HostConfig.SecurityOpt") from None
+
+
+def _from_profile(profile: dict[str, Any], capabilities: Sequence[str]) -> dict[str, Any]:
+    """Any error of a wrong type in here says that it is no profile."""
+    action = profile["defaultAction"]
     native, name = _ARCH.get(platform.machine(), ("", platform.machine()))
     result: dict[str, Any] = {"defaultAction": action, "architectures": _architectures(profile, native), "syscalls": []}
     if "defaultErrnoRet" in profile:

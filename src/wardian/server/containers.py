@@ -99,9 +99,7 @@ async def remove(request: Request) -> Answer:
 
 
 async def resize(request: Request) -> Answer:
-    height, width = request.query.number("h"), request.query.number("w")
-    if height is None or width is None:
-        raise WardianError(INVALID, "resize needs a height (h) and a width (w)", operation="resize")
+    height, width = request.query.size_of_terminal()
     await request.engine.containers.resize(_ref(request), height, width)
     return Answer(200)
 
@@ -153,7 +151,7 @@ async def logs(request: Request) -> Streamed:
 
 def _tail(text: str) -> int:
     """Docker takes what is no number, as "all", for all."""
-    return int(text) if text.isascii() and text.isdigit() else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
 
 
 def _ref(request: Request) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from wardian.errors import INVALID, WardianError
 from wardian.server import versions
 from wardian.server.messages import Answer, Handover, Request, json_answer
 
@@ -26,8 +25,6 @@ async def inspect(request: Request) -> Answer:
 
 
 async def resize(request: Request) -> Answer:
-    height, width = request.query.number("h"), request.query.number("w")
-    if height is None or width is None:
-        raise WardianError(INVALID, "resize needs a height (h) and a width (w)", operation="resize")
+    height, width = request.query.size_of_terminal()
     await request.engine.execs.resize(request.parameters["id"], height, width)
     return Answer(200)

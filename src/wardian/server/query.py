@@ -11,7 +11,8 @@ from wardian.errors import INVALID, WardianError
 # What Docker takes as false (httputils.BoolValue); everything else that is not empty is true.
 _FALSE = frozenset({"", "0", "no", "false", "none"})
 _SECOND = 1_000_000_000
-_TIMESTAMP = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?")
+_MOST = (1 << 31) - 1  # no number of the API is larger
+_TIMESTAMP = re.compile(r"(-?\d{1,10})(?:\.(\d{1,9}))?")
 
 
 class Query:
@@ -39,9 +40,20 @@ class Query:
         if not text:
             return default
         try:
-            return int(text)
+            number = int(text)
+            if not -_MOST <= number <= _MOST:
+                raise ValueError
+            return number
         except ValueError:
             raise WardianError(INVALID, f"invalid value for {name}: {text!r} is no number", subject=name) from None
+
+    def size_of_terminal(self) -> tuple[int, int]:
+        """`h` and `w`, of 16 bits each (struct winsize, ioctl_tty(2)). Raises WardianError."""
+        height, width = self.number("h"), self.number("w")
+        if height is None or width is None or not (0 <= height < 1 << 16 and 0 <= width < 1 << 16):
+            message = "resize needs a height (h) and a width (w), each from 0 to 65535"
+            raise WardianError(INVALID, message, operation="resize")
+        return height, width
 
     def nanoseconds(self, name: str) -> int:
         """A unix time as `seconds[.fraction]`, or RFC 3339, in nanoseconds; 0 when it is not given."""
