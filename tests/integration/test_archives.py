@@ -89,6 +89,11 @@ def test_load_without_a_name_and_with_a_layer_that_is_a_link(store: Both) -> Non
         (layer_tar({"manifest.json": b'[{"Config": "../../etc/passwd", "Layers": []}]'}), "which it does not hold"),
         (layer_tar({"index.json": b'{"manifests": [{"digest": "sha256:../../etc", "size": 1}]}'}), "invalid digest"),
         (docker_archive({"a:1": busybox_image()})[:-800000], "it ends in the middle"),
+        (layer_tar({"manifest.json": b'[{"Config": "c", "Layers": 5}]'}), "are not strings"),
+        (layer_tar({"manifest.json": b'[{"Config": "c", "RepoTags": "abc"}]'}), "are not strings"),
+        (layer_tar({"manifest.json": Link("other"), "other": Link("manifest.json")}), "neither manifest.json"),
+        (layer_tar({"manifest.json": b"[" * 100_000}), "manifest.json is not JSON"),
+        (docker_archive({"a:1": MadeImage([], {"Labels": ["a"]})}), "Labels of its run configuration is not"),
     ],
 )
 def test_what_cannot_be_loaded(store: Both, archive: bytes, words: str) -> None:

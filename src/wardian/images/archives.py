@@ -145,10 +145,10 @@ def _parts(spool: Spool, wanted: Platform) -> Iterator[_Part]:
 def _docker_parts(spool: Spool) -> Iterator[_Part]:
     for entry in _objects(spool.read("manifest.json", MANIFEST_LIMIT), "manifest.json"):
         config_name, files = entry.get("Config"), entry.get("Layers") or []
-        if not isinstance(config_name, str) or not all(isinstance(name, str) for name in files):
-            raise _broken("manifest.json has an entry without Config or Layers")
         tags = entry.get("RepoTags") or []
-        names = tuple(parse_reference(str(tag)).with_default_tag() for tag in tags)
+        if not isinstance(config_name, str) or not _are_strings(files) or not _are_strings(tags):
+            raise _broken("manifest.json has an entry whose Config, Layers or RepoTags are not strings")
+        names = tuple(parse_reference(tag).with_default_tag() for tag in tags)
         config = spool.read(config_name, CONFIG_LIMIT)
         yield _Part(config, b"", names, (), tuple(_Blob(name, None) for name in files))
 
@@ -225,6 +225,10 @@ def _unpack(layer_id: str, blob: _Blob, spool: Spool, layers: LayerStore, report
         staged = layers.stage(inflated(checked), layer_id)
     report.status("Loading layer", layer_id[:12], total, total)
     return staged
+
+
+def _are_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _objects(data: bytes, name: str) -> list[dict[str, Any]]:

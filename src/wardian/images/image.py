@@ -3,6 +3,8 @@
 import datetime
 from typing import Any, NamedTuple
 
+from wardian.images.runconfig import normal
+
 
 class Image(NamedTuple):
     """An image that is here whole. `config` is its OCI image config as published: data, never settings of ours."""
@@ -45,7 +47,7 @@ class Image(NamedTuple):
     def run_config(self) -> dict[str, Any]:
         """The config's own `config` object: Env, Cmd, Entrypoint, WorkingDir, User, Labels, Volumes, ExposedPorts …"""
         found = self.config.get("config")
-        return found if isinstance(found, dict) else {}
+        return normal(found) if isinstance(found, dict) else {}
 
 
 def unix_seconds(rfc3339: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.images.reference import is_digest
+from wardian.images.runconfig import fault
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -97,8 +98,11 @@ def parse_config(data: bytes, layer_count: int, source: str) -> dict[str, Any]:
         raise _invalid(source, "its config names no layers by diff id")
     if layer_count not in (-1, len(diff_ids)):
         raise _invalid(source, f"it has {layer_count} layers, but its config names {len(diff_ids)}")
-    if not isinstance(config.get("config") or {}, dict):
+    run_config = config.get("config") or {}
+    if not isinstance(run_config, dict):
         raise _invalid(source, "its run configuration is not an object")
+    if reason := fault(run_config):
+        raise _invalid(source, reason)
     history = config.get("history") or []
     if not isinstance(history, list) or not all(isinstance(step, dict) for step in history):
         raise _invalid(source, "its history is not a list of objects")
