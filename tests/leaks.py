@@ -146,7 +146,7 @@ def _process(pid: int) -> Process | None:
             text = file.read().replace(b"\0", b" ").decode(errors="replace")[:150]
         with open(f"/proc/{pid}/cgroup") as file:
             groups = frozenset(line.strip().split(":", 2)[2] for line in file)
-        launcher = "wardian-launcher" in os.readlink(f"/proc/{pid}/exe")
+        launcher = text.startswith("wardian-launcher ")
         namespaces = frozenset(os.readlink(f"/proc/{pid}/ns/{n}") for n in os.listdir(f"/proc/{pid}/ns"))
     except PermissionError:
         return None  # not root: only what is ours can be read, and only that is judged
