@@ -4,13 +4,14 @@ import asyncio
 import socket
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benches import Bench
+from benches import Bench, refused
 from wardian.engine import AttachOptions, LogOptions
-from wardian.errors import CONFLICT, NOT_FOUND, NOT_MODIFIED, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_MODIFIED, WardianError
 
 
 async def kind_of(operation: Any) -> str:
@@ -173,6 +174,16 @@ def test_waiters_that_left_are_not_kept(bench: Bench) -> None:
         return len(bench.engine.containers._registry.find(identity).waiters)
 
     assert bench.run(run()) <= 2
+
+
+def test_a_start_that_fails_gives_its_address_back(bench: Bench, tmp_path: Path) -> None:
+    source = tmp_path / "gone"
+    source.mkdir()
+    mount = {"Type": "bind", "Source": str(source), "Target": "/x"}
+    identity = bench.create("true", NetworkMode="bridge", Mounts=[mount])
+    source.rmdir()
+    assert "does not exist" in refused(INVALID, lambda: bench.run(bench.engine.containers.start(identity)))
+    assert bench.engine.containers._parts.networks.bridge.endpoint(identity) is None
 
 
 def test_a_subscriber_that_does_not_read_is_let_go(bench: Bench) -> None:

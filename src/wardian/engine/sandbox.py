@@ -93,8 +93,12 @@ def _check_shareable(other: Container) -> None:
 def _open_namespace(other: Container, name: str) -> int:
     """A descriptor of one namespace of a running container, of that process and no later one with its pid."""
     state = other.state
-    fd = os.open(f"/proc/{state.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    ended = WardianError(CONFLICT, f"container {other.id} has just ended", operation="start", subject=other.id)
+    try:
+        fd = os.open(f"/proc/{state.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        raise ended from None
     if not same_process(state.pid, state.start_time):
         os.close(fd)
-        raise WardianError(CONFLICT, f"container {other.id} has just ended", operation="start", subject=other.id)
+        raise ended
     return fd

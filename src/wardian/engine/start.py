@@ -25,7 +25,6 @@ from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.network import hostname_file, hosts_file, read_host_resolv_conf, resolv_conf
 from wardian.runtime.inputs import Placement, Supervision
 from wardian.runtime.launch import Launched, LaunchError, launch
-from wardian.runtime.plan import Plan
 from wardian.runtime.planner import plan
 from wardian.storage import lock_root
 
@@ -44,37 +43,35 @@ class Started(NamedTuple):
 async def start_container(parts: Parts, container: Container) -> Started:
     """Raises WardianError; then nothing is left of the attempt but the record of it."""
     phases = Phases()
-    async with AsyncExitStack() as undo:
+    async with AsyncExitStack() as always, AsyncExitStack() as undo:
         # held until the container's overlay is made: a view of a writable layer and its container exclude each other
-        undo.enter_context(lock_root(parts.home, container.id, "start"))
+        always.enter_context(lock_root(parts.home, container.id, "start"))
         root = parts.snapshots.prepare(container.id, container.record.layers)
         phases.mark("storage")
         place = await sandbox.acquire(container, parts.registry, parts.networks)
-        undo.callback(place.close_descriptors)
+        always.callback(place.close_descriptors)
+        undo.push_async_callback(sandbox.release, container, parts.networks)
         phases.mark("network")
         spec = _spec_of_start(parts, container, place)
         _make_bind_sources(container.config, spec)
         _write_names(parts, container.config, place)
         run_dir = _fresh_run_directory(parts, container.id)
+        undo.callback(create.remove_run_directory, parts, container.id)
         phases.mark("files")
-        plan_: Plan | None = None
+        facts = facts_of_root(parts, container, spec, root.mount)
+        phases.mark("root facts")
+        supervision = supervision_of(container.config, run_dir)
+        plan_ = plan(cast(Any, spec), parts.host, facts, root.mount, supervision, placement_of(parts, container.id))
+        phases.mark("plan")
+        descriptors = {f"@{kind}": fd for kind, fd in place.descriptors.items()}
+        attachers = tuple(container.attachers)
         try:
-            facts = facts_of_root(parts, container, spec, root.mount)
-            phases.mark("root facts")
-            supervision = supervision_of(container.config, run_dir)
-            plan_ = plan(cast(Any, spec), parts.host, facts, root.mount, supervision, placement_of(parts, container.id))
-            phases.mark("plan")
-            descriptors = {f"@{kind}": fd for kind, fd in place.descriptors.items()}
-            attachers = tuple(container.attachers)
             launched = await launch(plan_, descriptors, attachers, run_dir)
-        except BaseException as error:
-            await sandbox.release(container, parts.networks)
-            create.remove_run_directory(parts, container.id)
-            if isinstance(error, LaunchError):
-                phases.mark("launch")
-                LaunchRecord(plan_, error.records, phases, error.step, str(error)).write(container.config.directory)
-                raise say_launch_error(error, spec["process"]["args"][0]) from error
-            raise
+        except LaunchError as error:
+            phases.mark("launch")
+            LaunchRecord(plan_, error.records, phases, error.step, str(error)).write(container.config.directory)
+            raise say_launch_error(error, spec["process"]["args"][0]) from error
+        undo.pop_all()  # it runs: nothing of it is undone
     phases.mark("launch")
     return Started(launched, place, LaunchRecord(plan_, launched.records, phases), len(attachers))
 
