@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ class Terminal:
     def __init__(self, command: list[str], environment: dict[str, str], rows: int = 24, columns: int = 80) -> None:
         self._master, slave = pty.openpty()
         self.resize(rows, columns)
+        self.first_settings = self.settings()
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, close_fds=True,
             preexec_fn=_take_terminal,
@@ -34,6 +36,12 @@ class Terminal:
         import termios
 
         termios.tcsetwinsize(self._master, (rows, columns))
+
+    def settings(self) -> list[Any]:
+        """What termios(3) knows of it: raw or not, echo."""
+        import termios
+
+        return termios.tcgetattr(self._master)
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())

@@ -2,11 +2,16 @@
 
 import json
 import signal
+import subprocess
+import sys
+import termios
 import time
 
 import pytest
 
+import homes
 from clients_shared import IMAGE
+from wardian.client import Client, Target
 
 
 def test_plan_shows_what_run_would_do_and_makes_nothing(wardian):
@@ -90,3 +95,128 @@ def test_listings_pipe_well(wardian):
     ]
     row = json.loads(wardian.out("ps", "--format", "json"))
     assert (row["Names"], row["Command"]) == ("one", '"sleep 100"')
+
+
+def test_closed_descriptors_are_no_streams_of_the_container(wardian):
+    """The first socket of a command whose stdin is closed would be descriptor 0."""
+    shell = [*wardian.prefix, "run", "--rm", "-i", IMAGE, "cat"]
+    done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *shell], env=wardian.environment, timeout=15)
+    assert done.returncode == 0
+    silent = ["sh", "-c", '"$@" >&- 2>&-', "sh", *wardian.prefix, "ps"]
+    assert subprocess.run(silent, env=wardian.environment, timeout=15).returncode == 0
+
+
+def test_output_that_nobody_takes_is_no_traceback(wardian):
+    piped = ["bash", "-c", '"$@" | head -c 4; echo ${PIPESTATUS[0]}', "sh", *wardian.prefix]
+    done = subprocess.run([*piped, "run", "--rm", IMAGE, "yes"], env=wardian.environment, capture_output=True)
+    assert (done.stdout, done.stderr) == (b"y\ny\n141\n", b"")
+    full = ["sh", "-c", '"$@" >/dev/full', "sh", *wardian.prefix, "ps"]
+    done = subprocess.run(full, env=wardian.environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"wardian: No space left on device\n")
+
+
+def test_bytes_that_are_no_text(wardian):
+    done = subprocess.run(
+        [*wardian.prefix, "stop", b"no\xff"], env={**wardian.environment, "LC_ALL": "C"}, capture_output=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error response from daemon: No such container: no")
+
+
+def test_a_name_reaches_the_engine_as_it_was_typed(wardian):
+    done = wardian("inspect", "--type", "container", "a b?c#d%65", status=1)
+    assert done.stderr.decode() == "Error response from daemon: No such container: a b?c#d%65\n"
+
+
+def test_files_that_are_not_there(wardian):
+    wardian("run", "-d", "--name", "files", IMAGE, "sleep", "100")
+    said = b"open /nonexistent: no such file or directory"
+    assert wardian("exec", "--env-file", "/nonexistent", "files", "true", status=1).stderr == said + b"\n"
+    assert said in wardian("run", "--env-file", "/nonexistent", IMAGE, "true", status=125).stderr
+    before = wardian.out("ps", "-aq")
+    assert (
+        b"failed to create the container ID file"
+        in wardian("run", "--cidfile", "/nonexistent/id", IMAGE, "true", status=125).stderr
+    )
+    assert wardian.out("ps", "-aq") == before
+
+
+def test_an_id_file_of_a_container_that_was_not_made_goes(wardian, tmp_path):
+    wardian("run", "--cidfile", str(tmp_path / "cid"), "--network", "none", "--pull", "never", "none/such", status=125)
+    assert not (tmp_path / "cid").exists()
+
+
+def test_errors_of_create_are_told_plainly(wardian):
+    wardian("create", "--name", "twice", IMAGE, "true")
+    done = wardian("create", "--name", "twice", IMAGE, "true", status=1)
+    assert done.stderr.startswith(
+        b'Error response from daemon: Conflict. The container name "/twice" is already in use'
+    )
+    assert wardian("create", IMAGE.upper(), status=1).stderr.startswith(b"invalid reference format")
+
+
+def test_settings_of_a_person(wardian, tmp_path):
+    proxies = {"default": {"httpProxy": "http://proxy:1", "noProxy": "a"}}
+    settings = {"psFormat": "{{.Names}}!", "imagesFormat": "{{.Tag}}!", "detachKeys": "ctrl-a,x", "proxies": proxies}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    wardian("run", "-d", "--name", "set", IMAGE, "sleep", "100")
+    assert wardian.out("ps") == "set!"
+    assert wardian.out("ps", "--format", "{{.State}}") == "running"
+    assert wardian.out("images").splitlines()[0].endswith("!")
+    environment = wardian.out("run", "--rm", "-e", "no_proxy=mine", IMAGE, "env").splitlines()
+    assert {"HTTP_PROXY=http://proxy:1", "http_proxy=http://proxy:1", "NO_PROXY=a", "no_proxy=mine"} <= {*environment}
+    terminal = wardian.terminal("exec", "-it", "set", "sh")
+    terminal.expect("# ")
+    terminal.type("\x01x")
+    assert terminal.wait() == 1
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    assert wardian.out("--config", str(elsewhere), "ps").startswith("CONTAINER ID")
+    (tmp_path / "config.json").write_text("{")
+    assert wardian("ps").stderr.startswith(b"WARNING: Error parsing config file")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_terminal_is_put_back_when_a_signal_ends_the_command(wardian, number):
+    wardian("run", "-dit", "--name", "raw", IMAGE, "sh")
+    terminal = wardian.terminal("attach", "raw")
+    terminal.expect("# ")
+    assert not terminal.settings()[1] & termios.OPOST
+    terminal.process.send_signal(number)
+    assert terminal.wait() == 128 + number
+    assert terminal.settings() == terminal.first_settings
+    assert wardian.out("inspect", "-f", "{{.State.Running}}", "raw") == "true"
+
+
+def test_a_wait_outlives_the_engine(wardian, engine):
+    wardian("run", "-d", "--name", "long", IMAGE, "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done")
+    waiting = wardian.start("wait", "long")
+    attached = wardian.start("run", "--name", "follow", IMAGE, "sh", "-c", "echo go; sleep 2; echo done; exit 6")
+    assert attached.stdout is not None
+    assert attached.stdout.readline() == b"go\n"
+    engine.kill()
+    engine.start()
+    wardian("kill", "-s", "TERM", "long")
+    assert waiting.communicate(timeout=15) == (b"9\n", b"")
+    assert attached.communicate(timeout=15) == (b"done\n", b"")
+    assert attached.returncode == 6
+
+
+def test_many_clients_start_one_engine(tmp_path_factory, wardian):
+    """Each asks for the engine of the same Home, where none runs."""
+    directory = tmp_path_factory.mktemp("h")
+    home = homes.new_home(str(directory))
+    words = f"{home.data_root!r}, {home.run_root!r}, cgroup_base={home.cgroup_base!r}, bridge={home.bridge!r}"
+    code = (
+        "from wardian.client import Client, Target; from wardian.home import make_home\n"
+        f"home = make_home({words})\n"
+        "print(Client(Target(home.socket, home)).call('GET', '/info')['ID'])"
+    )
+    clients = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(4)]
+    try:
+        answers = {client.communicate(timeout=30)[0] for client in clients}
+        assert len(answers) == 1
+        assert answers != {b""}
+    finally:
+        Client(Target(home.socket)).request("POST", "/wardian/shutdown")
+        homes.remove_empty_groups(home.cgroup_base)

@@ -162,3 +162,16 @@ def test_every_flag_has_a_reader():
 
     for flag in RUN_FLAGS:
         assert flag.kind in _READERS or flag.kind in values.READERS, flag.name
+
+
+def test_what_is_deprecated_works_and_is_told(capsys):
+    parsed = parse([Flag("time", "", "int", "", "", deprecated="use --timeout instead")], ["--time", "3"])
+    assert parsed["time"] == 3
+    assert capsys.readouterr().out == "Flag --time has been deprecated, use --timeout instead\n"
+
+
+def test_parameters_of_namespaces():
+    assert values.read_sysctl("net.ipv4.ip_forward=1") == "net.ipv4.ip_forward=1"
+    for text in ("kernel.panic=1", "net.ipv4.ip_forward"):
+        with pytest.raises(ValueError, match="is not allowed"):
+            values.read_sysctl(text)

@@ -115,6 +115,23 @@ def test_what_needs_no_engine():
     assert "cannot connect to the engine at unix:///nonexistent/sock" in none.stderr
 
 
+def test_help_that_was_not_asked_for_goes_to_stderr():
+    for words in ((), ("container",)):
+        done = cli(*words)
+        assert (done.returncode, done.stdout, done.stderr[:7]) == (0, "", "Usage: ")
+    assert cli("help", "nonsense").stderr == "unknown help topic: nonsense\n"
+
+
+def test_flags_before_the_verb():
+    bad = cli("-l", "loud", "ps")
+    assert (bad.returncode, bad.stderr) == (1, "Unable to parse logging level: loud\n")
+
+
+def test_where_a_wrong_count_points():
+    assert cli("logs").stderr.endswith("\nRun 'wardian logs --help' for more information\n")
+    assert cli("exec", "a").stderr.endswith("\nSee 'wardian exec --help' for more information\n")
+
+
 def test_run_imports_little():
     """Its start is most of what a person waits for: asyncio alone is 48 ms, http.client 30, argparse 8, re 7."""
     words = ["-X", "importtime", "-m", "wardian.cli", "-H", "unix:///nonexistent/sock"]

@@ -47,6 +47,7 @@ def test_rendered(text, shown):
         ("{{end}}", "template: :1: unexpected {{end}}"),
         ("{{.X}}", 'template: :1:2: executing "" at <.X>: map has no entry for key "X"'),
         ("{{.X.Y}}", 'template: :1:4: executing "" at <.X.Y>: map has no entry for key "X"'),
+        ("{{.A.X.Y}}", 'template: :1:4: executing "" at <.A.X.Y>: map has no entry for key "X"'),
         ("{{.S.X}}", 'template: :1:4: executing "" at <.S.X>: can\'t evaluate field X in type string'),
         ('{{template "x"}}', "template: :1: {{template}} is not built yet in Wardian"),
     ],
@@ -66,6 +67,20 @@ def test_record():
 
 def test_null_of_a_known_list():
     assert Template("{{.A.Env}}", nils={"Env": "[]"}).render({"A": {"Env": None}}) == "[]"
+
+
+def test_what_go_knows_from_its_types():
+    template = Template(
+        "{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Health}}{{end}}", nils={"Health": "<nil>"}
+    )
+    assert template.render({"State": {}}) == "<nil>"
+    assert template.render({"State": {"Health": {"Status": "healthy"}}}) == "healthy"
+    with pytest.raises(TemplateError, match='map has no entry for key "Health"'):
+        Template("{{.State.Health.Status}}", nils={"Health": "<nil>"}).render({"State": {}})
+    assert Template("{{.ID}} {{.APIVersion}}").render({"Id": "a", "ApiVersion": "1.51"}) == "a 1.51"
+    shapes = {"Policy": ("Name", "Count")}
+    assert Template("{{.Policy}}", shapes=shapes).render({"Policy": {"Count": 0, "Name": "no"}}) == "{no 0}"
+    assert Template("{{.Policy}}", shapes=shapes).render({"Policy": [{"Count": 0, "Name": "no"}]}) == "[{no 0}]"
 
 
 def test_printf():

@@ -42,6 +42,11 @@ def test_what_is_no_json_is_a_value_error(text: str) -> None:
         jsontext.decode(text)
 
 
+def test_what_is_no_json_is_a_value_error_without_the_json_package() -> None:
+    code = "from wardian.client import jsontext\ntry: jsontext.decode('{')\nexcept ValueError as error: print(error)"
+    assert "not JSON" in subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
 def test_query_text() -> None:
     query = {"all": True, "size": False, "name": None, "t": 0, "changes": ["A=1 2", "b&c"], "filters": {"a": ["b"]}}
     assert query_text(query) == "all=1&t=0&changes=A%3D1%202&changes=b%26c&filters=%7B%22a%22%3A%5B%22b%22%5D%7D"
@@ -161,6 +166,7 @@ def test_raw_mode_is_put_back() -> None:
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
     with RawMode(slave):
+        assert not termios.tcgetattr(slave)[1] & termios.OPOST
         assert not termios.tcgetattr(slave)[3] & (termios.ECHO | termios.ICANON | termios.ISIG)
     assert termios.tcgetattr(slave) == before
     os.close(master)

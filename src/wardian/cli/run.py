@@ -145,7 +145,7 @@ def _post_create(invocation: Invocation, body: dict[str, Any]) -> dict[str, Any]
 def _lacks_image(error: WardianError, image: str) -> bool:
     """Whether a pull may mend it. Raises Failure when the engine refused what is no name of an image."""
     status = getattr(error, "status", 0)
-    if status == 400:
+    if status in (400, 404):
         from wardian.cli.references import parse_name
 
         parse_name(image)

@@ -33,7 +33,8 @@ def decode(text: "str | bytes") -> object:
     start = len(string) - len(string.lstrip(_WHITESPACE))
     try:
         value, end = _scan(string, start)
-    except StopIteration:
+    except (StopIteration, SystemError):
+        # SystemError: the C function wants json.decoder's exception, and finds that nobody imported it.
         raise ValueError(f"not JSON: {string[:80]!r}") from None
     if string[end:].strip(_WHITESPACE):
         raise ValueError(f"more than one JSON value: {string[end : end + 80]!r}")
