@@ -75,7 +75,7 @@ def remove(family: Family, tag: str) -> None:
         for directory, _, _ in os.walk(group, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
-    for link in _named(os.listdir("/sys/class/net"), family.links, family, tag):
+    for link in _named(_links(), family.links, family, tag):
         _run("ip", "link", "delete", link)
     _remove_rules(family, tag)
     for home in _homes(family, tag):
@@ -85,7 +85,7 @@ def remove(family: Family, tag: str) -> None:
 def _tags(family: Family) -> set[str]:
     names = [
         *(group.removeprefix(mount + "/" + family.groups) for mount, group in _all_groups(family)),
-        *(link.removeprefix(family.links) for link in os.listdir("/sys/class/net") if link.startswith(family.links)),
+        *(link.removeprefix(family.links) for link in _links() if link.startswith(family.links)),
         *(table.removeprefix("wardian-" + family.links) for table in _tables()),
         *(os.path.basename(home).removeprefix(family.homes) for home in _homes(family, "")),
     ]
@@ -147,6 +147,10 @@ def _remove_rules(family: Family, tag: str) -> None:
         handle = line.rpartition("# handle ")[2]
         if any(_named([link], family.links, family, tag) for link in links) and handle.isdigit():
             _run("nft", "delete", "rule", "ip", "filter", "FORWARD", "handle", handle)
+
+
+def _links() -> list[str]:
+    return [name for _, name in socket.if_nameindex()]  # of this network namespace; /sys may show another's
 
 
 def _homes(family: Family, tag: str) -> list[str]:
