@@ -1,7 +1,6 @@
 """create: a body becomes one durable row, the OCI spec beside it, and the container's directories. Nothing runs."""
 
 import os
-import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image, foreign, platform_of
+from wardian.kernel.fds import write_all
 from wardian.runtime.hostfacts import V2
 from wardian.storage.trash import remove_tree
 
@@ -129,9 +129,7 @@ def write_file(path: str, data: bytes) -> None:
     temporary = f"{path}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        write_all(fd, data)
     finally:
         os.close(fd)
     os.rename(temporary, path)
@@ -143,12 +141,3 @@ def _new_id(parts: Parts) -> str:
         identity = secrets.token_hex(32)
         if not identity[:12].isdigit() and parts.registry.get(identity) is None:
             return identity
-
-
-def name_matches(pattern: str, name: str) -> bool:
-    """docker's name filter: a regular expression anywhere in the name, which it knows with and without its slash."""
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise WardianError(INVALID, f"invalid filter 'name={pattern}': {error}", operation="list") from None
-    return bool(expression.search(name) or expression.search(f"/{name}"))

@@ -17,11 +17,11 @@ from wardian.engine.exec_record import ExecRecord
 from wardian.engine.exec_session import ExecSession
 from wardian.engine.lifecycle import exit_code_of
 from wardian.engine.parts import Parts
-from wardian.engine.process import same_process
 from wardian.engine.registry import Container
 from wardian.engine.start import say_launch_error
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
+from wardian.kernel.pidfd import same_process
 from wardian.runtime.exitrecord import read_exit
 from wardian.runtime.inputs import ExecTarget, Supervision
 from wardian.runtime.launch import Launched, LaunchError, launch

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from wardian.engine.logs import log_path
-from wardian.engine.process import same_process
 from wardian.engine.registry import Container
 from wardian.engine.state import RunState, State
+from wardian.kernel.pidfd import same_process
 
 _NEVER = "0001-01-01T00:00:00Z"
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 
 from wardian.engine import attach, create, sandbox, start
 from wardian.engine.parts import Parts
-from wardian.engine.process import send_signal
 from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
 from wardian.engine.signals import signal_number
 from wardian.engine.state import Event, RunState
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+from wardian.kernel.pidfd import send_signal
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord, read_exit
 from wardian.runtime.supervisor import SupervisorClient, end_lost
 
@@ -259,6 +259,7 @@ def exit_state(state: RunState, record: ExitRecord | None) -> RunState:
 
 def exit_code_of(message: str) -> int:
     """docker's exit code of a container whose start failed, from the words of the error."""
+    message = message.lower()  # strerror(3) says "No such file", docker's way of saying it does not
     if "executable file not found" in message or "no such file or directory" in message:
         return 127
     if "permission denied" in message or "is a directory" in message or "exec format error" in message:

@@ -8,9 +8,9 @@ import os
 from typing import NamedTuple
 
 from wardian.engine.config import ContainerConfig
-from wardian.engine.process import same_process
 from wardian.engine.registry import Container, Registry
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.kernel.pidfd import same_process
 from wardian.network import Endpoint, EndpointWant, Networks
 
 # namespaces that a container may join, by their names in /proc/PID/ns

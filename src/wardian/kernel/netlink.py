@@ -5,6 +5,7 @@ kernel in one call. The kernel carries them out in order and goes on after a ref
 only the last request asks for an answer when all is well. A socket stays in the network namespace it was opened in.
 """
 
+import errno
 import ipaddress
 import os
 import socket
@@ -43,6 +44,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 
 ANSWER_SECONDS = 10
+_DUMPS = 100
 
 
 class NetlinkError(OSError):
@@ -248,11 +250,12 @@ class Netlink:
             offset += (length + 3) & ~3
 
     def _dump(self, kind: int, payload: bytes, operation: str) -> list[bytes]:
-        """All answers to a dump. One that a change interrupted (NLM_F_DUMP_INTR) is asked again."""
-        while True:
+        """All answers to a dump. One that a change interrupted (NLM_F_DUMP_INTR) is asked again, a while."""
+        for _ in range(_DUMPS):
             found, interrupted = self._dump_once(Message(kind, NLM_F_DUMP, payload, operation))
             if not interrupted:
                 return found
+        raise NetlinkError(errno.EBUSY, f"{operation}: it changed each of {_DUMPS} times that it was read")
 
     def _dump_once(self, request: Message) -> tuple[list[bytes], bool]:
         self._socket.sendto(self._frame(request, NLM_F_REQUEST), (0, 0))

@@ -19,7 +19,8 @@ import tty
 from collections.abc import Iterator
 
 from wardian.errors import SYSTEM, WardianError
-from wardian.kernel import pidfd
+from wardian.kernel.fds import write_all
+from wardian.kernel.pidfd import send_signal
 from wardian.runtime.launch import Launched, launch
 from wardian.runtime.plan import Plan
 from wardian.runtime.supervisor import Attacher
@@ -76,13 +77,7 @@ async def _copy_output(source: socket.socket, to: int) -> None:
     source.setblocking(False)
     with source:
         while data := await loop.sock_recv(source, _PIECE):
-            await loop.run_in_executor(None, _write_all, to, data)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+            await loop.run_in_executor(None, write_all, to, data)
 
 
 @contextlib.contextmanager
@@ -106,12 +101,7 @@ def _signals_passed_on(launched: Launched, terminal: bool) -> Iterator[None]:
     resizes: set[asyncio.Task[None]] = set()
 
     def pass_on(number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            process = pidfd.open_process(launched.pid, launched.start_time)
-            try:
-                signal.pidfd_send_signal(process, number)
-            finally:
-                os.close(process)
+        send_signal(launched.pid, launched.start_time, number)
 
     async def resize() -> None:
         with contextlib.suppress(WardianError):  # it has just ended

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+from wardian.kernel.fds import memory_file
+from wardian.kernel.pidfd import send_signal
 from wardian.runtime import protocol
 from wardian.runtime.plan import Plan
 from wardian.runtime.program import protected
-from wardian.runtime.supervisor import Attacher, SupervisorClient, kill_process, message, send, send_attacher
+from wardian.runtime.supervisor import Attacher, SupervisorClient, message, send, send_attacher
 
 DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not waited for
 _KINDS = {number: name for name, number in protocol.KINDS.items()}
@@ -104,7 +106,7 @@ def _abandon(control: socket.socket) -> None:
         while data := control.recv(_MAX_RECORDS):
             if protocol.CONTROL_HEADER.unpack_from(data)[2] == protocol.KINDS["RUNNING"]:
                 pid, _, start_time, _ = protocol.RUNNING.unpack_from(data, protocol.CONTROL_HEADER.size)
-                kill_process(pid, start_time)
+                send_signal(pid, start_time, signal.SIGKILL)
 
 
 def _why(error: BaseException, deadline: float) -> BaseException:
@@ -142,11 +144,8 @@ def _spawn(control: socket.socket) -> int:
 
 
 def _send_plan(control: socket.socket, data: bytes, slots: Sequence[int], attachers: Sequence[Attacher]) -> None:
-    memory = os.memfd_create("wardian-plan", os.MFD_CLOEXEC)
+    memory = memory_file("wardian-plan", data)
     try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(memory, left) :]
         most = protocol.MAX_FDS
         send(
             control,

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from wardian.errors import CONFLICT, NOT_FOUND, SYSTEM, UNAVAILABLE, WardianError
 from wardian.kernel import procfs
+from wardian.kernel.fds import memory_file
+from wardian.kernel.pidfd import send_signal
 from wardian.runtime import protocol
 from wardian.runtime.exitrecord import ExitRecord, lost_exit, parse_exit, read_exit, write_exit
 
@@ -74,12 +76,8 @@ def send_attacher(control: socket.socket, serial: int, attacher: Attacher) -> No
     body = protocol.REQUEST.pack(serial, flags, len(keys)) + keys
     if not attacher.early:
         return send(control, message("ATTACH", body), (attacher.fd,))
-    early = os.memfd_create("wardian-early", os.MFD_CLOEXEC)
+    early = memory_file("wardian-early", attacher.early)
     try:
-        left = memoryview(attacher.early)
-        while left:
-            left = left[os.write(early, left) :]
-        os.lseek(early, 0, os.SEEK_SET)
         return send(control, message("ATTACH", body), (attacher.fd, early))
     finally:
         os.close(early)
@@ -237,7 +235,7 @@ def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> 
     groups, leaves an exit record (137, "supervisor lost") and returns it. Idempotent. Raises WardianError when
     something in the groups does not die.
     """
-    kill_process(pid, start_time)
+    send_signal(pid, start_time, signal.SIGKILL)
     for attempt in range(_KILL_ROUNDS):
         left = [group for group in groups if _kill_group(group)]
         if not left:
@@ -256,21 +254,6 @@ def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> 
     except FileNotFoundError:
         pass
     return record
-
-
-def kill_process(pid: int, start_time: int) -> None:
-    """SIGKILL for exactly this process: a pidfd holds it while its start time is compared (pidfd_open(2))."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        if procfs.start_time(pid) == start_time:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(descriptor)
 
 
 def _kill_group(group: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import BinaryIO
 
+from wardian.kernel.fds import write_all
 from wardian.server.body import Body
 
 _BATCH = 1 << 20
@@ -27,14 +28,8 @@ async def spooled(body: Body, directory: str) -> AsyncIterator[BinaryIO]:
             batch.append(piece)
             size += len(piece)
             if size >= _BATCH:
-                await asyncio.to_thread(_write, raw.fileno(), b"".join(batch))
+                await asyncio.to_thread(write_all, raw.fileno(), b"".join(batch))
                 batch, size = [], 0
-        await asyncio.to_thread(_write, raw.fileno(), b"".join(batch))
+        await asyncio.to_thread(write_all, raw.fileno(), b"".join(batch))
         raw.seek(0)
         yield raw
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel import xattrs
+from wardian.kernel.fds import write_all
 from wardian.kernel.paths import open_in_root
 from wardian.storage import tar
 from wardian.storage.tar import TarEntry, TarReader
@@ -150,7 +151,7 @@ class _Unpacker:
             fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
         try:
             for piece in reader.data():
-                _write_all(fd, piece)
+                write_all(fd, piece)
             os.fchown(fd, entry.uid, entry.gid)  # before chmod and attributes: it clears setuid and capabilities
             os.fchmod(fd, entry.mode)
             if entry.xattrs:
@@ -301,11 +302,6 @@ def _status(dir_fd: int, name: bytes) -> os.stat_result | None:
 
 def _is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-def _write_all(fd: int, piece: memoryview) -> None:
-    while piece:
-        piece = piece[os.write(fd, piece) :]
 
 
 def _set_xattrs(file: int | tuple[int, bytes], attributes: tuple[tuple[bytes, bytes], ...]) -> None:
