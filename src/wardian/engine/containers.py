@@ -1,7 +1,7 @@
 """Containers as users know them: what the API's container calls do, each short, the long ways in modules of their own.
 
 create.py  body → row, spec, directories       start.py  spec → plan → a running process
-lifecycle.py  stop, kill, exit, removal        inspect.py  what reads show
+lifecycle.py  stop, kill, exit, removal        reading.py  lists and inspections, by inspect.py
 """
 
 import asyncio
@@ -10,26 +10,21 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from wardian.engine import create, inspect, start
+from wardian.engine import create, start
 from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.filters import Filters, check_filters, matches_label
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.logs import LogOptions, LogReader, LogStream, log_path
 from wardian.engine.names import check_name
 from wardian.engine.parts import Parts
+from wardian.engine.reading import Reading
 from wardian.engine.registry import Container
-from wardian.engine.sandbox import network_of
 from wardian.engine.signals import signal_number
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, NOT_MODIFIED, WardianError
 from wardian.insight.explain import explain, explain_container
 
-_LIST_FILTERS = (
-    "ancestor", "before", "exited", "id", "is-task", "label", "name", "network", "publish", "expose", "since", "status",
-    "volume", "health",
-)  # fmt: skip
 Bodies = list[dict[str, Any]]
-Names = list[str]
 _CONDITIONS = ("not-running", "next-exit", "removed")
 
 
@@ -38,6 +33,7 @@ class Containers:
         self._parts = parts
         self._registry = parts.registry
         self._lifecycle = lifecycle
+        self._reading = Reading(parts)
 
     # --- operations ---
 
@@ -234,12 +230,7 @@ class Containers:
     # --- reads ---
 
     def inspect(self, ref: str, size: bool = False) -> dict[str, Any]:
-        container = self._registry.find(ref)
-        upper = self._parts.snapshots.root(container.id, container.record.layers).upper
-        found = inspect.render_container(container, self._network_settings(container), upper)
-        if size:
-            found |= self._sizes(container)
-        return found
+        return self._reading.inspect(self._registry.find(ref), size)
 
     def list(
         self,
@@ -248,98 +239,7 @@ class Containers:
         size: bool = False,
         filters: Filters | None = None,
     ) -> Bodies:
-        wanted = self._list_filters(filters or {})
-        found: Bodies = []
-        newest_first = sorted(self._registry, key=lambda container: container.record.created, reverse=True)
-        for container in newest_first:
-            if not (all or limit > 0 or container.state.live or "status" in wanted):
-                continue
-            if not self._selected(container, wanted):
-                continue
-            line = inspect.render_summary(container, self._network_settings(container))
-            found.append(line | self._sizes(container) if size else line)
-            if 0 < limit <= len(found):
-                break
-        return found
-
-    def _list_filters(self, wanted: Filters) -> Filters:
-        check_filters(wanted, _LIST_FILTERS)
-        for key in ("publish", "expose", "volume", "health", "is-task"):
-            if key in wanted:
-                raise WardianError(
-                    NOT_IMPLEMENTED, f"the filter '{key}' is not built yet", operation="list", subject=key
-                )
-        states = {state.value for state in State} | {"restarting"}
-        for value in wanted.get("status", ()):
-            if value not in states:
-                raise WardianError(INVALID, f"invalid filter 'status={value}'", operation="list", subject="status")
-        for value in wanted.get("exited", ()):
-            if not value.removeprefix("-").isdecimal():
-                raise WardianError(INVALID, f"invalid filter 'exited={value}'", operation="list", subject="exited")
-        for key in ("before", "since"):
-            for ref in wanted.get(key, ()):
-                self._registry.find(ref)
-        return wanted
-
-    def _selected(self, container: Container, wanted: Filters) -> bool:
-        record, state = container.record, container.state
-        for key, values in wanted.items():
-            if key == "label":
-                found = all(matches_label(container.config["Labels"], text) for text in values)
-            elif key == "status":
-                found = state.state.value in values
-            elif key == "exited":
-                found = state.state is State.EXITED and state.exit_code in [int(text) for text in values]
-            elif key == "id":
-                found = any(record.id.startswith(text) for text in values)
-            elif key == "name":
-                found = any(create.name_matches(text, record.name) for text in values)
-            elif key == "ancestor":
-                found = any(self._descends(container, text) for text in values)
-            elif key == "network":
-                found = any(text in self._network_names(container) for text in values)
-            else:  # before, since
-                found = all(self._beside(record.created, key, text) for text in values)
-            if not found:
-                return False
-        return True
-
-    def _beside(self, created: int, key: str, ref: str) -> bool:
-        other = self._registry.find(ref).record.created
-        return created < other if key == "before" else created > other
-
-    def _descends(self, container: Container, ref: str) -> bool:
-        record = container.record
-        if ref in (record.image, record.image_ref) or record.image.removeprefix("sha256:").startswith(ref):
-            return True
-        try:
-            return self._parts.images.resolve(ref).id == record.image
-        except WardianError:
-            return False
-
-    def _network_names(self, container: Container) -> Names:
-        settings = self._network_settings(container)
-        return [*settings, *(str(value.get("NetworkID", "")) for value in settings.values())]
-
-    def _network_settings(self, container: Container) -> dict[str, dict[str, Any]]:
-        name = network_of(container.config)
-        if not name:
-            return {}
-        endpoint = None
-        if name == "bridge" and container.state.live:
-            endpoint = self._parts.networks.bridge.endpoint(container.id)
-        if endpoint is not None:
-            return {name: endpoint.settings()}
-        network = self._parts.networks.network(name).id if container.state.started_at else ""
-        return {name: inspect.empty_endpoint(network)}
-
-    def _sizes(self, container: Container) -> dict[str, int]:
-        written = self._parts.snapshots.size(container.id)
-        try:
-            base = self._parts.images.resolve(container.record.image).size
-        except WardianError:
-            base = 0
-        return {"SizeRw": written, "SizeRootFs": base + written}
+        return self._reading.list(all, limit, size, filters or {})
 
     # --- seeing into it ---
 

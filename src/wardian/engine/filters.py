@@ -1,5 +1,6 @@
 """Filters of the list calls: dict[str, list[str]], as the server made them of the API's two spellings."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from wardian.errors import INVALID, WardianError
@@ -30,3 +31,12 @@ def boolean(filters: Filters, key: str) -> bool | None:
     if values[0].lower() in ("0", "false", "f"):
         return False
     raise WardianError(INVALID, f"invalid filter '{key}={values[0]}'", operation="list", subject=key)
+
+
+def name_matches(pattern: str, name: str) -> bool:
+    """docker's name filter: a regular expression anywhere in the name, which it knows with and without its slash."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise WardianError(INVALID, f"invalid filter 'name={pattern}': {error}", operation="list") from None
+    return bool(expression.search(name) or expression.search(f"/{name}"))
