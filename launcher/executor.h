@@ -1,7 +1,7 @@
 /* Inside the executor: its one state, and what its files offer each other. The supervisor sees launcher.h only.
  *
  *      launcher: HOST ops ─ clone ┬─ PARENT ops ─ "go" ─────────── end of file on `channel`: exec'd ─ RUNNING ─ supervise
- *                                 └─ (waits for "go") ─ CHILD ops ─ exec
+ *                                 └─ (waits for "go") ─ CHILD ops ─ exec, if the launcher lives
  *
  * What the child did is read from `progress`, a page that both share; the channel carries only "go", a terminal's master,
  * and its own end: for the launcher that is exec or death, for the child its launcher's death, and then it does not exec.

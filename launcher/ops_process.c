@@ -96,8 +96,12 @@ static void reset_signals(void) {
 
 /* A launcher that was killed meanwhile has closed its end of the channel: what runs without it nobody could wait for. */
 static int launcher_lives(const struct run *run) {
-    char byte;
-    return recv(run->channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    char go;
+    ssize_t got;
+    do
+        got = recv(run->channel, &go, 1, MSG_DONTWAIT);
+    while (got == 1);
+    return got < 0 && errno == EAGAIN;
 }
 
 /* Descriptors and signals as the container gets them; before a filter, whose profile need not allow these calls. */

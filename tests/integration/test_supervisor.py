@@ -157,10 +157,13 @@ def test_without_open_stdin_it_is_dev_null(start: Test) -> None:
     run(test())
 
 
-def test_slow_attacher_slows_the_container_and_its_disconnect_frees_it(start: Test) -> None:
+@pytest.mark.parametrize("stdin", [False, True])
+def test_slow_attacher_slows_the_container_and_its_disconnect_frees_it(start: Test, stdin: bool) -> None:
     async def test() -> None:
-        async with start("head -c 20000000 /dev/zero; echo >&2 end", log_dir="-") as s:
-            slow = await s.attach(stdin=False)
+        async with start("head -c 20000000 /dev/zero; echo >&2 end", OPEN_STDIN, log_dir="-") as s:
+            slow = await s.attach(stdin=stdin)
+            if stdin:
+                await slow.send(b"x" * 150000)  # which nobody reads
             await asyncio.sleep(0.5)
             assert read_exit(s.directory) is None  # 20 MB do not fit into socket and pipe
             slow.close()
