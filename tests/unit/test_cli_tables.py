@@ -1,5 +1,6 @@
 """Tables, sizes, lapses, moments, names of images: what lists are made of."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -143,3 +144,18 @@ def test_run_imports_little():
     # runpy (of -m alone) and site bring some modules of their own; these are in neither.
     assert not imported & {"argparse", "asyncio", "dataclasses", "http.client", "inspect", "json", "logging"}
     assert not imported & {"signal", "socket", "subprocess", "typing", "wardian.cli.values", "wardian.cli.fields"}
+
+
+def test_contexts_name_engines(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    directory = tmp_path / "contexts" / "meta" / hashlib.sha256(b"mine").hexdigest()
+    directory.mkdir(parents=True)
+    (directory / "meta.json").write_text('{"Name":"mine","Endpoints":{"docker":{"Host":"unix:///nonexistent/mine"}}}')
+    assert "unix:///nonexistent/mine" in cli("-c", "mine", "ps").stderr
+    monkeypatch.setenv("DOCKER_CONTEXT", "mine")
+    assert "unix:///nonexistent/mine" in cli("ps").stderr
+    assert "unix:///nonexistent/host" in cli("-H", "unix:///nonexistent/host", "ps").stderr
+    assert 'context "other": context not found' in cli("--context", "other", "ps").stderr
+    both = cli("-H", "unix:///nonexistent/host", "-c", "mine", "ps")
+    assert both.stderr == "conflicting options: cannot specify both --host and --context\n"

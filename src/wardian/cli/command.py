@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,8 +58,22 @@ class Invocation:
         if self._client is None:
             from wardian.client import connect
 
-            self._client = connect(self.options.host)
+            host = self.options.host
+            if self.context != "default":
+                from wardian.cli.settings import context_host
+
+                host = context_host(self.context, self.options.config)
+            self._client = connect(host)
         return self._client
+
+    @property
+    def context(self) -> str:
+        """The docker context that --context or, where no variable names a host, DOCKER_CONTEXT names."""
+        if self.options.host or self.options.context:
+            return self.options.context or "default"
+        if os.environ.get("WARDIAN_HOST") or os.environ.get("DOCKER_HOST"):
+            return "default"
+        return os.environ.get("DOCKER_CONTEXT") or "default"
 
     @property
     def settings(self) -> dict[str, Any]:

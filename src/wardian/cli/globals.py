@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     Flag("config", "", "string", "", "Directory of config.json (default: $DOCKER_CONFIG, ~/.docker)"),
-    Flag("context", "c", "string", "", 'Name of a context (only "default" is built)'),
+    Flag("context", "c", "string", "", "Name of a context of docker's: the engine that it names"),
     Flag("debug", "D", "bool", "", "Show the traceback of an error of this command itself"),
     Flag("host", "H", "list", "", "The engine's socket: unix:///path"),
     Flag("log-level", "l", "string", "", "Accepted as Docker has it; nothing is logged here", default="info"),
@@ -29,13 +29,20 @@ _LEVELS = ("panic", "fatal", "error", "warn", "warning", "info", "debug", "trace
 class Globals:
     """What the flags before the verb said, and the words after them."""
 
-    __slots__ = ("args", "config", "debug", "host", "version")
+    __slots__ = ("args", "config", "context", "debug", "host", "version")
 
     def __init__(
-        self, args: list[str], host: str = "", config: str = "", version: bool = False, debug: bool = False
+        self,
+        args: list[str],
+        host: str = "",
+        context: str = "",
+        config: str = "",
+        version: bool = False,
+        debug: bool = False,
     ) -> None:
         self.args = args
         self.host = host
+        self.context = context
         self.config = config
         self.version = version
         self.debug = debug
@@ -46,20 +53,20 @@ def read_globals(words: Sequence[str]) -> Globals:
     if words and not words[0].startswith("-"):
         return Globals(list(words))
     parsed = parse(FLAGS, words, interspersed=False)
-    context = parsed["context"]
-    if context not in ("", "default"):
-        raise Failure(f"wardian: contexts are not built yet: --context {context} (use -H or DOCKER_HOST)")
     for name in ("tls", "tlsverify"):
         if parsed[name]:
             raise Failure(f"wardian: '--{name}' is not built yet")
     hosts = parsed["host"]
     if len(hosts) > 1:
         raise Failure("Specify only one -H")
+    if hosts and parsed["context"]:
+        raise Failure("conflicting options: cannot specify both --host and --context")
     if parsed["log-level"] not in _LEVELS:
         raise Failure(f"Unable to parse logging level: {parsed['log-level']}")
     return Globals(
         parsed.args,
         host=hosts[0] if hosts else "",
+        context=parsed["context"],
         config=parsed["config"],
         version=parsed["version"],
         debug=parsed["debug"],

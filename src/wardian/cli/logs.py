@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from wardian.cli.command import Invocation
     from wardian.client import Stream
 
-_SAYS_FRAMING = 42  # the API version from which the content type tells frames from a terminal's bytes
-
 
 def logs(invocation: Invocation) -> int:
     from wardian.client.console import write_all, write_frames
@@ -40,10 +38,11 @@ def logs(invocation: Invocation) -> int:
 def _is_framed(invocation: Invocation, stream: Stream, name: str) -> bool:
     if "multiplexed" in stream.headers.get("content-type", ""):
         return True
-    client = invocation.client
-    if int(client.version.partition(".")[2]) >= _SAYS_FRAMING:
+    from wardian.client.http import SAYS_FRAMING
+
+    if invocation.client.at_least(SAYS_FRAMING):
         return False
-    container = client.call("GET", f"/containers/{name}/json")
+    container = invocation.client.call("GET", f"/containers/{name}/json")
     return isinstance(container, dict) and not container["Config"].get("Tty")
 
 

@@ -31,7 +31,7 @@ def _client_facts(invocation: Invocation) -> dict[str, Any]:
         "PythonVersion": platform.python_version(),
         "Os": "linux",
         "Arch": machine,
-        "Context": "default",
+        "Context": invocation.context,
     }
 
 

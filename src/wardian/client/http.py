@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 API_VERSION = "1.51"
+SAYS_FRAMING = 42  # the minor version from which a content type tells frames from a terminal's bytes
 _UNVERSIONED = ("/_ping", "/wardian/")
 _TOO_NEW = "Maximum supported API version is "
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
@@ -43,6 +44,46 @@ def query_text(query: Mapping[str, object]) -> str:
     return "&".join(pairs)
 
 
+class _Ask:
+    """One request, before it is known to which version of the API it goes."""
+
+    __slots__ = ("body", "headers", "is_upload", "method", "path", "query")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        query: Mapping[str, object] | None,
+        headers: Mapping[str, str] | None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.body = body
+        self.query = query or {}
+        self.headers = headers or {}
+        self.is_upload = body is not None and not isinstance(body, dict | list | str | bytes)
+
+    def encoded(self, version: str) -> bytes:
+        """The head and, but for an upload, the body."""
+        versioned = self.path if self.path.startswith(_UNVERSIONED) else f"/v{version}{self.path}"
+        query = query_text(self.query)
+        target = quote(versioned, _PATH_SAFE) + (f"?{query}" if query else "")
+        lines = [f"{self.method} {target} HTTP/1.1", "Host: wardian", "User-Agent: wardian"]
+        content = b""
+        if self.is_upload:
+            lines.append("Transfer-Encoding: chunked")
+        elif self.body is not None:
+            content = self.body if isinstance(self.body, bytes) else jsontext.encode(self.body)
+            lines.append(f"Content-Length: {len(content)}")
+            if not isinstance(self.body, bytes):
+                lines.append("Content-Type: application/json")
+        elif self.method in ("POST", "PUT"):
+            lines.append("Content-Length: 0")
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + content
+
+
 class Client:
     """Speaks to the engine of one target. Not for use from several threads at once."""
 
@@ -50,6 +91,10 @@ class Client:
         self.target = target
         self.version = version
         self._idle: Connection | None = None
+
+    def at_least(self, minor: int) -> bool:
+        """Whether the engine speaks API 1.`minor`; what is true is known after the first answer."""
+        return int(self.version.partition(".")[2]) >= minor
 
     def close(self) -> None:
         if self._idle is not None:
@@ -65,7 +110,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """One request, its whole answer. Raises WardianError(UNAVAILABLE) when there is no engine."""
-        connection, status, answer_headers = self._exchange(method, path, body, query, headers, reuse=True)
+        connection, status, answer_headers = self._exchange(_Ask(method, path, body, query, headers), reuse=True)
         try:
             content = b"".join(connection.body(method, status, answer_headers))
         except (OSError, ValueError) as error:
@@ -100,7 +145,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Stream:
         """The answer's head is read, its body is yours. Raises ApiError from status 400 on."""
-        connection, status, answer_headers = self._exchange(method, path, body, query, headers, reuse=False)
+        connection, status, answer_headers = self._exchange(_Ask(method, path, body, query, headers), reuse=False)
         stream = Stream(connection, method, status, answer_headers)
         if status >= 400:
             with stream:
@@ -112,7 +157,7 @@ class Client:
     ) -> Hijacked:
         """Asks for the raw connection (`Upgrade: tcp`). Raises ApiError when the engine refuses."""
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        connection, status, answer_headers = self._exchange(method, path, body, query, headers, reuse=False)
+        connection, status, answer_headers = self._exchange(_Ask(method, path, body, query, headers), reuse=False)
         if status not in (101, 200):
             with Stream(connection, method, status, answer_headers) as stream:
                 raise Response(status, answer_headers, stream.read()).error(f"{method} {path}")
@@ -120,27 +165,22 @@ class Client:
         multiplexed = {
             "application/vnd.docker.multiplexed-stream": True,
             # Before API 1.42 both kinds were called raw: the engine then did not say.
-            "application/vnd.docker.raw-stream": False if _at_least(self.version, 42) else None,
+            "application/vnd.docker.raw-stream": False if self.at_least(SAYS_FRAMING) else None,
         }.get(kind)
         return Hijacked(connection.sock, connection.take_ahead(), multiplexed, status)
 
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        body: object,
-        query: Mapping[str, object] | None,
-        headers: Mapping[str, str] | None,
-        reuse: bool,
-    ) -> tuple[Connection, int, dict[str, str]]:
+    def _exchange(self, ask: _Ask, reuse: bool) -> tuple[Connection, int, dict[str, str]]:
         while True:
-            connection, status, answer = self._send_and_read_head(method, path, body, query, headers, reuse)
+            connection, status, answer = self._send_and_read_head(ask, reuse)
             if status != 400:
                 return connection, status, answer
-            content = b"".join(connection.body(method, status, answer))
+            try:
+                content = b"".join(connection.body(ask.method, status, answer))
+            except (OSError, ValueError) as error:
+                connection.close()
+                raise self._lost(error) from error
             known = _maximum_version(content)
-            replayable = body is None or isinstance(body, dict | list | str | bytes)
-            if known and known != self.version and replayable:
+            if known and known != self.version and not ask.is_upload:
                 connection.close()
                 self.version = known
                 continue
@@ -151,41 +191,27 @@ class Client:
                 {**_without_framing(answer), "content-length": str(len(content))},
             )
 
-    def _send_and_read_head(
-        self,
-        method: str,
-        path: str,
-        body: object,
-        query: Mapping[str, object] | None,
-        headers: Mapping[str, str] | None,
-        reuse: bool,
-    ) -> tuple[Connection, int, dict[str, str]]:
-        target = quote(path if path.startswith(_UNVERSIONED) else f"/v{self.version}{path}", _PATH_SAFE)
-        if query and (text := query_text(query)):
-            target += f"?{text}"
-        head, content = _encode_request(method, target, body, headers or {})
+    def _send_and_read_head(self, ask: _Ask, reuse: bool) -> tuple[Connection, int, dict[str, str]]:
         kept = self._idle if reuse else None
         if kept is not None:
             self._idle = None
             try:
-                return self._converse(kept, head, content, body)
+                return self._converse(kept, ask)
             except ConnectionError:
                 # The engine closed the idle connection before it saw this request: once more on a new one.
                 kept.close()
         connection = Connection(self._connect())
         try:
-            return self._converse(connection, head, content, body)
+            return self._converse(connection, ask)
         except (OSError, ValueError) as error:
             connection.close()
             raise self._lost(error) from error
 
-    def _converse(
-        self, connection: Connection, head: bytes, content: bytes, body: object
-    ) -> tuple[Connection, int, dict[str, str]]:
+    def _converse(self, connection: Connection, ask: _Ask) -> tuple[Connection, int, dict[str, str]]:
         try:
-            connection.sock.sendall(head + content)
-            if _is_iterator(body):
-                _send_chunked(connection.sock, body)  # type: ignore[arg-type]
+            connection.sock.sendall(ask.encoded(self.version))
+            if ask.is_upload:
+                _send_chunked(connection.sock, ask.body)  # type: ignore[arg-type]
         except BrokenPipeError:
             pass  # an engine that refuses an upload answers before it has read it all: the answer says why
         status, answer = connection.read_head()
@@ -230,35 +256,11 @@ class Client:
         )
 
 
-def _is_iterator(body: object) -> bool:
-    return body is not None and not isinstance(body, dict | list | str | bytes)
-
-
-def _encode_request(method: str, target: str, body: object, headers: Mapping[str, str]) -> tuple[bytes, bytes]:
-    lines = [f"{method} {target} HTTP/1.1", "Host: wardian", "User-Agent: wardian"]
-    content = b""
-    if _is_iterator(body):
-        lines.append("Transfer-Encoding: chunked")
-    elif body is not None:
-        content = body if isinstance(body, bytes) else jsontext.encode(body)
-        lines.append(f"Content-Length: {len(content)}")
-        if not isinstance(body, bytes):
-            lines.append("Content-Type: application/json")
-    elif method in ("POST", "PUT"):
-        lines.append("Content-Length: 0")
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), content
-
-
 def _send_chunked(sock: _socket.socket, pieces: Iterable[bytes]) -> None:
     for piece in pieces:
         if piece:
             sock.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
     sock.sendall(b"0\r\n\r\n")
-
-
-def _at_least(version: str, minor: int) -> bool:
-    return int(version.partition(".")[2]) >= minor
 
 
 def _maximum_version(content: bytes) -> str:
