@@ -1,6 +1,7 @@
 """RootFacts on roots made in a directory: users as Docker reads them, commands as execve(2) would find them."""
 
 import os
+import resource
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,26 @@ def test_commands_that_cannot_run(root: tuple[Path, int], command: str, words: s
     with pytest.raises(WardianError) as caught:
         read_root_facts(fd, "", [command], ENV, "/")
     assert words in str(caught.value)
+
+
+def test_a_table_of_program_headers_as_large_as_memory_is_not_read(root: tuple[Path, int]) -> None:
+    """65535 headers of 65535 bytes: the kernel takes no such file, and nobody makes room for 4 GB."""
+    fields = struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 65535, 65535, 0, 0, 0)
+    program(root[0] / "bin/huge", b"\x7fELF" + bytes([2, 1]) + bytes(10) + fields + bytes(200))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), before[1]))
+    try:
+        assert read_root_facts(root[1], "", ["huge"], ENV, "/").command == "/bin/huge"
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_rows_of_passwd_end_with_newlines_only(root: tuple[Path, int]) -> None:
+    (root[0] / "etc/passwd").write_text("eve:x:1000:100:a\x0broot2:x:0:0:\u2028admin:x:0:0:::/:/bin/sh\n")
+    for name in ("root2", "admin"):
+        with pytest.raises(WardianError, match="no matching entries"):
+            resolve_user(root[1], name)
 
 
 def test_links_stay_in_the_root(root: tuple[Path, int]) -> None:

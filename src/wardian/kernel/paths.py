@@ -16,6 +16,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _NR_OPENAT2 = 437  # the same number on every architecture (unified table since Linux 5.1)
+_RACES = 1000
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -30,12 +31,16 @@ _HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
 
 
 def openat2(dir_fd: int, path: str | bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
-    """openat2(2), close-on-exec always. Raises OSError with the path; EAGAIN (a rename raced) is tried again."""
+    """openat2(2), close-on-exec always. Raises OSError with the path.
+
+    EAGAIN, a rename that raced, is tried again, but not for ever: a container that renames in a loop waits for that.
+    """
     raw = os.fsencode(path)
     if b"\0" in raw:
         raise OSError(errno.EINVAL, "path holds a NUL byte", path)
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    while True:
+    number = errno.EAGAIN
+    for _ in range(_RACES):
         fd = int(
             _libc.syscall(
                 ctypes.c_long(_NR_OPENAT2), ctypes.c_int(dir_fd), ctypes.c_char_p(raw), ctypes.byref(how), _HOW_SIZE
@@ -45,7 +50,8 @@ def openat2(dir_fd: int, path: str | bytes, flags: int, mode: int = 0, resolve: 
             return fd
         number = ctypes.get_errno()
         if number not in (errno.EAGAIN, errno.EINTR):
-            raise OSError(number, os.strerror(number), path)
+            break
+    raise OSError(number, os.strerror(number), path)
 
 
 def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0) -> int:

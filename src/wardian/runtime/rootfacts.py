@@ -25,6 +25,8 @@ MAX_ID = 0x7FFFFFFF
 MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64", 21: "ppc64le", 22: "s390x", 8: "mips"}
 RUNS_ON = {"x86_64": {"x86_64", "i386"}, "aarch64": {"aarch64", "arm"}}
 PT_INTERP = 3
+_PROGRAM_HEADERS = 1 << 16  # bytes of them, at most (fs/binfmt_elf.c)
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG})
 
 
 class RootFacts(NamedTuple):
@@ -141,7 +143,7 @@ def _rows(root_fd: int, path: str, fields: int) -> list[list[str]]:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return []
         raise _invalid(f"{path} of the root cannot be read: {os.strerror(error.errno or 0)}", path) from error
-    rows = [line.split(":") for line in text.splitlines() if not line.startswith("#")]
+    rows = [line.split(":") for line in text.split("\n") if not line.startswith("#")]
     return [row for row in rows if len(row) >= fields and row[2].isdecimal()]
 
 
@@ -224,8 +226,8 @@ def _elf_interpreter(fd: int, head: bytes, order: str) -> str:
     else:
         (table,) = struct.unpack_from(f"{order}I", head, 28)
         size, count = struct.unpack_from(f"{order}HH", head, 42)
-    if size < (56 if wide else 32) or table > 1 << 40:
-        return ""
+    if size != (56 if wide else 32) or count * size > _PROGRAM_HEADERS or table > 1 << 40:
+        return ""  # no program to the kernel either
     rows = os.pread(fd, size * count, table)
     for at in range(0, len(rows) - size + 1, size):
         if struct.unpack_from(f"{order}I", rows, at)[0] != PT_INTERP:
@@ -247,8 +249,10 @@ def _emulated(program: str) -> bool:
 def _mode(root: _Root, path: str) -> int | None:
     try:
         fd = root.open(path, os.O_PATH)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise  # of this host, as too many open files: no word about the path
     try:
         return os.fstat(fd).st_mode
     finally:

@@ -135,8 +135,9 @@ class LayerStore:
         sync_directory(self._root)
 
     def discard(self, staged: StagedLayer) -> None:
-        """Drop a staged layer that is not wanted after all."""
-        remove_tree(self._staging, os.path.basename(staged.path))
+        """Drop a staged layer that is not wanted after all; nothing where it has its name already."""
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(self._staging, os.path.basename(staged.path))
 
     @contextlib.contextmanager
     def pin(self, layer_ids: Collection[str]) -> Iterator[None]:

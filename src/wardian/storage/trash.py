@@ -13,6 +13,7 @@ import threading
 
 log = logging.getLogger(__name__)
 
+_CLOSE_SECONDS = 5.0
 _MAX_DEPTH = 64  # a directory that lies deeper is first moved up to the trash itself
 
 
@@ -42,12 +43,14 @@ class Trash:
             self._hand_over(name)
 
     def close(self) -> None:
-        """Wait until all that was discarded is gone."""
+        """Wait until all that was discarded is gone, or a moment: the next start goes on with the rest."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
-            thread.join()
+            thread.join(_CLOSE_SECONDS)
+            if thread.is_alive():
+                log.info("trash: what is left in %s is deleted by the next start", self.path)
 
     def _hand_over(self, name: str) -> None:
         self._queue.put(name)
