@@ -186,13 +186,13 @@ def _initramfs(modules: str) -> str:
 
 
 def _to_be_had(*command: str, cwd: str | None = None) -> str:
-    """What a command says that asks the network. Raises Absent with its last words when it fails."""
+    """What a command says that asks the network. Raises Absent with its last line when it fails."""
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, check=False
     )
     if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
-        raise Absent(f"{' '.join(command[:3])}: {' '.join(words)}")
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit status {done.returncode}"]
+        raise Absent(f"{' '.join(command[:3])}: {words[-1]}")
     return done.stdout
 
 
