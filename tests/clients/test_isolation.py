@@ -70,7 +70,8 @@ def test_privileged_has_the_host_s_devices_and_may_mount(docker):
     script = "mkdir /m && mount -t tmpfs x /m && echo mounted; test -w /proc/sys/kernel/hostname && echo sys; ls /dev"
     words = docker.out("run", "--rm", "--privileged", IMAGE, "sh", "-c", script).split()
     assert words[:2] == ["mounted", "sys"]
-    ours = {entry.name for entry in os.scandir("/dev") if stat.S_ISBLK(entry.stat(follow_symlinks=False).st_mode)}
+    modes = {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in os.scandir("/dev")}
+    ours = {name for name, mode in modes.items() if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and "tty" in name)}
     assert ours <= set(words)
 
 

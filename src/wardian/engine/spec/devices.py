@@ -14,7 +14,7 @@ _COMMON_DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 def host_devices() -> list[dict[str, Any]]:
-    """The host's device nodes but terminals and what every container has anyway."""
+    """The host's device nodes but pseudo-terminals and what every container has anyway."""
     skip = {
         "console",
         "pts",
@@ -29,7 +29,7 @@ def host_devices() -> list[dict[str, Any]]:
         "tty",
         *_COMMON_DEVICES,
     }
-    return [device for device in _devices_below("/dev", skip) if not device["path"].startswith("/dev/tty")]
+    return _devices_below("/dev", skip)
 
 
 def _devices_below(directory: str, skip: "set[str] | frozenset[str]" = frozenset()) -> list[dict[str, Any]]:
