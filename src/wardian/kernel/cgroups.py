@@ -42,6 +42,7 @@ V1_ONLY = (
     "cpu.realtimeRuntime",
     "network.classID",
 )
+_ZERO_COUNTS = ("memory.swappiness",)  # of any other limit 0 means none
 _THROTTLES = (
     ("throttleReadBpsDevice", "read_bps_device", "rbps"),
     ("throttleWriteBpsDevice", "write_bps_device", "wbps"),
@@ -55,7 +56,7 @@ def v1_settings(resources: dict[str, Any], controllers: frozenset[str]) -> list[
     result = []
     for path, controller, file, may_fail in _V1:
         value = _at(resources, path)
-        if controller in controllers and value not in (None, "", False):
+        if controller in controllers and (value or (value == 0 and path in _ZERO_COUNTS)):
             result.append(Setting(file, _text(path, value), may_fail))
     if "blkio" in controllers:
         for key, name, _ in _THROTTLES:
@@ -115,7 +116,7 @@ def device_setting(rule: dict[str, Any]) -> Setting:
 
 
 _ACCESS = {"m": 1, "r": 2, "w": 4}  # linux/bpf.h, BPF_DEVCG_ACC_*
-_DEVICE_TYPES = {"b": 1, "c": 2}  # BPF_DEVCG_DEV_*
+_DEVICE_TYPES = {"b": 1, "c": 2, "u": 2}  # BPF_DEVCG_DEV_*; "u", unbuffered, is a character device
 
 
 def device_program(rules: list[dict[str, Any]]) -> bytes:

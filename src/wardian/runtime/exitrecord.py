@@ -34,7 +34,7 @@ def parse_exit(data: bytes) -> ExitRecord:
     version = fields["version"]
     if version > VERSION:
         raise WardianError(CONFLICT, f"an exit record of version {version}: this Wardian reads up to {VERSION}")
-    return ExitRecord(**{name: fields[name] for name in ExitRecord._fields})
+    return ExitRecord(**{name: fields[name] for name in ExitRecord._fields if name in fields})
 
 
 def read_exit(run_dir: str) -> ExitRecord | None:

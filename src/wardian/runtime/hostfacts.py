@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import resource
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ class HostFacts(NamedTuple):
 
 def probe_host() -> HostFacts:
     """Ask the kernel (about a millisecond). The caller keeps the answer."""
-    release = platform.release().split("-")[0].split(".")
+    release = re.findall(r"\d+", platform.release())  # "6.1.0-49-amd64", "6.6+"
     layout, v1, v2 = _cgroups(procfs.mounts())
     status = procfs.status()
     return HostFacts(
