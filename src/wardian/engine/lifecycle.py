@@ -122,9 +122,10 @@ class Lifecycle:
         """The container has ended; without a record its supervisor was lost, and it with it."""
         try:
             await sandbox.release(container, self._parts.networks)
-        finally:
-            self._record_exit(container, record)
-            container.exit_watch = None
+        except Exception:  # its place on the network is lost until the next engine; its end must be known now
+            log.exception("container %s: its network was not given back", container.id[:12])
+        self._record_exit(container, record)
+        container.exit_watch = None
         if container.config["HostConfig.AutoRemove"] and not container.kept:
             self.remove_or_log(container)
 
