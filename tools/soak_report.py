@@ -1,6 +1,6 @@
 """docs/soak.md from pytest's JUnit report of a soak: when, which commit, what ran, how long, what was skipped and why.
 
-usage: soak_report.py REPORT.xml      (`make soak` runs it)
+usage: soak_report.py REPORT.xml [WHAT WAS LEFT OUT AND WHY]      (`make soak LEFT_OUT="…" TESTS="…"` runs it)
 """
 
 import datetime
@@ -37,7 +37,7 @@ def _case(case: ET.Element) -> tuple[str, str]:
     return outcome, f"| `{name}` | {outcome}{why} | {float(case.get('time', 0)):.1f} |"
 
 
-def report(xml: str) -> str:
+def report(xml: str, left_out: str) -> str:
     suite = ET.parse(xml).getroot()
     suite = suite if suite.tag == "testsuite" else next(iter(suite))
     cases = [_case(case) for case in suite.iter("testcase")]
@@ -50,14 +50,16 @@ def report(xml: str) -> str:
         f"{counts[0]} passed, {counts[1]} failed, {counts[2]} skipped in {minutes} min {seconds} s.",
         "", "| test | outcome | seconds |", "|---|---|---:|", *(row for _, row in cases),
     ]  # fmt: skip
+    if left_out:
+        lines += ["", f"Left out: {left_out}."]
     return HEAD + "\n" + "\n".join(lines) + "\n"
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
-    text = report(sys.argv[1])
+    text = report(sys.argv[1], "".join(sys.argv[2:]))
     with open(os.path.join(ROOT, "docs", "soak.md"), "w") as file:
         file.write(text)
     return 0

@@ -85,8 +85,8 @@ def _slow(figures: Figures, kind: str) -> dict[str, str]:
 def test_figures_beside_docker(peers: Peers, gap: str, tmp_path: Path) -> None:
     """Medians; what is slow gets one more try, in which the best of each counts: the load of others only adds time."""
     result = str(tmp_path / "figures.json")
-    figures = _measure(peers, result, gap, AT_MOST, "20")
+    figures = _measure(peers, result, gap, AT_MOST, "10")
     assert figures.keys() == AT_MOST.keys()
     if slow := _slow(figures, "median"):
-        slow = _slow(_measure(peers, result, gap, slow, "40"), "best")
+        slow = _slow(_measure(peers, result, gap, slow, "20"), "best")
     assert not slow
