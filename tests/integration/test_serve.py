@@ -16,6 +16,7 @@ import pytest
 from engines import TestEngine
 from wardian.client import Client, Target
 from wardian.client.start import engine_answers, engine_log, server_arguments, start_engine
+from wardian.errors import WardianError
 from wardian.home import Home
 
 
@@ -47,7 +48,7 @@ def test_it_ends_when_told(engine: TestEngine, number: signal.Signals) -> None:
     watching = engine.client.stream("GET", "/events")
     os.kill(engine.pid, number)
     end = time.monotonic() + 5
-    with pytest.raises((ConnectionError, ValueError)):
+    with pytest.raises(WardianError):
         watching.read()
     watching.close()
     while os.path.exists(engine.socket) and time.monotonic() < end:
