@@ -22,7 +22,11 @@ def _commit() -> str:
         done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    changed = " with uncommitted changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+    changed = (
+        " with uncommitted changes"
+        if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/soak.md")
+        else ""
+    )
     return git("log", "-1", "--format=%h (%s)") + changed
 
 
