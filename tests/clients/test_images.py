@@ -178,6 +178,10 @@ def test_created_as_docker_shows_it(docker):
     assert shown[0].startswith("dated/old ") and shown[0].endswith("years ago")
     assert shown[3].removesuffix(" N/A") == "dated/zero"  # N/A in a table only
     assert [one.partition(" ")[2].endswith("years ago") for one in shown[1:3]] == [True, True]
+    for until, count in (("24h", 4), ("1h30m", 4), ("2020-01-01", 3), ("1500000000", 3), ("1970-01-01T00:00:00Z", 1)):
+        listed = docker.out("images", "-f", f"until={until}", "--format", "{{.Repository}}").splitlines()
+        assert sum(name.startswith("dated/") for name in listed) == count, until
+    assert b"invalid filter" in docker("images", "-f", "until=tomorrow", status=1).stderr
     assert docker.out("image", "inspect", "-f", "{{.Created}}", "dated/epoch:1") == dates["epoch"]
     assert docker.out("image", "inspect", "-f", "{{.Created}}", "dated/nothing:1") == ""
     docker("rmi", *(f"dated/{name}:1" for name in dates))

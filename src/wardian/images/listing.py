@@ -1,6 +1,8 @@
 """Filters of `GET /images/json` over images in memory."""
 
 import fnmatch
+import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from wardian.errors import INVALID, WardianError
@@ -8,6 +10,9 @@ from wardian.images.image import Image, unix_seconds
 from wardian.images.reference import parse_reference
 
 Filters = Mapping[str, Collection[str]]
+_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _Find = Callable[[str], Image]
 
 
@@ -82,7 +87,21 @@ def _since(image: Image, values: list[str], find: _Find) -> bool:
 
 
 def _until(image: Image, values: list[str], find: _Find) -> bool:
-    return all(image.created_unix < (int(value) if value.isdigit() else unix_seconds(value)) for value in values)
+    return all(image.created_unix < _moment(value) for value in values)
+
+
+def _moment(text: str) -> float:
+    """Unix seconds of a number of them, a timestamp, or a Go duration before now ("24h", "1h30m"). Raises INVALID."""
+    if text.isdigit():
+        return int(text)
+    if _DURATION.fullmatch(text):
+        return time.time() - sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    found = unix_seconds(text)
+    if not found and not text.startswith("1970-01-01"):
+        raise WardianError(
+            INVALID, f"invalid filter 'until={text}': neither time nor duration", operation="list images"
+        )
+    return found
 
 
 _FILTERS: dict[str, Callable[[Image, list[str], _Find], bool]] = {
