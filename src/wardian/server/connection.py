@@ -11,9 +11,12 @@ this side lets go without shutdown(2), which would end the stream for everybody.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import struct
+import termios
+import time
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 HEAD_LIMIT = 64 << 10
 _PIPELINE_LIMIT = 64 << 10
 _DISCARD_SECONDS = 2.0
+_HEAD_SECONDS = 0.05
 _UCRED = struct.Struct("iII")
 # clients show the words: docker-py puts them into its errors
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -280,6 +284,7 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             raise _ClientGone
         duplicate = os.dup(self._transport.get_extra_info("socket").fileno())
+        await _taken_by_client(duplicate)
         self._handed_over = True
         self._transport.close()
         await reply.take(duplicate, early)
@@ -343,6 +348,19 @@ class Connection(asyncio.Protocol):
 
 class _ClientGone(Exception):
     """The client left while its answer was being written."""
+
+
+async def _taken_by_client(fd: int) -> None:
+    """Waits a little until the client has read what was written so far: unix(7), SIOCOUTQ.
+
+    docker-py reads a head through a buffer and the stream past it from the socket below: what comes in one piece with
+    the head is lost to it, and the output of a quick command does.
+    """
+    end = time.monotonic() + _HEAD_SECONDS
+    turns = 0
+    while struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0"))[0] and time.monotonic() < end:
+        await asyncio.sleep(0 if turns < 10 else 0.001)  # most clients are there at once; others need the processor
+        turns += 1
 
 
 def _check_size(head: h11.Request) -> None:
