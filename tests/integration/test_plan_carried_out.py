@@ -242,7 +242,8 @@ def test_exec_joins_the_container(box: Box) -> None:
     async def whole() -> tuple[int, str]:
         first, ours = await box.start(box.plan(planned.spec("sleep", "100")))
         root = os.open(f"/proc/{first.pid}/root", os.O_PATH)
-        command = planned.spec("sh", "-c", "hostname; ps; cat /proc/self/cgroup; exit 3")["process"]
+        script = "hostname; readlink /proc/self/fd/0; ps; cat /proc/self/cgroup; exit 3"
+        command = planned.spec("sh", "-c", script)["process"]
         facts = read_root_facts(root, "", command["args"], ["PATH=/bin"], "/")
         os.close(root)
         (box.path / "exec").mkdir()
@@ -256,7 +257,7 @@ def test_exec_joins_the_container(box: Box) -> None:
 
     code, text = asyncio.run(whole())
     assert code == 3
-    assert text.startswith("wardian\n")
+    assert text.startswith("wardian\n/dev/null\n")
     assert "sleep 100" in text
     assert text.count(box.placement.cgroup) == len(groups(box.host))
 
