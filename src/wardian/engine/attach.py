@@ -52,6 +52,7 @@ class AttachSession:
     def __init__(self, container: Container, options: AttachOptions) -> None:
         config = container.config
         self.tty = bool(config["Tty"])
+        self.speaks = container.state.live or options.logs
         self._container = container
         self._options = options
         self._keys = parse_detach_keys(options.detach_keys)

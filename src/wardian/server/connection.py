@@ -283,8 +283,12 @@ class Connection(asyncio.Protocol):
         await self._drain()
         if self._transport.is_closing():
             raise _ClientGone
-        duplicate = os.dup(self._transport.get_extra_info("socket").fileno())
-        await _taken_by_client(duplicate)
+        sock = self._transport.get_extra_info("socket")
+        if reply.speaks:
+            await _taken_by_client(sock.fileno())
+            if self._transport.is_closing():
+                raise _ClientGone
+        duplicate = os.dup(sock.fileno())
         self._handed_over = True
         self._transport.close()
         await reply.take(duplicate, early)

@@ -128,7 +128,7 @@ async def attach(request: Request) -> Handover:
         detach_keys=query.text("detachKeys"),
     )
     session = request.engine.containers.attach(_ref(request), options)
-    return Handover(session.hand_over, versions.stream_content_type(request.version, session.tty))
+    return Handover(session.hand_over, versions.stream_content_type(request.version, session.tty), session.speaks)
 
 
 async def logs(request: Request) -> Streamed:

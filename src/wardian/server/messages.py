@@ -86,10 +86,15 @@ class Streamed(NamedTuple):
 
 
 class Handover(NamedTuple):
-    """The raw socket goes to `take(fd, early)`, which owns `fd` from the call on."""
+    """The raw socket goes to `take(fd, early)`, which owns `fd` from the call on.
+
+    `speaks`: output may come as soon as it is taken, so the client reads the head first. Not for a container that has
+    not begun: the client starts it when it has seen the head, and must be attached by then.
+    """
 
     take: Callable[[int, bytes], Awaitable[None]]
     content_type: str
+    speaks: bool = True
 
 
 Reply = Answer | Streamed | Handover
