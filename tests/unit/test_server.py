@@ -27,6 +27,7 @@ class EchoSession:
 
     def __init__(self, tty: bool = False) -> None:
         self.tty = tty
+        self.speaks = False
 
     async def hand_over(self, fd: int, early: bytes) -> None:
         threading.Thread(target=self._echo, args=(fd, early), daemon=True).start()
