@@ -15,6 +15,8 @@ from benches import bench, shared_bench
 from engines import engine, engine_socket, new_engine
 from registry import registry
 from wardian.home import Home
+from wardian.runtime.launch import launcher_path
+from wardian.runtime.program import protected
 
 # fixtures that live beside what they start
 __all__ = ["bench", "engine", "engine_socket", "new_engine", "registry", "shared_bench"]
@@ -37,6 +39,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         leftovers.own(homes.RUN)
         if swept := leftovers.sweep(leftovers.TESTS):
             print(f"removed what killed test runs had left: {' '.join(swept)}")
+        protected(launcher_path())  # made once for a process and kept: nothing that a test leaves
     session.config.stash[_before] = leaks.take()
 
 
