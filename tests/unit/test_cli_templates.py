@@ -3,7 +3,8 @@
 import pytest
 
 from wardian.cli.goprintf import sprintf
-from wardian.cli.gotemplate import Record, Template, TemplateError
+from wardian.cli.gotemplate import Template, TemplateError
+from wardian.cli.record import Record
 
 DATA = {"A": {"B": 1, "C": [1, 2, "x"], "E": {}}, "S": "hi there", "N": None, "T": True, "F": 1.5}
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def events(invocation: Invocation) -> int:
-    from wardian.cli.values import filters_query
+    from wardian.cli.filters import filters_query
 
     show = _shower(invocation.text("format"))
     query = {

@@ -30,14 +30,15 @@ from wardian.cli.gotemplate_parse import (
     Variable,
     parse_template,
 )
+from wardian.cli.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from wardian.cli.gotemplate_parse import Node, Operand
 
-__all__ = ["MISSING", "Record", "Template", "TemplateError"]
+__all__ = ["MISSING", "Template", "TemplateError"]
 
 
 # Fields that docker's Go has under another name than the API's JSON: both may be asked for.
@@ -70,20 +71,6 @@ class _Missing:
 
 
 MISSING = _Missing()
-
-
-class Record:
-    """Fields by name, for a row of a listing; `kind` is the Go type that error texts name."""
-
-    def __init__(self, kind: str, fields: dict[str, Callable[..., object]], ordered: bool = False) -> None:
-        self.kind = kind
-        self.fields = fields
-        self.ordered = ordered
-
-    def items(self) -> list[tuple[str, object]]:
-        """What {{json .}} shows: every field that takes no argument, by name (or in the order that they have)."""
-        fields = self.fields.items() if self.ordered else sorted(self.fields.items())
-        return [(name, get()) for name, get in fields if name != "Label"]
 
 
 class _Break(Exception):

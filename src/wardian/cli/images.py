@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wardian.cli.command import Invocation
-    from wardian.cli.gotemplate import Record
+    from wardian.cli.record import Record
 
 _NONE = "<none>"
 _HEADERS = {
@@ -33,7 +33,7 @@ _CREATED_BY_WIDTH = 45
 
 
 def ls(invocation: Invocation) -> int:
-    from wardian.cli.values import filters_query
+    from wardian.cli.filters import filters_query
 
     if invocation.flag("tree"):
         raise Failure("wardian: 'images --tree' is not built yet")
@@ -71,9 +71,9 @@ def _rows(image: dict[str, Any], digests: bool) -> Iterator[tuple[dict[str, Any]
 
 
 def _record(image: dict[str, Any], repository: str, tag: str, digest: str, whole: bool) -> Record:
-    from wardian.cli.gotemplate import Record
     from wardian.cli.human import size_text
     from wardian.cli.moments import since, stamp
+    from wardian.cli.record import Record
 
     shared, size = image.get("SharedSize", -1), image.get("Size") or 0
     containers = image.get("Containers", -1)
@@ -147,9 +147,9 @@ def history(invocation: Invocation) -> int:
 
 
 def _step(step: dict[str, Any], human: bool, whole: bool) -> Record:
-    from wardian.cli.gotemplate import Record
     from wardian.cli.human import size_text
     from wardian.cli.moments import ago, iso
+    from wardian.cli.record import Record
 
     made_by = str(step.get("CreatedBy") or "").replace("\t", " ")
     fields: dict[str, Callable[..., object]] = {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wardian.cli.command import Invocation
-    from wardian.cli.gotemplate import Record
+    from wardian.cli.record import Record
 
 _KIND = "*network.networkContext"
 _HEADERS = {
@@ -29,7 +29,7 @@ _HEADERS = {
 
 
 def ls(invocation: Invocation) -> int:
-    from wardian.cli.values import filters_query
+    from wardian.cli.filters import filters_query
 
     query = {"filters": filters_query(invocation["filter"])}
     found = invocation.client.call("GET", "/networks", query=query)
@@ -45,7 +45,7 @@ def ls(invocation: Invocation) -> int:
 
 
 def _record(network: dict[str, Any], whole: bool) -> Record:
-    from wardian.cli.gotemplate import Record
+    from wardian.cli.record import Record
 
     labels = network.get("Labels") or {}
     fields: dict[str, Callable[..., object]] = {

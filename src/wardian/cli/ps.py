@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wardian.cli.command import Invocation
-    from wardian.cli.gotemplate import Record
+    from wardian.cli.record import Record
 
 _HEADERS = {
     "ID": "CONTAINER ID",
@@ -47,7 +47,7 @@ def short_id(identity: str) -> str:
 
 
 def ps(invocation: Invocation) -> int:
-    from wardian.cli.values import filters_query
+    from wardian.cli.filters import filters_query
 
     quiet, size = invocation.flag("quiet"), invocation.flag("size")
     form = invocation.text("format")
@@ -76,8 +76,8 @@ def ps(invocation: Invocation) -> int:
 
 
 def _record(container: dict[str, Any], whole: bool) -> Record:
-    from wardian.cli.gotemplate import Record
     from wardian.cli.moments import ago, stamp
+    from wardian.cli.record import Record
 
     labels = container.get("Labels") or {}
     networks = (container.get("NetworkSettings") or {}).get("Networks") or {}

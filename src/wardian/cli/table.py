@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from wardian.cli.gotemplate import Record
+    from wardian.cli.record import Record
 
 _LEAST, _GAP = 10, 3  # a column's least width, and the space after its widest cell
 
@@ -62,7 +62,8 @@ class Listing:
         return columns([head, *rows])
 
     def _templated(self, records: Sequence[Record], form: str, is_table: bool) -> str:
-        from wardian.cli.gotemplate import Record, Template, TemplateError
+        from wardian.cli.gotemplate import Template, TemplateError
+        from wardian.cli.record import Record
 
         try:
             template = Template(form)

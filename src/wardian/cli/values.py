@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from wardian.cli.filters import read_filter
 from wardian.cli.pflag import go_quote
 
 TYPE_CHECKING = False
@@ -116,22 +117,6 @@ def read_duration(text: str) -> int:
 
 def _leading(text: str, allowed: str) -> str:
     return text[: next((i for i, c in enumerate(text) if c not in allowed), len(text))]
-
-
-def read_filter(text: str) -> tuple[str, str]:
-    """`name=value` of --filter."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError("bad format of filter (expected name=value)")
-    return name.strip().lower(), value.strip()
-
-
-def filters_query(filters: object) -> dict[str, dict[str, bool]] | None:
-    """What `filters` of a query holds: {name: {value: true}}; None when there are none."""
-    query: dict[str, dict[str, bool]] = {}
-    for name, value in filters:  # type: ignore[attr-defined]
-        query.setdefault(name, {})[value] = True
-    return query or None
 
 
 def read_attach(text: str) -> str:
