@@ -13,6 +13,7 @@ import os
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import msgspec
@@ -74,7 +75,7 @@ class LogReader:
         cursor = _Cursor(self._path)
         watch = _Watch(os.path.dirname(self._path), self._end()) if self._end is not None else None
         try:
-            cursor.seek_tail(self._options.tail)
+            await cursor.seek_tail(self._options.tail)
             while True:
                 # asked before the read: what came before the end of the container is then surely read
                 more = watch is not None and not watch.ended() and self._seconds_left() > 0
@@ -138,7 +139,7 @@ class _Cursor:
             number += 1
         return found
 
-    def seek_tail(self, entries: int) -> None:
+    async def seek_tail(self, entries: int) -> None:
         """Stand before the last `entries` lines of the whole chain; before the first for -1."""
         files = self._files()
         if not files:
@@ -146,15 +147,17 @@ class _Cursor:
         if entries < 0:
             self._fd = os.open(files[-1], os.O_RDONLY | os.O_CLOEXEC)
             return
-        left = entries
-        for path in files:
-            self.close()
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            offset, found = _from_end(self._fd, left)
+        with ExitStack() as others:
+            # all of them now: others have their turn while we look, and a rotation gives every file another's name
+            opened = [others.enter_context(open(path, "rb", buffering=0)) for path in files]
+            left, offset = entries, 0
+            for file in opened:
+                offset, found = await _from_end(file.fileno(), left)
+                left -= found
+                if left <= 0:
+                    break
+            self._fd = os.dup(file.fileno())  # not inherited either (PEP 446)
             os.lseek(self._fd, offset, os.SEEK_SET)
-            left -= found
-            if left <= 0:
-                return
 
     def read(self) -> Iterator[list[bytes]]:
         """All whole lines that are there now, some at a time, over rotations."""
@@ -206,8 +209,9 @@ class _Cursor:
         return True
 
 
-def _from_end(fd: int, lines: int) -> tuple[int, int]:
-    """(offset of the first of the last `lines` lines, how many of them this file has)."""
+async def _from_end(fd: int, lines: int) -> tuple[int, int]:
+    """(offset of the first of the last `lines` lines, how many of them this file has). A long way back through a file
+    that nobody rotates is gone a block at a time, and the engine does other things in between."""
     position = os.fstat(fd).st_size
     found = -1  # the newline that ends the last line begins none
     if not position or not lines:
@@ -221,6 +225,7 @@ def _from_end(fd: int, lines: int) -> tuple[int, int]:
             if found == lines:
                 return start + at + 1, lines
         position = start
+        await asyncio.sleep(0)
     return 0, found + 1
 
 
