@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def logs(invocation: Invocation) -> int:
-    from wardian.client.console import write_all, write_frames
+    from wardian.client.console import write_frames
+    from wardian.descriptors import write_all
 
     name = invocation.args[0]
     query = {

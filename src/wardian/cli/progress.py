@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from wardian.cli.human import size_text
-from wardian.client.console import terminal_size, write_all
+from wardian.client.console import terminal_size
+from wardian.descriptors import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

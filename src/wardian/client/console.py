@@ -15,6 +15,7 @@ import struct
 import termios
 
 from wardian.client.wire import Hijacked
+from wardian.descriptors import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,16 +94,6 @@ class Demultiplexer:
             self._left -= len(piece)
             out.append((self._stream, piece))
         return out
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """The whole of `data`, waiting where `fd` is non-blocking (a terminal shared with others often is)."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:
-            select.select([], [fd], [])
 
 
 def write_frames(chunks: Iterable[bytes], stdout: int = 1, stderr: int = 2) -> None:

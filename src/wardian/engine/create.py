@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from wardian.descriptors import write_all
 from wardian.engine import options
 from wardian.engine.config import ContainerConfig
 from wardian.engine.decode import decode, merge_image
@@ -20,7 +21,6 @@ from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image, foreign, platform_of
-from wardian.kernel.fds import write_all
 from wardian.runtime.hostfacts import V2
 from wardian.storage.trash import remove_tree
 

@@ -54,7 +54,7 @@ class Engine:
         self._parts = parts = Parts(
             home=home,
             host=probe_host(),
-            boot_id=procfs.read("/proc/sys/kernel/random/boot_id").strip(),
+            boot_id=procfs.boot_id(),
             store=store,
             registry=Registry(),
             events=Events(store),

@@ -72,12 +72,6 @@ class EngineStore:
         with self._database.durable() as db:
             db.execute("UPDATE container SET name = ? WHERE id = ?", (name, identity))
 
-    def change(self, record: ContainerRecord) -> None:
-        """What `update` changed of the limits."""
-        with self._database.durable() as db:
-            text = msgspec.json.encode(record._asdict()).decode()
-            db.execute("UPDATE container SET record = ? WHERE id = ?", (text, record.id))
-
     def remove(self, identity: str) -> None:
         with self._database.durable() as db:
             db.execute("DELETE FROM container WHERE id = ?", (identity,))

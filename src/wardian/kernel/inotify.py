@@ -1,27 +1,24 @@
 """inotify(7): hear of changes to a file without asking again and again."""
 
-import ctypes
 import os
+
+from wardian.kernel.syscalls import call_libc
 
 IN_MODIFY = 0x2
 IN_ATTRIB = 0x4
 IN_CREATE = 0x100
 IN_MOVED_TO = 0x80
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def watch(path: str, mask: int) -> int:
     """A descriptor that becomes readable when something of `mask` happens to `path`. Raises OSError."""
-    fd = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-    if fd < 0:
-        _raise("inotify_init1", path)
-    if _libc.inotify_add_watch(fd, os.fsencode(path), mask) < 0:
-        number = ctypes.get_errno()
+    fd = call_libc("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK, subject=path)
+    try:
+        call_libc("inotify_add_watch", fd, os.fsencode(path), mask, subject=path)
+    except OSError:
         os.close(fd)
-        ctypes.set_errno(number)
-        _raise("inotify_add_watch", path)
-    return int(fd)
+        raise
+    return fd
 
 
 def drain(fd: int) -> None:
@@ -31,8 +28,3 @@ def drain(fd: int) -> None:
             pass
     except BlockingIOError:
         pass
-
-
-def _raise(call: str, path: str) -> None:
-    number = ctypes.get_errno()
-    raise OSError(number, f"{call}: {os.strerror(number)}", path)

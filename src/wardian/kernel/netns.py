@@ -5,32 +5,26 @@ thread of its own that never comes back to the host's: whatever fails inside, no
 wrong network. What was opened there (a socket, a file below /proc/sys/net) stays bound to where it was opened.
 """
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from wardian.kernel.syscalls import call_libc
+
 CLONE_NEWNET = 0x40000000
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _T = TypeVar("_T")
-
-
-def _check(result: int, what: str) -> None:
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{what}: {os.strerror(code)}")
 
 
 def unshare() -> None:
     """Move the calling thread into a new network namespace, in which only lo exists and is down."""
-    _check(_libc.unshare(CLONE_NEWNET), "unshare a network namespace")
+    call_libc("unshare", CLONE_NEWNET, subject="a new network namespace")
 
 
 def enter(netns: int) -> None:
     """Move the calling thread into the namespace of descriptor `netns`."""
-    _check(_libc.setns(netns, CLONE_NEWNET), "enter a network namespace")
+    call_libc("setns", netns, CLONE_NEWNET, subject="a network namespace")
 
 
 def current() -> int:

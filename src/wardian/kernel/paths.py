@@ -4,9 +4,11 @@ Rule 1 of the house: a path of a container or an image is resolved by the kernel
 (RESOLVE_IN_ROOT), never through /proc's magic links, and used by descriptor from then on.
 """
 
-import ctypes
 import errno
 import os
+import struct
+
+from wardian.kernel import syscalls
 
 # openat2(2): resolve flags
 RESOLVE_NO_XDEV = 0x01
@@ -15,19 +17,8 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
-_NR_OPENAT2 = 437  # the same number on every architecture (unified table since Linux 5.1)
 _RACES = 1000
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-
-
-class _OpenHow(ctypes.Structure):
-    """struct open_how of openat2(2)."""
-
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
+_OPEN_HOW = struct.Struct("=3Q")  # struct open_how: flags, mode, resolve
 
 
 def openat2(dir_fd: int, path: str | bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
@@ -38,20 +29,14 @@ def openat2(dir_fd: int, path: str | bytes, flags: int, mode: int = 0, resolve: 
     raw = os.fsencode(path)
     if b"\0" in raw:
         raise OSError(errno.EINVAL, "path holds a NUL byte", path)
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    number = errno.EAGAIN
+    how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
     for _ in range(_RACES):
-        fd = int(
-            _libc.syscall(
-                ctypes.c_long(_NR_OPENAT2), ctypes.c_int(dir_fd), ctypes.c_char_p(raw), ctypes.byref(how), _HOW_SIZE
-            )
-        )
-        if fd >= 0:
-            return fd
-        number = ctypes.get_errno()
-        if number not in (errno.EAGAIN, errno.EINTR):
-            break
-    raise OSError(number, os.strerror(number), path)
+        try:
+            return syscalls.call(syscalls.OPENAT2, dir_fd, raw, how, len(how), subject=path)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EINTR):
+                raise
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
 
 def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0) -> int:

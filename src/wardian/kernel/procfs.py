@@ -25,6 +25,11 @@ def read(path: str) -> str:
         return ""
 
 
+def boot_id() -> str:
+    """What names this boot of the machine (random(4)): what was true of processes and links before is not any more."""
+    return read("/proc/sys/kernel/random/boot_id").strip()
+
+
 def mounts(pid: "int | str" = "self") -> list[MountInfo]:
     """The mounts that a process sees, in the kernel's order."""
     result = []

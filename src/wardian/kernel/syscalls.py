@@ -1,10 +1,10 @@
-"""Raw system calls that Python's `os` lacks: numbers, and one function that calls them and raises OSError.
+"""System calls that Python's `os` lacks: by number, or by the name of libc's function, with OSError for a failure.
 
-Numbers from asm-generic/unistd.h: every call added since Linux 5.0 has the same number on all architectures.
+The one place that loads libc. Numbers from asm-generic/unistd.h: every call added since Linux 5.0 has the same number
+on all architectures.
 """
 
 import ctypes
-import errno
 import os
 
 OPEN_TREE = 428
@@ -25,7 +25,16 @@ _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 
 
-def call(number: int, *arguments: int | bytes | None, subject: str = "") -> int:
+def call_libc(name: str, *arguments: int | bytes, subject: str = "") -> int:
+    """A function of libc that answers an int and sets errno: where a call's number differs between architectures."""
+    result: int = getattr(_libc, name)(*arguments)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}", subject or None)
+    return result
+
+
+def call(number: int, *arguments: int | bytes | None, subject: str | bytes = "") -> int:
     """`syscall(2)`: integers are passed as longs, bytes as pointers to them. Raises OSError naming `subject`."""
     raw = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
     result: int = _syscall(ctypes.c_long(number), *raw)
@@ -33,12 +42,3 @@ def call(number: int, *arguments: int | bytes | None, subject: str = "") -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), subject or None)
     return result
-
-
-def available(number: int) -> bool:
-    """Whether this kernel knows a call: impossible arguments get any answer but ENOSYS. Nothing is changed."""
-    try:
-        call(number, -1, None, -1, None, -1)
-    except OSError as error:
-        return error.errno != errno.ENOSYS
-    return True

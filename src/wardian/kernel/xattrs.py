@@ -28,11 +28,3 @@ def set_at(dir_fd: int, name: bytes, attribute: bytes, value: bytes) -> None:
 def set_opaque(dir_fd: int) -> None:
     """Mark an open directory (not O_PATH) opaque: nothing of lower layers shows through it."""
     os.setxattr(dir_fd, OVERLAY_OPAQUE, OVERLAY_OPAQUE_VALUE)
-
-
-def is_opaque(dir_fd: int) -> bool:
-    """Whether an open directory of an upper or a layer is opaque."""
-    try:
-        return os.getxattr(dir_fd, OVERLAY_OPAQUE) == OVERLAY_OPAQUE_VALUE
-    except OSError:
-        return False

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from wardian.database import Database, Schema
 from wardian.errors import CONFLICT, UNAVAILABLE, WardianError
+from wardian.kernel.procfs import boot_id
 from wardian.network import addresses
 
 SCHEMA = Schema(
@@ -61,12 +62,6 @@ class EndpointRow(NamedTuple):
     id: str
     address: str
     mac: str
-
-
-def boot_id() -> str:
-    """What tells this boot of the machine from all others: random(4)."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
 
 
 class NetworkState:

@@ -18,8 +18,8 @@ import threading
 import tty
 from collections.abc import Iterator
 
+from wardian.descriptors import write_all
 from wardian.errors import SYSTEM, WardianError
-from wardian.kernel.fds import write_all
 from wardian.kernel.pidfd import send_signal
 from wardian.runtime.launch import Launched, launch
 from wardian.runtime.plan import Plan

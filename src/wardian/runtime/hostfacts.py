@@ -6,7 +6,7 @@ import re
 import resource
 from typing import NamedTuple
 
-from wardian.kernel import capabilities, procfs, syscalls
+from wardian.kernel import capabilities, procfs
 
 V1 = "v1"
 V2 = "v2"
@@ -98,8 +98,3 @@ def _thermal_throttles() -> tuple[str, ...]:
     base = "/sys/devices/system/cpu"
     names = sorted(name for name in os.listdir(base) if name.startswith("cpu") and name[3:].isdigit())
     return tuple(path for path in (f"{base}/{name}/thermal_throttle" for name in names) if os.path.isdir(path))
-
-
-def newer_mount_calls() -> bool:
-    """Whether mount_setattr (Linux 5.12) is there: the floor that the planner builds on."""
-    return syscalls.available(syscalls.MOUNT_SETATTR)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import BinaryIO
 
-from wardian.kernel.fds import write_all
+from wardian.descriptors import write_all
 from wardian.server.body import Body
 
 _BATCH = 1 << 20

@@ -9,7 +9,6 @@ A crash leaves at most something in staging, which the next start sweeps.
 """
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 from wardian.errors import INVALID, WardianError
 from wardian.home import Home
+from wardian.kernel.fds import sync_file_system
 from wardian.storage.trash import Trash, remove_tree
 from wardian.storage.unpack import Unpacked, unpack
 
@@ -122,7 +122,7 @@ class LayerStore:
         """Give staged layers their names, after one sync for all of them. Idempotent: a layer already here is kept."""
         if not staged:
             return
-        _syncfs(self._staging)
+        sync_file_system(self._staging)
         for layer in staged:
             target = os.path.dirname(self.path(layer.diff_id))
             try:
@@ -171,17 +171,6 @@ def _hashed(chunks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]
 
 def _facts_of(unpacked: Unpacked) -> LayerFacts:
     return LayerFacts(unpacked.size, unpacked.entries, unpacked.opaque_root)
-
-
-def _syncfs(path: str) -> None:
-    """syncfs(2): one for all files of an image, instead of one fsync for each."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
-    finally:
-        os.close(fd)
 
 
 def sync_directory(path: str) -> None:
