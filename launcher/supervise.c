@@ -129,11 +129,23 @@ static void child_ended(struct supervisor *s) {
     }
 }
 
+/* The ended container's root and groups, or a slow attacher's supervisor would keep the old overlay mounted when the next
+ * run mounts another one on the same upper directory (overlayfs.rst: undefined). Before anybody is told of the end. */
+static void let_container_go(struct supervision *supervision) {
+    for (uint32_t i = 0; i < supervision->cgroup_count; i++)
+        close(supervision->cgroups[i]);
+    supervision->cgroup_count = 0;
+    if (supervision->root >= 0)
+        close(supervision->root);
+    supervision->root = -1;
+}
+
 static void record_exit(struct supervisor *s) {
     for (int which = 0; which < SOURCES; which++)
         log_end(which);
     exit_record(s, NULL);
     groups_remove(s->supervision);
+    let_container_go(s->supervision);
     if (s->listener >= 0) {
         control_hear(s, false);
         unlinkat(s->supervision->run_dir, "supervisor.sock", 0);

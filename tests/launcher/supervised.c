@@ -73,6 +73,7 @@ int main(int count, char **arguments) {
     check(count < 10, "arguments");
     fcntl(3, F_SETFD, FD_CLOEXEC);
     supervision.flags = (uint32_t)atoi(arguments[1]);
+    supervision.root = -1;
     supervision.run_dir = open(arguments[2], O_PATH | O_CLOEXEC);
     supervision.log_dir = strcmp(arguments[3], "-") ? open(arguments[3], O_PATH | O_CLOEXEC) : -1;
     supervision.log_name = arguments[4];
