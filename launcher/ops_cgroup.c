@@ -9,16 +9,19 @@
 
 #include "executor.h"
 
-/* mkdir with the directories above it, which are shared and stay. */
+/* mkdir with the directories above it, which are shared and stay. -1 with errno; EEXIST says that it is there. */
 static int make_path(const char *path) {
     char copy[4096];
     size_t length = strlen(path);
-    if (mkdir(path, 0755) == 0 || errno != ENOENT || length >= sizeof copy)
+    if (mkdir(path, 0755) == 0)
         return 0;
+    if (errno != ENOENT || length >= sizeof copy)
+        return -1;
     memcpy(copy, path, length + 1);
     for (char *slash = copy; (slash = strchr(slash + 1, '/'));) {
         *slash = 0;
-        mkdir(copy, 0755);
+        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+            return -1;
         *slash = '/';
     }
     return mkdir(path, 0755);
