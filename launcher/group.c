@@ -16,8 +16,8 @@
 
 #include "supervisor.h"
 
-/* What holds a killed process longer sits in the kernel (a dead NFS server, say): the exit is not kept back for it. */
-enum { MAX_DEPTH = 16, DEADLINE_MS = 3000 };
+/* MAX_DEPTH: a level costs a descriptor and 2 KiB of stack. What holds a killed process longer sits in the kernel (a dead NFS server, say): the exit is not kept back for it. */
+enum { MAX_DEPTH = 128, DEADLINE_MS = 3000 };
 
 static int write_text(int dir, const char *name, const char *text) { return write_file(dir, name, text, strlen(text)); }
 
@@ -55,7 +55,7 @@ static void walk(int dir, unsigned depth, bool remove, void (*visit)(int dir, vo
         for (long at = 0; at < size;) {
             const struct entry *entry = (const void *)(entries + at);
             at += entry->length;
-            if (entry->type != DT_DIR || entry->name[0] == '.')
+            if (entry->type != DT_DIR || strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
                 continue;
             int below = openat(dir, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
             if (below < 0)
