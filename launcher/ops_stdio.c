@@ -13,6 +13,16 @@
 
 #include "executor.h"
 
+/* The path of a group that this plan made for the container alone; NULL: joined, or shared, so not ours to empty or remove. */
+static const char *path_of_group(const struct run *run, uint64_t handle) {
+    for (uint32_t i = 0; i < run->plan.count; i++) {
+        const struct op *op = &run->plan.ops[i];
+        if (op->number == OP_CGROUP_MAKE && op_number(op, CGROUP_MAKE_AT_DIRECTORY) == handle)
+            return op_number(op, CGROUP_MAKE_AT_SHARED) ? NULL : op_text(op, CGROUP_MAKE_AT_PATH);
+    }
+    return NULL;
+}
+
 int op_supervise(struct run *run, const struct op *op) {
     static int groups[64];
     static const char *paths[64];
@@ -22,7 +32,7 @@ int op_supervise(struct run *run, const struct op *op) {
         return E2BIG;
     for (uint32_t i = 0; i < cgroups->count; i++) {
         groups[i] = run->handles[cgroups->numbers[i]];
-        paths[i] = i < run->made_count ? run->made[i] : NULL;
+        paths[i] = path_of_group(run, cgroups->numbers[i]);
     }
     *s = (struct supervision){
         .flags = (uint32_t)op_number(op, SUPERVISE_AT_FLAGS),
