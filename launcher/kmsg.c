@@ -11,10 +11,16 @@
 
 #include "supervisor.h"
 
-/* The path below the hierarchy's root: /sys/fs/cgroup/memory/wardian/x has /wardian/x in the kernel's words. */
-static bool ends_with_group(const char *path, const char *group, size_t length) {
-    size_t size = strlen(path);
-    return length > 1 && size > length && strncmp(path + size - length, group, length) == 0;
+/* The path below the hierarchy's root: /sys/fs/cgroup/memory/wardian/x has /wardian/x in the kernel's words, and a group
+ * below it /wardian/x/y. */
+static bool is_group_or_below(const char *path, const char *group, size_t length) {
+    for (const char *tail = strchr(path, '/'); tail; tail = strchr(tail + 1, '/')) {
+        size_t size = strlen(tail);
+        bool whole = size == length || (size < length && group[size] == '/');
+        if (size > 1 && whole && strncmp(tail, group, size) == 0)
+            return true;
+    }
+    return false;
 }
 
 static void take_victim(const char *line, const char *path, char *victim, size_t size) {
@@ -24,7 +30,7 @@ static void take_victim(const char *line, const char *path, char *victim, size_t
     group += strlen("oom_memcg=");
     task += strlen(",task=");
     pid += strlen(",pid=");
-    if (ends_with_group(path, group, strcspn(group, ",")))
+    if (is_group_or_below(path, group, strcspn(group, ",")))
         snprintf(victim, size, "%.*s (pid %.*s)", (int)(pid - strlen(",pid=") - task), task, (int)strcspn(pid, ",\n"), pid);
 }
 
