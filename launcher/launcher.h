@@ -97,5 +97,6 @@ int control_read_attachers(struct supervision *supervision, int control_fd, uint
 /* group.c: ends every process of the groups that the plan made. */
 void groups_kill(const struct supervision *supervision);
 uint64_t unix_ns(void); /* CLOCK_REALTIME */
+int64_t now_ms(void);   /* CLOCK_MONOTONIC */
 
 #endif

@@ -2,6 +2,7 @@
  * When any step fails everything made is undone before the engine hears of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 
 #include "executor.h"
 
-enum { CONTROL = 3 };
+enum { CONTROL = 3, DEATH_MS = 3000 };
 
 int hello(void);
 
@@ -44,11 +45,24 @@ static int carry_out(struct run *run) {
     return error ? error : await_exec(run);
 }
 
+/* Not for ever: what a dead server or a frozen group holds does not die of SIGKILL. Then that is what the engine hears. */
+static void kill_child(struct run *run) {
+    struct pollfd end = {.fd = run->child.pidfd, .events = POLLIN};
+    char text[PROTOCOL_MAX_TEXT];
+    int64_t deadline = now_ms() + DEATH_MS, left = DEATH_MS;
+    kill(run->child.pid, SIGKILL);
+    while (left > 0 && poll(&end, 1, (int)left) < 0 && errno == EINTR)
+        left = deadline - now_ms();
+    if (waitpid(run->child.pid, NULL, WNOHANG) == 0) {
+        const char *said = run->progress->text;
+        snprintf(text, sizeof text, "%.400s%sits process %d does not die", said, *said ? "; " : "", (int)run->child.pid);
+        explain(run, text);
+    }
+}
+
 static void undo(struct run *run) {
     if (run->child.pid > 0) {
-        kill(run->child.pid, SIGKILL);
-        while (waitpid(run->child.pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        kill_child(run);
         if (run->supervision.flags & SUPERVISE_SHARED_PID)
             groups_kill(&run->supervision); /* what it has begun: no pid namespace ends with it */
     }

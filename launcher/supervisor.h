@@ -91,7 +91,6 @@ struct supervisor {
 enum tag { TAG_SOURCE, TAG_SINK, TAG_ATTACHER, TAG_CLIENT, TAG_LISTENER, TAG_CHILD };
 /* Brings the interest in `fd` from *have to `want`; 0 removes it from the loop. */
 void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have, uint32_t want);
-int64_t now_ms(void);
 
 /* stream.c */
 void source_read(struct supervisor *s, int which);
