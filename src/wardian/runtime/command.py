@@ -19,6 +19,7 @@ from wardian.runtime.foreground import run_in_foreground, window_size
 from wardian.runtime.hostfacts import probe_host
 from wardian.runtime.inputs import Placement, Supervision
 from wardian.runtime.launch import LaunchError
+from wardian.runtime.plan_cgroups import group_path
 from wardian.runtime.plan_mounts import ATTRIBUTES, PROPAGATION, RECURSIVE
 from wardian.runtime.planner import plan
 from wardian.runtime.rootfacts import CANNOT_RUN, NOT_THERE, CommandError, read_root_facts
@@ -130,7 +131,7 @@ async def run(spec: dict[str, Any], bundle: str, identity: str) -> int:
             stdin_once=True,
             console_size=(size["height"], size["width"]) if size else window_size(),
         )
-        cgroup = ((spec.get("linux") or {}).get("cgroupsPath") or f"wardian-runtime-{identity}").strip("/")
+        cgroup = group_path((spec.get("linux") or {}).get("cgroupsPath") or f"wardian-runtime-{identity}")
         made = plan(spec, probe_host(), facts, rootfs, supervision, Placement(cgroup))  # type: ignore[arg-type]
         for warning in made.warnings:
             print(f"wardian-runtime: {warning}", file=sys.stderr)

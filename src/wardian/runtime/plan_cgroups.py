@@ -20,6 +20,32 @@ _FILE = re.compile(r"[a-z_]+(\.[A-Za-z0-9_]+)+")
 _CORE_LIMITS = frozenset({"cgroup.max.depth", "cgroup.max.descendants"})  # the other cgroup.* move, kill and freeze
 
 
+def group_path(text: object) -> str:
+    """The group that an OCI `linux.cgroupsPath` names, relative to each hierarchy's root. Raises WardianError.
+
+    Names between slashes, with or without one at the front (config-linux.md, cgroupsPath). A `..` would leave the
+    hierarchy. `SLICE:PREFIX:NAME` asks systemd for the group (runc's systemd driver): taken as a path it would make a
+    group of that name where nobody looks for it.
+    """
+    if not isinstance(text, str):
+        raise _not_a_group(text, "is no text")
+    if not text.startswith("/") and text.count(":") == 2:
+        raise WardianError(
+            NOT_IMPLEMENTED, f"cgroupsPath {text!r} is systemd's form: give a path", operation="plan", subject=text
+        )
+    path = text.strip("/")
+    names = path.split("/")
+    if not path or "." in names or ".." in names or "" in names:
+        raise _not_a_group(text, "has to be names between slashes, none of them . or ..")
+    if "\0" in path or "\n" in path:
+        raise _not_a_group(text, "has a character that no group's name may have")
+    return path
+
+
+def _not_a_group(text: object, why: str) -> WardianError:
+    return WardianError(INVALID, f"cgroupsPath {text!r} {why}", operation="plan", subject=str(text))
+
+
 class CgroupSteps(NamedTuple):
     """Steps of the launcher, steps of the child, the handle to clone into, and the groups' handles, made ones first."""
 
@@ -34,6 +60,7 @@ def plan_cgroups(resources: dict[str, Any], host: HostFacts, placement: Placemen
     supervisor = _supervisor_steps(host, placement.supervisor_cgroup)
     if not placement.cgroup:
         return CgroupSteps(host=supervisor)
+    placement = placement._replace(cgroup=group_path(placement.cgroup))
     if host.cgroup_layout == V2:
         return _version2(resources, host, placement, supervisor)
     steps = list(supervisor)
@@ -64,6 +91,7 @@ def plan_enter(host: HostFacts, cgroup: str, supervisor_cgroup: str) -> CgroupSt
     child: list[Step] = []
     if not cgroup:
         return CgroupSteps(host=tuple(steps))
+    cgroup = group_path(cgroup)
     if host.cgroup_layout != V2:
         for controllers, mount in host.cgroup_mounts:
             tasks = f"tasks {controllers}"
@@ -83,6 +111,7 @@ def _supervisor_steps(host: HostFacts, path: str) -> tuple[Step, ...]:
     """
     if not path:
         return ()
+    path = group_path(path)
     steps: list[Step] = []
     mounts = host.cgroup_mounts if host.cgroup_layout != V2 else (("unified", host.cgroup2),)
     for controllers, mount in mounts:
