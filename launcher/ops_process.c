@@ -107,15 +107,13 @@ static int launcher_lives(const struct run *run) {
 /* Descriptors and signals as the container gets them; before a filter, whose profile need not allow these calls. */
 static int seal(const struct run *run) {
     static int done;
-    const struct op *exec = &run->plan.ops[run->plan.count - 1];
-    unsigned first = 3 + (unsigned)op_number(exec, EXEC_AT_PRESERVE);
     if (done)
         return 0;
     if (!launcher_lives(run))
         return ECANCELED;
     reset_signals();
     done = 1;
-    return syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? errno : 0;
+    return syscall(SYS_close_range, 3U, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? errno : 0;
 }
 
 int op_seccomp(struct run *run, const struct op *op) {

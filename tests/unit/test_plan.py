@@ -11,6 +11,7 @@ import planned
 from planned import CASES, make, with_process
 from wardian.errors import WardianError
 from wardian.runtime import Plan, ops, protocol
+from wardian.runtime.plan_cgroups import group_path, plan_enter
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -88,6 +89,27 @@ def test_files_of_version_2_are_written_and_their_controller_is_given() -> None:
     files = {step.file: step.data for step in written if isinstance(step, ops.CgroupWrite)}
     assert files["memory.high"] == b"4096" and files["hugetlb.2MB.max"] == b"0" and files["cgroup.max.depth"] == b"2"
     assert files["cgroup.subtree_control"] == b"+cpu +hugetlb +io +memory +pids"
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/..", "a/./b", "/", "a//b", "a\nb", "system.slice:wardian:c1"])
+def test_a_group_outside_the_hierarchy_is_refused(path: str) -> None:
+    for placement in (planned.PLACEMENT._replace(cgroup=path), planned.PLACEMENT._replace(supervisor_cgroup=path)):
+        for host in (planned.HOST, planned.V2_HOST):
+            with pytest.raises(WardianError, match="cgroupsPath"):
+                make(planned.spec(), host=host, placement=placement)
+    with pytest.raises(WardianError, match="cgroupsPath"):
+        plan_enter(planned.HOST, path, "")
+
+
+def test_a_group_path_with_slashes_around_it_is_the_same() -> None:
+    assert [group_path(path) for path in ("a/b", "/a/b/", "/a:b:c", "a/.b..")] == ["a/b", "a/b", "a:b:c", "a/.b.."]
+
+
+def test_a_kept_plan_with_a_field_that_is_gone_is_read() -> None:
+    made = planned.CASES["plain"]()
+    data = made.to_json()
+    data["ops"][-1]["fields"]["preserve"] = 0
+    assert Plan.from_json(data) == made
 
 
 def test_a_plan_of_another_version_is_refused() -> None:

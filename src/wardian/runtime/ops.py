@@ -498,12 +498,11 @@ class Chdir(NamedTuple):
 
 
 class Exec(NamedTuple):
-    """close_range(2) of all but 0-2 and `preserve` more, then execve(2)."""
+    """close_range(2) of all but 0-2, then execve(2)."""
 
     path: str
     arguments: tuple[str, ...]
     environment: tuple[str, ...]
-    preserve: int = 0
 
     def describe(self) -> str:
         return f"exec {self.path} {' '.join(map(repr, self.arguments[1:]))}".rstrip()

@@ -8,6 +8,7 @@ from wardian.runtime import ops, protocol
 from wardian.runtime.ops import Step
 
 JSON_VERSION = 1
+_GONE = frozenset({("exec", "preserve")})  # fields in plans that an earlier version kept; it was always 0
 
 
 class Plan(NamedTuple):
@@ -88,8 +89,10 @@ def _step_to_json(step: Step) -> dict[str, Any]:
 
 
 def _step_from_json(row: dict[str, Any]) -> Step:
-    fields = {name: _field_from_json(value) for name, value in row["fields"].items()}
-    return Step(ops.CLASSES[row["op"]](**fields), row["phase"], row.get("may_fail", False))
+    kind = ops.CLASSES[row["op"]]
+    known = {name: value for name, value in row["fields"].items() if (row["op"], name) not in _GONE}
+    fields = {name: _field_from_json(value) for name, value in known.items()}
+    return Step(kind(**fields), row["phase"], row.get("may_fail", False))
 
 
 def _field_from_json(value: Any) -> Any:

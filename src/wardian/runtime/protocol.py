@@ -133,7 +133,7 @@ OPERATIONS: Final = (
     _row(45, "seccomp", "u:flags b:program"),
     _row(46, "umask", "u:mask"),
     _row(47, "chdir", "s:path"),
-    _row(48, "exec", "s:path l:arguments l:environment u:preserve"),
+    _row(48, "exec", "s:path l:arguments l:environment"),
 )
 
 
