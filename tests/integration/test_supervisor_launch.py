@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,11 +17,13 @@ from typing import Any
 import pytest
 
 import needs
-from launched import FLAGS, STDIN, own_groups, parent_of, plan, run, with_argument
+from launched import FLAGS, STDIN, children, own_groups, parent_of, plan, run, with_argument
 from supervised import Client, frames
 from wardian.kernel import procfs
+from wardian.runtime import ops, protocol
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, read_exit
 from wardian.runtime.launch import Launched, LaunchError, launch, launcher_path
+from wardian.runtime.plan import Plan
 from wardian.runtime.supervisor import SupervisorClient, end_lost
 
 EATER = "dd if=/dev/zero of=/dev/null bs=500M count=1"  # of memory
@@ -146,6 +150,8 @@ def test_oom_below_the_group_is_counted_and_the_victim_named(run_dir: str, group
         record = await launched.supervisor.wait_exit()
         launched.supervisor.close()
         assert record.oom_killed and record.oom_count == 1
+        if os.access("/dev/kmsg", os.R_OK):
+            assert record.oom_victim.startswith("dd (pid ")
         assert record.exit_code == 0 and not os.path.exists(group[0])
 
     run(test())
@@ -175,6 +181,129 @@ def test_rest_of_the_group_dies_with_its_first_process(run_dir: str, group: tupl
         assert not with_argument(marker)
 
     run(test())
+
+
+@pytest.mark.parametrize("below", [".hidden", "/".join("d" * 20)])
+def test_groups_below_are_found_whatever_their_name_and_depth(run_dir: str, group: tuple[str, ...], below: str) -> None:
+    async def test() -> None:
+        marker = f"4444{secrets.randbelow(10**6)}"
+        command = f"mkdir -p {group[1]}/{below}; setsid sleep {marker} & echo $! > {group[1]}/{below}/tasks; exit 1"
+        launched = await launch(plan(run_dir, command, STDIN | FLAGS["SHARED_PID"], group), {}, (), run_dir)
+        assert (await launched.supervisor.wait_exit()).exit_code == 1
+        launched.supervisor.close()
+        left = with_argument(marker), [each for each in group if os.path.exists(each)]
+        for pid in left[0]:
+            os.kill(int(pid), signal.SIGKILL)
+        assert left == ([], [])
+
+    run(test())
+
+
+def changed(made: Plan, **fields: Any) -> Plan:
+    """With other fields of its Supervise."""
+    steps = [
+        step._replace(op=step.op._replace(**fields)) if isinstance(step.op, ops.Supervise) else step
+        for step in made.ops
+    ]
+    return made._replace(ops=tuple(steps))
+
+
+def test_a_joined_group_is_left_alone_wherever_it_stands(run_dir: str, group: tuple[str, ...]) -> None:
+    async def test() -> None:
+        marker, joined = f"4545{secrets.randbelow(10**6)}", f"{os.path.dirname(group[1])}/joined"
+        os.makedirs(joined)
+        sleeper = subprocess.Popen(["sleep", "60"])
+        try:
+            with open(f"{joined}/tasks", "w") as tasks:
+                tasks.write(str(sleeper.pid))
+            made = plan(run_dir, f"setsid sleep {marker} & exit 1", STDIN | FLAGS["SHARED_PID"], group)
+            first = ops.Step(ops.Open("joined", joined, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), protocol.HOST)
+            made = changed(made._replace(ops=(first, *made.ops)), cgroups=("g0", "joined", "g1"))
+            launched = await launch(made, {}, (), run_dir)
+            assert (await launched.supervisor.wait_exit()).exit_code == 1
+            launched.supervisor.close()
+            assert sleeper.poll() is None
+            assert not with_argument(marker) and not any(os.path.exists(each) for each in group)
+        finally:
+            sleeper.kill()
+            sleeper.wait()
+            for pid in with_argument(marker):
+                os.kill(int(pid), signal.SIGKILL)
+            await asyncio.sleep(0.1)
+            os.rmdir(joined)
+
+    run(test())
+
+
+def test_a_slow_client_keeps_neither_root_nor_groups(run_dir: str, group: tuple[str, ...]) -> None:
+    async def test() -> None:
+        root = f"{run_dir}/root"
+        os.mkdir(root)
+        made = plan(run_dir, "head -c 60000 /dev/zero", groups=group)
+        first = ops.Step(ops.Open("root", root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), protocol.HOST)
+        slow = Client()
+        slow.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        attacher = slow.attacher(stdin=False)
+        launched = await launch(changed(made._replace(ops=(first, *made.ops)), root="root"), {}, [attacher], run_dir)
+        slow.theirs.close()
+        supervisor = parent_of(launched.pid)
+        assert root in open_files(supervisor) and set(group) < open_files(supervisor)
+        assert (await launched.supervisor.wait_exit()).exit_code == 0
+        held = open_files(supervisor)
+        assert held and not [path for path in held if path.startswith((root, *group))]
+        assert frames(await slow.read())[1] == bytes(60000)
+        launched.supervisor.close()
+        slow.close()
+
+    run(test())
+
+
+def open_files(pid: int) -> set[str]:
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
+
+
+@pytest.mark.parametrize("path", ["/sys/kernel/no", "/sys/kernel/no/group"])
+def test_why_a_group_cannot_be_made_is_told(run_dir: str, path: str) -> None:
+    async def test() -> None:
+        with pytest.raises(LaunchError) as raised:
+            await launch(plan(run_dir, "true", groups=(path,)), {}, (), run_dir)
+        assert raised.value.errno == errno.EPERM  # sysfs(5) has no mkdir
+
+    run(test())
+
+
+def test_a_process_that_does_not_die_is_named_and_not_waited_for(run_dir: str, group: tuple[str, ...]) -> None:
+    """Version 1 delays SIGKILL until the thaw (freezer-subsystem.rst)."""
+
+    async def test() -> None:
+        frozen = f"{os.path.dirname(group[1])}/frozen"
+        os.makedirs(frozen)
+        try:
+            set_state(frozen, "FROZEN")
+            made = plan(run_dir, "true", child=(ops.CgroupEnter("frozen"),))
+            first = ops.Step(ops.Open("frozen", f"{frozen}/tasks", os.O_WRONLY | os.O_CLOEXEC), protocol.HOST)
+            made = made._replace(ops=(first, *made.ops))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(launch(made, {}, (), run_dir), 0.5)
+            async with asyncio.timeout(8):
+                while children():
+                    await asyncio.sleep(0.05)
+            assert procfs.read(f"{frozen}/tasks").split()
+        finally:
+            set_state(frozen, "THAWED")
+            await asyncio.sleep(0.3)
+            os.rmdir(frozen)
+
+    run(test())
+
+
+def set_state(freezer: str, state: str) -> None:
+    with open(f"{freezer}/freezer.state", "w") as file:
+        file.write(state)
 
 
 def test_lost_supervisor_takes_its_container_with_it(run_dir: str, group: tuple[str, ...]) -> None:
