@@ -105,9 +105,9 @@ def test_names_and_prefixes(bench: Bench) -> None:
 def test_start_twice_and_remove_running(bench: Bench) -> None:
     identity = bench.start("sleep", "60", name="busy")
     refused(NOT_MODIFIED, lambda: bench.run(bench.engine.containers.start(identity)))
-    message = refused(CONFLICT, lambda: bench.run(bench.engine.containers.remove(identity)))
+    message = refused(CONFLICT, lambda: bench.run(bench.engine.containers.remove("busy")))
     assert message == (
-        'cannot remove container "/busy": container is running: stop the container before removing or force remove'
+        'cannot remove container "busy": container is running: stop the container before removing or force remove'
     )
     bench.run(bench.engine.containers.remove(identity, force=True))
     refused(NOT_FOUND, lambda: bench.engine.containers.inspect(identity))

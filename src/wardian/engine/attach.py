@@ -7,16 +7,19 @@ header and gives both to the supervisor; of a container that has not started the
 import asyncio
 import contextlib
 import os
+import select
 import socket
 from typing import NamedTuple
 
 from wardian.engine.logs import LogOptions, LogReader, log_path
 from wardian.engine.registry import Container
-from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.errors import CONFLICT, INVALID, WardianError
 from wardian.runtime.supervisor import Attacher
 
 # docker's default, ctrl-p ctrl-q
 DETACH_KEYS = b"\x10\x11"
+# what a supervisor takes (MAX_ATTACHERS in launcher/supervisor.h): with one more the start would fail
+MOST_WAITING = 64
 
 
 class AttachOptions(NamedTuple):
@@ -56,6 +59,8 @@ class AttachSession:
         self._container = container
         self._options = options
         self._keys = parse_detach_keys(options.detach_keys)
+        if options.stream and not container.state.live:
+            _refuse_too_many(container)
         if options.stdin and options.stream and container.state.live and not config["OpenStdin"]:
             # Docker takes the client's input and drops it; the supervisor has no pipe to give it to
             self._options = options._replace(stdin=False)
@@ -81,7 +86,7 @@ class AttachSession:
         )
         container = self._container
         if not container.state.live:
-            container.attachers.append(attacher)
+            _queue(container, attacher)
         elif container.supervisor is not None:
             await give(container, attacher)
         else:
@@ -92,9 +97,7 @@ class AttachSession:
         """What was logged so far. What comes between here and the hand-over is in the log and not in the stream."""
         container = self._container
         if container.config["HostConfig.LogConfig"]["Type"] != "json-file":
-            raise WardianError(
-                NOT_IMPLEMENTED, "the container keeps no log that could be replayed", subject=container.id
-            )
+            return  # Docker shows nothing of a log that cannot be read, and goes on with the stream
         options = LogOptions(stdout=self._options.stdout, stderr=self._options.stderr)
         reader = LogReader(log_path(container.config.directory, container.id), options, self.tty)
         with socket.socket(fileno=os.dup(fd)) as client:
@@ -122,6 +125,46 @@ async def give_late(container: Container, travelled: int) -> None:
     for attacher in waiting[travelled:]:
         with contextlib.suppress(OSError, WardianError):  # its stream ends, the start went well
             await give(container, attacher)
+
+
+def _queue(container: Container, attacher: Attacher) -> None:
+    try:
+        _refuse_too_many(container)
+    except WardianError:
+        os.close(attacher.fd)
+        raise
+    container.attachers.append(attacher)
+
+
+def _refuse_too_many(container: Container) -> None:
+    if not container.lock.locked():  # a start under way counts those that travel with it
+        drop_departed(container)
+    if len(container.attachers) >= MOST_WAITING:
+        message = f"{MOST_WAITING} clients are attached to container {container.id} already, and it has not started"
+        raise WardianError(CONFLICT, message, operation="attach", subject=container.id)
+
+
+def drop_departed(container: Container) -> None:
+    """Close the sockets of those who waited for a start, and left."""
+    waiting, container.attachers = container.attachers, []
+    for attacher in waiting:
+        if _has_departed(attacher):
+            os.close(attacher.fd)
+        else:
+            container.attachers.append(attacher)
+
+
+def _has_departed(attacher: Attacher) -> bool:
+    """Both ways are closed (poll(2), POLLHUP), and nothing is left that the container would read."""
+    poll = select.poll()
+    poll.register(attacher.fd, 0)
+    if not poll.poll(0):
+        return False
+    if not attacher.stdin:
+        return True
+    with socket.socket(fileno=os.dup(attacher.fd)) as client, contextlib.suppress(OSError):
+        return not attacher.early and not client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    return True
 
 
 def drop_attachers(container: Container) -> None:

@@ -22,7 +22,7 @@ def _words(text: str) -> list[str]:
 _MOST_CPUS = 1 << 16  # more than any kernel is built for: a range is counted out
 _ULIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
-_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_HOSTNAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def invalid(path: str, value: object, why: str) -> WardianError:
@@ -96,7 +96,7 @@ def absolute(value: Any, path: str) -> str:
 
 
 def hostname(value: Any, path: str) -> str:
-    """RFC 1123 as docker takes it: 63 characters for a name, 64 with dots is the kernel's limit (uname(2))."""
+    """RFC 1123's characters, wherever they stand, as docker takes them; 64 is the kernel's limit (uname(2))."""
     if text(value, path) and (len(value) > 64 or not _HOSTNAME.fullmatch(value)):
         raise invalid(path, value, "letters, digits, '-', '_' and '.', at most 64 of them")
     return str(value)

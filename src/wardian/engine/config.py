@@ -11,6 +11,8 @@ from wardian.runtime import defaults
 _LEFT_OUT = frozenset(
     ("Annotations", "Init", "KernelMemory", "KernelMemoryTCP", "Mounts", "StorageOpt", "Sysctls", "Tmpfs")
 )
+# the option that says whose namespace of a kind is joined
+JOINS = {"network": HOST + "NetworkMode", "pid": HOST + "PidMode", "ipc": HOST + "IpcMode"}
 _SHOWN_HOST_CONFIG = {path.removeprefix(HOST): value for path, value in DEFAULTS.items() if path.startswith(HOST)}
 _SHOWN_CONFIG = {path: value for path, value in DEFAULTS.items() if not path.startswith(HOST)}
 
@@ -49,7 +51,7 @@ class ContainerConfig:
 
     def joins(self, kind: str) -> str:
         """The container whose namespace of this kind is joined, or ""."""
-        mode = self[HOST + {"network": "NetworkMode", "pid": "PidMode", "ipc": "IpcMode"}[kind]]
+        mode = self[JOINS[kind]]
         return str(mode).partition(":")[2] if str(mode).startswith("container:") else ""
 
     def security(self, key: str) -> str:

@@ -40,7 +40,7 @@ class Containers:
     async def create(
         self, body: Mapping[str, Any], name: str | None = None, platform: str | None = None
     ) -> dict[str, Any]:
-        container, warnings = create.create_container(self._parts, body, name or "", platform or "")
+        container, warnings = await create.create_container(self._parts, body, name or "", platform or "")
         self._parts.events.publish("container", "create", container.id, container.event_attributes())
         return {"Id": container.id, "Warnings": warnings}
 
@@ -94,11 +94,11 @@ class Containers:
             raise WardianError(CONFLICT, message, operation="remove", subject=container.id)
         if container.state.live:
             # before its turn with the lock: a restart that holds it may be waiting for a slow end
-            self._refuse_live(container, force)
+            self._refuse_live(container, ref, force)
             await self._lifecycle.stop_now(container)
         async with container.lock:
             if container.state.live:  # started anew while we waited
-                self._refuse_live(container, force)
+                self._refuse_live(container, ref, force)
                 await self._lifecycle.stop_now(container)
             if self._registry.get(container.id) is not None:  # else its own --rm was faster
                 self._lifecycle.remove(container)
@@ -112,14 +112,14 @@ class Containers:
                 raise WardianError(NOT_FOUND, message, operation="lock", subject=container.id)
             yield
 
-    def _refuse_live(self, container: Container, force: bool) -> None:
+    def _refuse_live(self, container: Container, ref: str, force: bool) -> None:
         if force:
             return
         if container.state.state is State.PAUSED:
             hint = "container is paused and must be unpaused first"
         else:
             hint = "container is running: stop the container before removing or force remove"
-        message = f'cannot remove container "/{container.name}": {hint}'
+        message = f'cannot remove container "{ref}": {hint}'
         raise WardianError(CONFLICT, message, operation="remove", subject=container.id)
 
     async def resize(self, ref: str, height: int, width: int) -> None:
@@ -244,7 +244,7 @@ class Containers:
     # --- seeing into it ---
 
     async def plan(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        return start.plan_of_body(self._parts, body)
+        return await start.plan_of_body(self._parts, body)
 
     def explain(self, ref: str) -> dict[str, Any]:
         container = self._registry.find(ref)

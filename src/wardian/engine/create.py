@@ -3,14 +3,16 @@
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from wardian.descriptors import write_all
 from wardian.engine import options
-from wardian.engine.config import ContainerConfig
+from wardian.engine.config import JOINS, ContainerConfig
+from wardian.engine.deadline import At, look
 from wardian.engine.decode import decode, merge_image
 from wardian.engine.names import check_name, make_name
 from wardian.engine.parts import Parts
@@ -27,9 +29,22 @@ from wardian.storage.trash import remove_tree
 _CGROUP_NAMESPACE = "HostConfig.CgroupnsMode"
 
 
-def create_container(parts: Parts, body: Mapping[str, Any], name: str, platform: str) -> tuple[Container, list[str]]:
+async def create_container(
+    parts: Parts, body: Mapping[str, Any], name: str, platform: str
+) -> tuple[Container, list[str]]:
     """All or nothing: on an error no name, no row and no directory is left. Returns the container and warnings."""
     values, image, warnings = resolve_body(parts, body, platform)
+    await check_bind_sources(values)
+    async with parts.images_settled:
+        if parts.images.get(image.id) is None:  # removed while we waited
+            message = f"No such image: {values['Image']}"
+            raise WardianError(NOT_FOUND, message, operation="create", subject=values["Image"])
+        return _make(parts, body, name, platform, values, image), warnings
+
+
+def _make(
+    parts: Parts, body: Mapping[str, Any], name: str, platform: str, values: dict[str, Any], image: Image
+) -> Container:
     identity = _new_id(parts)
     name = check_name(name) if name else make_name(parts.registry.names)
     directory = parts.home.container(identity)
@@ -50,7 +65,7 @@ def create_container(parts: Parts, body: Mapping[str, Any], name: str, platform:
         raise
     container = Container(record, config, RunState())
     parts.registry.add(container)
-    return container, warnings
+    return container
 
 
 def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[dict[str, Any], Image, list[str]]:
@@ -66,32 +81,53 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
         warnings.append(warning)
     if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's
         values[_CGROUP_NAMESPACE] = values.get(_CGROUP_NAMESPACE) or "private"
-    probe = ContainerConfig(values)
-    _check_references(parts, probe)
+    _check_references(parts, values)
     return values, image, warnings
 
 
-def _check_references(parts: Parts, config: ContainerConfig) -> None:
+def _check_references(parts: Parts, values: dict[str, Any]) -> None:
     """Names in the body that must exist already: the network, and the containers that are joined.
 
+    A joined container is kept by its id, as Docker has it: it may be renamed, and another take its name.
     A missing one makes the body INVALID: on a 404 of create, docker's CLI pulls the image and hides the cause.
     """
+    config = ContainerConfig(values)
     try:
         network = network_of(config)
         if network:
             parts.networks.network(network)
-        for kind in ("network", "pid", "ipc"):
+        for kind, field in JOINS.items():
             if config.joins(kind):
-                parts.registry.find(config.joins(kind))
+                values[field] = f"container:{parts.registry.find(config.joins(kind)).id}"
     except WardianError as error:
         if error.kind != NOT_FOUND:
             raise
         raise WardianError(INVALID, error.message, operation="create", subject=error.subject) from error
-    for item in config["HostConfig.Mounts"]:
-        create = (item.get("BindOptions") or {}).get("CreateMountpoint")
-        if item["Type"] == "bind" and not create and not os.path.exists(item["Source"]):
-            message = f'invalid mount config for type "bind": bind source path does not exist: {item["Source"]}'
-            raise WardianError(INVALID, message, operation="create", subject=item["Source"])
+
+
+def bind_sources(config: ContainerConfig) -> list[str]:
+    """The host's paths that the user wants to see in the container."""
+    binds = [item.split(":")[0] for item in config["HostConfig.Binds"]]
+    return binds + [item["Source"] for item in config["HostConfig.Mounts"] if item["Type"] == "bind"]
+
+
+async def check_bind_sources(values: Mapping[str, Any]) -> None:
+    """The sources of --mount that must exist already. Raises WardianError; a path may never answer (see deadline)."""
+    wanted = [
+        item["Source"]
+        for item in values.get("HostConfig.Mounts") or ()
+        if item["Type"] == "bind" and not (item.get("BindOptions") or {}).get("CreateMountpoint")
+    ]
+    if wanted:
+        await look(partial(refuse_missing, wanted, "create"), "create")
+
+
+def refuse_missing(sources: Sequence[str], operation: str, at: At) -> None:
+    for source in sources:
+        at(source)
+        if not os.path.exists(source):
+            message = f'invalid mount config for type "bind": bind source path does not exist: {source}'
+            raise WardianError(INVALID, message, operation=operation, subject=source)
 
 
 def load_container(parts: Parts, record: ContainerRecord, state: RunState) -> Container:

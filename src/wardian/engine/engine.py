@@ -63,6 +63,7 @@ class Engine:
             snapshots=Snapshots(home, layers, trash),
             trash=trash,
             networks=HostNetworks(home, database),
+            images_settled=asyncio.Lock(),
         )
         self._lifecycle = lifecycle = Lifecycle(parts)
         self.events = parts.events

@@ -7,11 +7,13 @@ which a later engine finds it again: it runs on, and its exit code is known for 
 import asyncio
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
 from wardian.engine import create, exec_record
+from wardian.engine.deadline import At, look
 from wardian.engine.exec_process import decode_exec, exec_process, render_exec, template_in
 from wardian.engine.exec_record import ExecRecord
 from wardian.engine.exec_session import ExecSession
@@ -26,7 +28,7 @@ from wardian.runtime.exitrecord import read_exit
 from wardian.runtime.inputs import ExecTarget, Supervision
 from wardian.runtime.launch import Launched, LaunchError, launch
 from wardian.runtime.planner import plan_exec
-from wardian.runtime.rootfacts import RootFacts, read_root_facts
+from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
 from wardian.runtime.supervisor import Attacher, SupervisorClient
 
 # docker's CLI asks for the exit code after the stream's end; then nobody asks any more
@@ -72,6 +74,9 @@ class Execs:
         options = decode_exec(body)
         if not options.get("Cmd"):
             raise WardianError(INVALID, "No exec command specified", operation="exec", subject=container.id)
+        if options.get("User"):  # Docker refuses an unknown one here, and not when it starts
+            await look(partial(_check_user, container, options["User"]), "exec")
+            _refuse_stopped(container)
         self._drop_stranded()
         found = Exec(secrets.token_hex(32), container, options)
         self._add(found)
@@ -122,7 +127,7 @@ class Execs:
         state = container.state
         template = template_in(container.config.directory)
         process = exec_process(template, options)
-        facts = _facts(container, options, process)
+        facts = await look(partial(_facts, container, options, process), "exec")
         run_dir = self._run_dir(found.id)
         exec_record.keep(run_dir, ExecRecord(_RECORD_VERSION, parts.boot_id, container.id, options))
         supervision = Supervision(
@@ -255,9 +260,24 @@ def _refuse_stopped(container: Container) -> None:
     raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
 
 
-def _facts(container: Container, options: Mapping[str, Any], process: Mapping[str, Any]) -> RootFacts:
-    """Of the root as the container's own processes see it, mounts and all; of that process, and no later one with its
-    pid."""
+def _facts(container: Container, options: Mapping[str, Any], process: Mapping[str, Any], at: At) -> RootFacts:
+    user = options.get("User") or container.config["User"]
+    groups = container.config["HostConfig.GroupAdd"]
+    with _own_root(container, at) as root:
+        return read_root_facts(root, user, process["args"], process["env"], process["cwd"], groups)
+
+
+def _check_user(container: Container, user: str, at: At) -> None:
+    """Raises WardianError(INVALID) for one that the container does not know."""
+    with _own_root(container, at) as root:
+        resolve_user(root, user)
+
+
+@contextmanager
+def _own_root(container: Container, at: At) -> Iterator[int]:
+    """The root as the container's own processes see it, mounts and all; of that process, and no later one with its
+    pid. What the container has mounted there may never answer."""
+    at(f"the root of container {container.id}")
     state = container.state
     message = f"container {container.id} is not running"
     try:
@@ -267,8 +287,6 @@ def _facts(container: Container, options: Mapping[str, Any], process: Mapping[st
     try:
         if not same_process(state.pid, state.start_time):
             raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
-        user = options.get("User") or container.config["User"]
-        groups = container.config["HostConfig.GroupAdd"]
-        return read_root_facts(root, user, process["args"], process["env"], process["cwd"], groups)
+        yield root
     finally:
         os.close(root)

@@ -1,5 +1,6 @@
 """Images as the API's calls want them: the image store's long ways in worker threads, events, and who uses an image."""
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ class Images:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.images
+        self._removals: set[asyncio.Task[Bodies]] = set()
 
     async def pull(self, from_image: str, tag: str, platform: str, auth: Mapping[str, Any] | None, emit: Emit) -> None:
         """`tag` may be a digest, as docker's CLI sends it. Progress goes to `emit` in the event loop's thread."""
@@ -48,19 +50,35 @@ class Images:
         return self._store.history(ref)
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:
-        image = self._store.tag(ref, f"{repo}:{tag}" if tag else repo)
+        async with self._parts.images_settled:
+            image = self._store.tag(ref, f"{repo}:{tag}" if tag else repo)
         self._publish("tag", image.id, image.run_config.get("Labels"), f"{repo}:{tag or 'latest'}")
 
     async def remove(self, ref: str, force: bool = False, noprune: bool = False) -> Bodies:
-        registry = self._parts.registry
-        uses = [ImageUse(container.id, container.record.image, container.state.live) for container in registry]
-        layers = {layer for container in registry for layer in container.record.layers}
-        answer = self._store.remove(ref, uses, layers, force=force, noprune=noprune)
+        removal = asyncio.create_task(self._remove(ref, force, noprune))
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+        return await asyncio.shield(removal)  # a client that leaves must not let go of the lock before the thread ends
+
+    async def _remove(self, ref: str, force: bool, noprune: bool) -> Bodies:
+        async with self._parts.images_settled:
+            answer = await self._remove_in_thread(ref, force, noprune)
         for line in answer:
             for action, subject in line.items():
                 if action == "Untagged" or subject.startswith("sha256:"):
                     self._publish("untag" if action == "Untagged" else "delete", subject, None, subject)
-        return [dict(line) for line in answer]
+        return answer
+
+    async def _remove_in_thread(self, ref: str, force: bool, noprune: bool) -> Bodies:
+        """It syncs, and moves layers that may be many."""
+        registry = self._parts.registry
+        uses = [ImageUse(container.id, container.record.image, container.state.live) for container in registry]
+        layers = {layer for container in registry for layer in container.record.layers}
+
+        def remove(_: Emit) -> Bodies:
+            return [dict(line) for line in self._store.remove(ref, uses, layers, force=force, noprune=noprune)]
+
+        return await work(remove, lambda _: None, "wardian-rmi")
 
     async def load(self, file: BinaryIO, emit: Emit) -> None:
         chunks = _chunks(file)

@@ -1,5 +1,6 @@
 """What the engine's modules share: the parts of the house below it, opened once for one `Home`."""
 
+import asyncio
 from typing import NamedTuple
 
 from wardian.engine.events import Events
@@ -24,3 +25,4 @@ class Parts(NamedTuple):
     snapshots: Snapshots
     trash: Trash
     networks: Networks
+    images_settled: asyncio.Lock  # held by what takes images away or names them, and by what begins to need one

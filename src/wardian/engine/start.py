@@ -8,13 +8,15 @@ What was opened on the way is closed in any case; what was acquired is given bac
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, cast
 
 from wardian.engine import create, options, sandbox
+from wardian.engine.attach import drop_departed
 from wardian.engine.checks import size_bytes
 from wardian.engine.config import ContainerConfig
+from wardian.engine.deadline import At, look
 from wardian.engine.parts import Parts
 from wardian.engine.record import LaunchRecord, Phases
 from wardian.engine.registry import Container
@@ -26,6 +28,7 @@ from wardian.network import hostname_file, hosts_file, read_host_resolv_conf, re
 from wardian.runtime.inputs import Placement, Supervision
 from wardian.runtime.launch import Launched, LaunchError, launch
 from wardian.runtime.planner import plan
+from wardian.runtime.rootfacts import RootFacts
 from wardian.storage import lock_root
 
 _NAMES = ("hostname", "hosts", "resolv.conf")
@@ -53,23 +56,25 @@ async def start_container(parts: Parts, container: Container) -> Started:
         undo.push_async_callback(sandbox.release, container, parts.networks)
         phases.mark("network")
         spec = _spec_of_start(parts, container, place)
-        _make_bind_sources(container.config, spec)
         _write_names(parts, container.config, place)
         run_dir = _fresh_run_directory(parts, container.id)
         undo.callback(create.remove_run_directory, parts, container.id)
         phases.mark("files")
-        facts = facts_of_root(parts, container, spec, root.mount)
+        facts = await _with_bind_sources(
+            container.config, "start", lambda: facts_of_root(parts, container, spec, root.mount)
+        )
         phases.mark("root facts")
         supervision = supervision_of(container.config, run_dir)
         plan_ = plan(cast(Any, spec), parts.host, facts, root.mount, supervision, placement_of(parts, container.id))
         phases.mark("plan")
         descriptors = {f"@{kind}": fd for kind, fd in place.descriptors.items()}
+        drop_departed(container)
         attachers = tuple(container.attachers)
         try:
             launched = await launch(plan_, descriptors, attachers, run_dir)
         except LaunchError as error:
             phases.mark("launch")
-            LaunchRecord(plan_, error.records, phases, error.step, str(error)).write(container.config.directory)
+            LaunchRecord(plan_, error.records, phases, error.step, str(error)).write_or_log(container.config.directory)
             raise say_launch_error(error, spec["process"]["args"][0]) from error
         undo.pop_all()  # it runs: nothing of it is undone
     phases.mark("launch")
@@ -112,7 +117,23 @@ def _spec_of_start(parts: Parts, container: Container, place: Sandbox) -> Spec:
     return spec
 
 
-def _make_bind_sources(config: ContainerConfig, spec: Spec) -> None:
+async def _with_bind_sources(config: ContainerConfig, operation: str, read: Callable[[], RootFacts]) -> RootFacts:
+    """The facts of the root, with the sources made if it is a start. Without sources nothing of this can hang, and
+    no thread is asked; with them one is, once."""
+    sources = create.bind_sources(config)
+    if not sources:
+        return read()
+
+    def job(at: At) -> RootFacts:
+        if operation == "start":
+            _make_bind_sources(config, at)
+        at(", ".join(sources))
+        return read()
+
+    return await look(job, operation)
+
+
+def _make_bind_sources(config: ContainerConfig, at: At) -> None:
     """docker run -v makes a missing source, a directory of root's; --mount does not, unless it is asked to."""
     made = {item.split(":")[0] for item in config["HostConfig.Binds"]}
     made |= {
@@ -121,6 +142,7 @@ def _make_bind_sources(config: ContainerConfig, spec: Spec) -> None:
         if item["Type"] == "bind" and (item.get("BindOptions") or {}).get("CreateMountpoint")
     }
     for source in made:
+        at(source)
         try:
             os.makedirs(source, exist_ok=True)
         except FileExistsError:
@@ -128,10 +150,9 @@ def _make_bind_sources(config: ContainerConfig, spec: Spec) -> None:
         except OSError as error:
             message = f"error while creating mount source path '{source}': {error.strerror}"
             raise WardianError(SYSTEM, message, operation="start", subject=source, errno=error.errno or 0) from error
-    for item in config["HostConfig.Mounts"]:
-        if item["Type"] == "bind" and not os.path.exists(item["Source"]):
-            message = f'invalid mount config for type "bind": bind source path does not exist: {item["Source"]}'
-            raise WardianError(INVALID, message, operation="start", subject=item["Source"])
+    create.refuse_missing(
+        [item["Source"] for item in config["HostConfig.Mounts"] if item["Type"] == "bind"], "start", at
+    )
 
 
 def _write_names(parts: Parts, config: ContainerConfig, place: Sandbox) -> None:
@@ -208,10 +229,11 @@ def placement_of(parts: Parts, identity: str) -> Placement:
     return Placement(cgroup=create.cgroup_of(parts, identity), supervisor_cgroup=f"{base}/supervisors")
 
 
-def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
+async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     """What `run` of this body would do. Nothing is made; the facts of the root are read through a view."""
     started = time.perf_counter_ns()
     values, image, warnings = create.resolve_body(parts, body, "")
+    await create.check_bind_sources(values)
     identity = "0" * 64
     config = ContainerConfig(values, identity, parts.home.container(identity))
     spec = options.write_spec(config, create.cgroup_of(parts, identity))
@@ -221,7 +243,7 @@ def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
             namespace["type"] in ("network", "pid", "ipc") and config.joins(namespace["type"])
         ):
             namespace["path"] = f"@{namespace['type']}"
-    facts = facts_of_image(parts, config, tuple(image.layers), spec)
+    facts = await _with_bind_sources(config, "plan", lambda: facts_of_image(parts, config, tuple(image.layers), spec))
     rootfs = parts.snapshots.root(identity, image.layers).mount
     run_dir = parts.home.run_container(identity)
     made = plan(

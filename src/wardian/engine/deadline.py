@@ -1,0 +1,43 @@
+"""Looks at places that may never answer: a path of the user's on a dead NFS server, a FUSE mount nobody serves.
+
+Such a call cannot be broken off (open(2) and stat(2) know no deadline), so a thread of its own makes it, and the caller
+is told after a while which path it was. The thread stays with the call until the kernel answers.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from wardian.engine.workers import Result, work
+from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+
+At = Callable[[str], None]
+
+SECONDS = 10.0
+_MOST = 256
+_under_way: set[object] = set()
+
+
+async def look(job: Callable[[At], Result], operation: str) -> Result:
+    """Runs `job(at)` in a thread; it calls `at(path)` before it touches a path, for the error that names it."""
+    place = ""
+    token = object()
+
+    def at(path: str) -> None:
+        nonlocal place
+        place = path
+
+    def run(_: object) -> Result:
+        _under_way.add(token)
+        try:
+            return job(at)
+        finally:
+            _under_way.discard(token)
+
+    if len(_under_way) >= _MOST:
+        message = f"{_MOST} looks at paths of this host are waiting for an answer; is a file system gone?"
+        raise WardianError(UNAVAILABLE, message, operation=operation)
+    try:
+        return await asyncio.wait_for(work(run, lambda _: None, "wardian-look"), SECONDS)
+    except TimeoutError as error:  # ours, or the file system's own ETIMEDOUT
+        message = f"{place} does not answer: no reply from its file system within {SECONDS:g} s"
+        raise WardianError(SYSTEM, message, operation=operation, subject=place) from error
