@@ -167,6 +167,10 @@ def test_words_of_signals_sizes_keys_and_times() -> None:
     assert [signal_number(text) for text in ("TERM", "sigkill", "9", "RTMIN+3", "SIGRTMAX-1")] == [15, 9, 9, 37, 63]
     assert [size_bytes(text, "x") for text in ("10m", "1.5k", "7", "2GiB")] == [10 << 20, 1536, 7, 2 << 30]
     assert parse_detach_keys("ctrl-a,x") == b"\x01x"
+    assert parse_detach_keys("") == b"\x10\x11"
+    for text in ("ctrl-é", "é", "ctrl-", "aa", "a,"):
+        with pytest.raises(WardianError, match="Invalid detach keys"):
+            parse_detach_keys(text)
     assert rfc3339(1_500_000_000_000_000_000) == "2017-07-14T02:40:00Z"
     assert nanoseconds(rfc3339(1_500_000_000_123_456_789)) == 1_500_000_000_123_456_789
     assert [human_duration(n * 10**9) for n in (0, 1, 59, 60, 3600, 86400 * 3)] == [

@@ -31,10 +31,9 @@ def execute(invocation: Invocation) -> int:
             return 0
         return _attached(invocation, resource, body, stdin, tty)
     except WardianError as error:
-        from wardian.cli.run import start_failure_code
+        from wardian.failed_start import failed_start_code
 
-        code = start_failure_code(str(error))
-        raise Failure(error_text(error), code if code > 125 else 1) from None
+        raise Failure(error_text(error), failed_start_code(str(error), 1)) from None
 
 
 def _body(invocation: Invocation, detach: bool, stdin: bool, tty: bool, keys: str) -> dict[str, Any]:

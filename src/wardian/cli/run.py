@@ -13,6 +13,7 @@ from wardian.cli.command import Command, Failure, error_text
 from wardian.cli.create_body import FLAG_CODE, BodyError, create_body
 from wardian.cli.run_flags import CREATE_FLAGS, RUN_FLAGS
 from wardian.errors import WardianError
+from wardian.failed_start import failed_start_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,25 +23,10 @@ if TYPE_CHECKING:
     from wardian.cli.streams import Session
     from wardian.client import Hijacked, Stream
 
-_NOT_FOUND_CODE = 127
-_NOT_EXECUTABLE_CODE = 126
-# How docker's CLI tells the class of a failed start: by words of the engine's message.
-_NOT_FOUND_WORDS = ("executable file not found", "no such file or directory", "system cannot find the file specified")
-_NOT_EXECUTABLE_WORDS = ("permission denied", "is a directory", "exec format error", "wrong architecture")
-
-
-def start_failure_code(message: str) -> int:
-    """125, 126 or 127, from what the engine said about a container that did not start."""
-    if any(words in message for words in _NOT_FOUND_WORDS):
-        return _NOT_FOUND_CODE
-    if any(words in message for words in _NOT_EXECUTABLE_WORDS):
-        return _NOT_EXECUTABLE_CODE
-    return FLAG_CODE
-
 
 def _failed(invocation: Invocation, error: WardianError) -> Failure:
     """An error of the engine, told as run tells it."""
-    return _told(invocation, error_text(error), start_failure_code(str(error)))
+    return _told(invocation, error_text(error), failed_start_code(str(error), FLAG_CODE))
 
 
 def _told(invocation: Invocation, message: str, code: int) -> Failure:

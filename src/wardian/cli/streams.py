@@ -8,6 +8,7 @@ import select
 
 from wardian.cli.command import Failure, error_text
 from wardian.client.console import CopyLoop, RawMode, terminal_size
+from wardian.detach_keys import UnknownKey, read_detach_keys
 from wardian.errors import WardianError
 
 TYPE_CHECKING = False
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from wardian.cli.command import Invocation
     from wardian.client import Client, Hijacked, Stream
 
-DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 # Not passed on: what the kernel does not let us catch, and what says something about this process only.
 _KEPT = frozenset(
     getattr(_signal, f"SIG{name}")
@@ -24,7 +24,6 @@ _KEPT = frozenset(
 # With a terminal in raw mode they would end this command and leave the terminal raw: it is put back first.
 _ENDING = frozenset((_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM))
 _RETRY_SECONDS, _RETRY_STEP = 5.0, 0.1
-_CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
 
 def check_terminal(attach_stdin: bool, tty: bool) -> None:
@@ -36,21 +35,15 @@ def check_terminal(attach_stdin: bool, tty: bool) -> None:
 def detach_keys(invocation: Invocation) -> str:
     """The keys that leave a container running, as they were named: by the flag, or in config.json. Raises Failure."""
     keys = invocation.text("detach-keys") or invocation.setting("detachKeys")
-    read_detach_keys(keys)
+    _read_keys(keys)
     return keys
 
 
-def read_detach_keys(text: str) -> bytes:
-    """`ctrl-p,ctrl-q` → the bytes that are typed. Raises Failure."""
-    keys = bytearray()
-    for key in (text or DEFAULT_DETACH_KEYS).split(","):
-        if len(key) == 1 and key.isascii():
-            keys += key.encode()
-        elif key.startswith("ctrl-") and len(key) == 6 and key[5] in _CONTROL:
-            keys.append(_CONTROL.index(key[5]))
-        else:
-            raise Failure(f"invalid detach keys ({text}): Unknown character: '{key}'")
-    return bytes(keys)
+def _read_keys(text: str) -> bytes:
+    try:
+        return read_detach_keys(text)
+    except UnknownKey as error:
+        raise Failure(f"invalid detach keys ({text}): {error}") from None
 
 
 def signal_name(number: int) -> str:
@@ -110,7 +103,7 @@ class Session:
         self._client = client
         self._resource = resource
         self._tty = tty
-        self._keys = read_detach_keys(keys)
+        self._keys = _read_keys(keys)
         self.detached = False
         self._proxy = proxy
         caught = frozenset(_signal.valid_signals()) - _KEPT if proxy else frozenset()

@@ -11,13 +11,12 @@ import select
 import socket
 from typing import NamedTuple
 
+from wardian.detach_keys import UnknownKey, read_detach_keys
 from wardian.engine.logs import LogOptions, LogReader, log_path
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, WardianError
 from wardian.runtime.supervisor import Attacher
 
-# docker's default, ctrl-p ctrl-q
-DETACH_KEYS = b"\x10\x11"
 # what a supervisor takes (MAX_ATTACHERS in launcher/supervisor.h): with one more the start would fail
 MOST_WAITING = 64
 
@@ -35,18 +34,11 @@ class AttachOptions(NamedTuple):
 
 def parse_detach_keys(text: str) -> bytes:
     """docker's spelling: "ctrl-p,ctrl-q", "a,b"; "" is the default. Raises WardianError(INVALID)."""
-    if not text:
-        return DETACH_KEYS
-    keys = bytearray()
-    for part in text.split(","):
-        if len(part) == 1:
-            keys += part.encode()
-            continue
-        letter = part.removeprefix("ctrl-")
-        if not part.startswith("ctrl-") or len(letter) != 1 or not (letter.isalpha() or letter in "@[\\]^_"):
-            raise WardianError(INVALID, f"Invalid detach keys ({text}) provided", operation="attach", subject=text)
-        keys.append(ord(letter.upper()) & 0x1F)
-    return bytes(keys)
+    try:
+        return read_detach_keys(text)
+    except UnknownKey:
+        message = f"Invalid detach keys ({text}) provided"
+        raise WardianError(INVALID, message, operation="attach", subject=text) from None
 
 
 class AttachSession:

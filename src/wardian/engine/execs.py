@@ -17,12 +17,12 @@ from wardian.engine.deadline import At, look
 from wardian.engine.exec_process import decode_exec, exec_process, render_exec, template_in
 from wardian.engine.exec_record import ExecRecord
 from wardian.engine.exec_session import ExecSession
-from wardian.engine.lifecycle import exit_code_of
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.start import say_launch_error
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
+from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import same_process
 from wardian.runtime.exitrecord import read_exit
 from wardian.runtime.inputs import ExecTarget, Supervision
@@ -113,8 +113,7 @@ class Execs:
         try:
             launched = await self._carry_out(found, size, attachers)
         except BaseException as error:
-            code = exit_code_of(str(error))
-            found.running, found.exit_code = False, 126 if code == 128 else code
+            found.running, found.exit_code = False, failed_start_code(str(error), 126)
             self._forget_later(found)
             if isinstance(error, LaunchError):
                 raise say_launch_error(error, found.options["Cmd"][0]) from error

@@ -18,6 +18,7 @@ from wardian.engine.registry import Container
 from wardian.engine.signals import signal_number
 from wardian.engine.state import Event, RunState
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import send_signal
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord, read_exit
 from wardian.runtime.supervisor import SupervisorClient, end_lost
@@ -84,7 +85,7 @@ class Lifecycle:
 
     def _start_failed(self, container: Container, error: WardianError) -> None:
         attach.drop_attachers(container)
-        code = exit_code_of(error.message)
+        code = failed_start_code(error.message, 128)
         self.change(container, container.state.after(Event.FAILED, error=str(error), exit_code=code))
         if container.config["HostConfig.AutoRemove"]:
             self.remove_or_log(container)
@@ -256,13 +257,3 @@ def exit_state(state: RunState, record: ExitRecord | None) -> RunState:
         reason=record.reason,
         error=record.reason if record.reason == SUPERVISOR_LOST else "",
     )
-
-
-def exit_code_of(message: str) -> int:
-    """docker's exit code of a container whose start failed, from the words of the error."""
-    message = message.lower()  # strerror(3) says "No such file", docker's way of saying it does not
-    if "executable file not found" in message or "no such file or directory" in message:
-        return 127
-    if "permission denied" in message or "is a directory" in message or "exec format error" in message:
-        return 126
-    return 128
