@@ -83,14 +83,18 @@ class Bench:
         self.loop.close()
 
 
-@pytest.fixture(scope="module")
-def shared_bench(new_home: Callable[[], Home]) -> Iterator[Bench]:
-    bench = Bench(new_home())
+def load_busybox(bench: Bench) -> None:
     archive = docker_archive({"busybox:latest": MadeImage([busybox_layer()], {"Cmd": ["sh"], "Env": ["FROM=image"]})})
     with tempfile.TemporaryFile(buffering=0) as file:
         file.write(archive)
         file.seek(0)
         bench.run(bench.engine.images.load(file, lambda message: None))
+
+
+@pytest.fixture(scope="module")
+def shared_bench(new_home: Callable[[], Home]) -> Iterator[Bench]:
+    bench = Bench(new_home())
+    load_busybox(bench)
     yield bench
     bench.close()
 

@@ -20,7 +20,7 @@ from wardian.engine.state import Event, RunState
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import send_signal
-from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord, read_exit
+from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord
 from wardian.runtime.supervisor import SupervisorClient, end_lost
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _STOP_TIMEOUT = 10
 # after SIGKILL: what holds a process longer sits in the kernel (a dead NFS server, say) and is worth saying
 _KILL_DEADLINE = 15.0
+# between two tries to end a container whose supervisor is lost, twice as long each time
+_LOST_PAUSE, _LOST_PAUSE_MAX = 1.0, 60.0
 SIGKILL, SIGTERM = 9, 15
 
 
@@ -60,8 +62,8 @@ class Lifecycle:
         container.sandbox = started.sandbox
         self._recorder.keep(container, started.record)
         launched = started.launched
+        self.watch(container)  # first: it runs, whatever becomes of the record of it
         self.launched(container, launched.pid, launched.start_time, launched.started_at)
-        self.watch(container)
         self._publish(container, "start")
         await attach.give_late(container, started.attached)
 
@@ -99,34 +101,49 @@ class Lifecycle:
     async def _watch(self, container: Container) -> None:
         supervisor: SupervisorClient = container.supervisor
         try:
-            record: ExitRecord | None = await supervisor.wait_exit()
+            record = await supervisor.wait_exit()
         except (OSError, WardianError):
-            record = await self.take_down_lost(container)
+            record = None
         finally:
             container.supervisor = None
             supervisor.close()
-        await self.exited(container, record)
+        if record is None:
+            await self._watch_lost(container)
+        else:
+            await self.exited(container, record)
 
-    async def take_down_lost(self, container: Container) -> ExitRecord | None:
-        """The supervisor is gone: end what it watched, so that it is never a container that nobody can wait for."""
+    def watch_lost(self, container: Container) -> "asyncio.Task[None]":
+        """Its supervisor is gone: end what it watched, so that it is never a container that nobody can wait for."""
+        container.exit_watch = task = asyncio.get_running_loop().create_task(self._watch_lost(container))
+        return task
+
+    async def _watch_lost(self, container: Container) -> None:
+        """Until nothing of it lives, it counts as running: stop says what holds it, and nobody starts it again."""
         parts, state = self._parts, container.state
         run_dir = parts.home.run_container(container.id)
         group = create.cgroup_of(parts, container.id)
         mounts = {parts.host.cgroup2, *(mount for _, mount in parts.host.cgroup_mounts)} - {""}
         groups = [f"{mount}/{group}" for mount in sorted(mounts)]
-        try:
-            return await asyncio.to_thread(end_lost, run_dir, groups, state.pid, state.start_time)
-        except (OSError, WardianError):
-            return read_exit(run_dir)
+        record, pause = None, _LOST_PAUSE
+        while record is None:
+            try:
+                record = await asyncio.to_thread(end_lost, run_dir, groups, state.pid, state.start_time)
+            except (OSError, WardianError) as error:
+                log.error("container %s: its supervisor is lost, and its end fails: %s", container.id[:12], error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LOST_PAUSE_MAX)
+        await self.exited(container, record)
 
-    async def exited(self, container: Container, record: ExitRecord | None) -> None:
-        """The container has ended; without a record its supervisor was lost, and it with it."""
+    async def exited(self, container: Container, record: ExitRecord) -> None:
+        """The container has ended."""
         try:
             await sandbox.release(container, self._parts.networks)
         except Exception:  # its place on the network is lost until the next engine; its end must be known now
             log.exception("container %s: its network was not given back", container.id[:12])
-        self._record_exit(container, record)
-        container.exit_watch = None
+        try:
+            self._record_exit(container, record)
+        finally:
+            container.exit_watch = None
         if container.config["HostConfig.AutoRemove"] and not container.kept:
             self.remove_or_log(container)
 
@@ -149,15 +166,18 @@ class Lifecycle:
         finally:
             container.kept = False
 
-    def _record_exit(self, container: Container, record: ExitRecord | None) -> None:
-        state = exit_state(container.state, record)
-        self.change(container, state)
-        container.sandbox = None
-        if state.oom_killed:
-            self._publish(container, "oom")
-        duration = max(0, state.finished_at - state.started_at) // 1_000_000_000
-        self._publish(container, "die", exitCode=str(state.exit_code), execDuration=str(duration))
-        container.answer_waiters(("not-running", "next-exit"), {"StatusCode": state.exit_code})
+    def _record_exit(self, container: Container, record: ExitRecord) -> None:
+        try:
+            state = exit_state(container.state, record)
+            self.change(container, state)
+            container.sandbox = None
+            if state.oom_killed:
+                self._publish(container, "oom")
+            duration = max(0, state.finished_at - state.started_at) // 1_000_000_000
+            self._publish(container, "die", exitCode=str(state.exit_code), execDuration=str(duration))
+        finally:
+            answer = {"StatusCode": container.state.exit_code}
+            container.answer_waiters(("not-running", "next-exit"), answer)
 
     # --- stop, kill, remove ---
 
@@ -235,19 +255,20 @@ class Lifecycle:
     # --- one place each ---
 
     def change(self, container: Container, state: RunState) -> None:
-        """A new state, seen by every reader and stored."""
+        """A new state, seen by every reader and stored. A disk that cannot take it (it is full, say) holds nothing up:
+        the next engine settles a state that is a step behind (recovery.py)."""
         container.state = state
-        self._parts.store.set_state(container.id, state)
+        try:
+            self._parts.store.set_state(container.id, state)
+        except Exception:
+            log.exception("container %s: that it is %s was not stored", container.id[:12], state.state.value)
 
     def _publish(self, container: Container, action: str, **more: str) -> None:
         self._parts.events.publish("container", action, container.id, container.event_attributes() | more)
 
 
-def exit_state(state: RunState, record: ExitRecord | None) -> RunState:
-    """The state after an exit; 137 without a record, as after a kill, with the reason said."""
-    if record is None:
-        reason = SUPERVISOR_LOST
-        return state.after(Event.EXITED, pid=0, exit_code=137, finished_at=time.time_ns(), reason=reason, error=reason)
+def exit_state(state: RunState, record: ExitRecord) -> RunState:
+    """The state after an exit."""
     return state.after(
         Event.EXITED,
         pid=0,

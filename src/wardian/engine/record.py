@@ -5,6 +5,7 @@ needs none); until then `explain` finds it in memory, and an engine that is told
 """
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from wardian.engine.create import write_file
 from wardian.engine.registry import Container
 from wardian.runtime.launch import Record
 from wardian.runtime.plan import Plan
+
+log = logging.getLogger(__name__)
 
 _WRITE_AFTER = 0.1
 
@@ -62,6 +65,13 @@ class LaunchRecord(NamedTuple):
             except FileNotFoundError:
                 return
 
+    def write_or_log(self, directory: str) -> None:
+        """Of a start that failed, or of an engine that ends: a disk that is full hides neither."""
+        try:
+            self.write(directory)
+        except OSError as error:
+            log.error("%s: the record of the start was not written: %s", directory, error)
+
 
 class Recorder:
     """Writes the records of starts, each a moment after it was made."""
@@ -84,7 +94,7 @@ class Recorder:
         """What still waits is written now."""
         for container, timer in list(self._waiting.values()):
             timer.cancel()
-            container.launch_record.write(container.config.directory)
+            container.launch_record.write_or_log(container.config.directory)
         self._waiting.clear()
 
     def _cancel(self, identity: str) -> None:

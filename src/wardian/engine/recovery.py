@@ -9,6 +9,7 @@ The state in the store may be one step behind: an engine that was killed between
 that is "created" or "exited" and runs, or ran. Run directories and supervisors say what is so.
 """
 
+import asyncio
 import logging
 import os
 
@@ -23,6 +24,8 @@ from wardian.runtime.exitrecord import ExitRecord, read_exit
 from wardian.runtime.supervisor import SupervisorClient
 
 log = logging.getLogger(__name__)
+
+_LOST_DEADLINE = 5.0  # seconds, for the end of a container whose supervisor is lost
 
 
 async def recover(parts: Parts, lifecycle: Lifecycle) -> None:
@@ -82,9 +85,10 @@ async def _settle(parts: Parts, lifecycle: Lifecycle, container: Container) -> N
     if record is None and state.boot_id != parts.boot_id:
         lifecycle.voided(container, "the host went down while the container ran")
         return
-    if record is None:
-        record = await lifecycle.take_down_lost(container)
-    await lifecycle.exited(container, record)
+    if record is not None:
+        await lifecycle.exited(container, record)
+    else:  # what does not die keeps no engine from its start
+        await asyncio.wait({lifecycle.watch_lost(container)}, timeout=_LOST_DEADLINE)
 
 
 def _exit_in(run_dir: str) -> ExitRecord | None:

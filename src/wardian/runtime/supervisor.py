@@ -5,6 +5,9 @@ The messages are drawn in `protocol`. Sockets are non-blocking and read by the e
 
 import array
 import asyncio
+import contextlib
+import errno
+import logging
 import os
 import signal
 import socket
@@ -19,11 +22,14 @@ from wardian.kernel.pidfd import send_signal
 from wardian.runtime import protocol
 from wardian.runtime.exitrecord import ExitRecord, lost_exit, parse_exit, read_exit, write_exit
 
+log = logging.getLogger(__name__)
+
 _KINDS = protocol.KINDS
 _FLAGS = protocol.ATTACHER_FLAGS
 _HEADER = protocol.CONTROL_HEADER.size
 _MAX_MESSAGE = 4096
 _KILL_ROUNDS, _KILL_PAUSE = 200, 0.005
+_REMOVAL_DEADLINE = 3.0  # seconds, as launcher/group.c
 _DEADLINE = 10.0  # of an answer: a supervisor answers at once, or its machine has stopped
 
 
@@ -233,7 +239,7 @@ def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> 
 
     `groups` are its own cgroup directories, absolute; `pid` and `start_time` name its first process. Kills, removes the
     groups, leaves an exit record (137, "supervisor lost") and returns it. Idempotent. Raises WardianError when
-    something in the groups does not die.
+    something in the groups does not die; a group or a record that stays as it is holds no end back.
     """
     send_signal(pid, start_time, signal.SIGKILL)
     for attempt in range(_KILL_ROUNDS):
@@ -243,12 +249,16 @@ def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> 
         if attempt == _KILL_ROUNDS - 1:
             raise WardianError(SYSTEM, f"processes in {left[0]} do not die", operation="kill", subject=run_dir)
         time.sleep(_KILL_PAUSE)
+    deadline = time.monotonic() + _REMOVAL_DEADLINE
     for group in groups:
-        _remove_group(group)
+        _remove_group(group, deadline)
     record = read_exit(run_dir)
     if record is None:
         record = lost_exit()
-        write_exit(run_dir, record)
+        try:
+            write_exit(run_dir, record)
+        except OSError as error:  # a full disk, say; who finds no record ends it once more
+            log.error("%s: the exit record was not written: %s", run_dir, error)
     try:
         os.unlink(os.path.join(run_dir, "supervisor.sock"))
     except FileNotFoundError:
@@ -286,11 +296,18 @@ def _write(path: str, text: str) -> bool:
     return True
 
 
-def _remove_group(group: str) -> None:
-    for directory, _, _ in os.walk(group, topdown=False):
+def _remove_group(group: str, deadline: float) -> None:
+    """Busy is a group while its last process is still leaving, and one in which a group was just made."""
+    while True:
         try:
-            os.rmdir(directory)
-        except FileNotFoundError:
-            pass
+            return _remove_tree(group)
         except OSError as error:
-            raise WardianError(SYSTEM, f"remove {directory}: {error.strerror}", errno=error.errno or 0) from error
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY) or time.monotonic() >= deadline:
+                return log.error("remove %s: %s", error.filename, error.strerror)
+        time.sleep(_KILL_PAUSE)
+
+
+def _remove_tree(group: str) -> None:
+    for directory, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(directory)
