@@ -4,7 +4,8 @@
  *         │ the child ended: its status; in a shared PID namespace the rest of its group is killed
  *      DRAINING   what is in the pipes is taken, then for `GRACE_MS` what a process still writes that holds them;
  *         │       a slow attacher is waited for, but after `DRAIN_MS` no longer by the engine
- *      RECORDED   exit record on disk, groups removed, socket gone, waiters told; attachers get the rest and are closed
+ *      RECORDED   exit record on disk, groups removed, root let go, socket gone, waiters told; attachers get the rest and
+ *         │       are closed
  *         │
  *        end
  *
