@@ -92,6 +92,16 @@ def test_failures_of_our_own_are_125_whatever_their_words(bundle: Write, tmp_pat
     assert (done.returncode, b"process.args names no command" in done.stderr) == (125, True)
 
 
+@pytest.mark.parametrize("path", ["/../runtime-outside", "system.slice:wardian:c1", 7])
+def test_a_group_that_is_no_path_within_the_hierarchy_is_refused(bundle: Write, tmp_path: Path, path: object) -> None:
+    command = bundle("true")
+    spec = json.loads((tmp_path / "config.json").read_text())
+    spec["linux"]["cgroupsPath"] = path
+    (tmp_path / "config.json").write_text(json.dumps(spec))
+    done = run(command)
+    assert (done.returncode, b"cgroupsPath" in done.stderr) == (125, True)
+
+
 def test_signals_are_passed_on(bundle: Write) -> None:
     process = subprocess.Popen(
         bundle("sh", "-c", "trap 'echo told; exit 3' TERM; echo ready; while :; do sleep 0.05; done"),
