@@ -191,7 +191,7 @@ def test_attributes_of_directories_do_not_fill_the_memory(ground: Path) -> None:
         _extension(tarfile.XHDTYPE, f"SCHILY.xattr.user.{number}", 1_000_000) + archive([directory(str(number))])[:512]
         for number in range(200)
     )
-    with pytest.raises(WardianError, match="more than 64 MiB of attributes"):
+    with pytest.raises(WardianError, match="attributes of directories take more than 128 MiB"):
         unpack(entries, str(ground / "staging/layer"))
 
 

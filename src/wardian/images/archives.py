@@ -9,6 +9,7 @@ import os
 import posixpath
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -36,6 +37,9 @@ from wardian.storage.tar import HARD_LINK, REGULAR, SYMLINK, TarReader
 _NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LINKS = 8  # old archives have layers as links to layers
+_NAME_LIMIT = 4096  # PATH_MAX: bytes of one name or link
+_NAMES_LIMIT = 32 << 20  # bytes of memory for all of them: a real archive has some hundred
+_ENTRY_COST = 320  # bytes that Python takes for an entry, apart from its names
 
 
 class _Part(NamedTuple):
@@ -62,6 +66,8 @@ class Spool:
         self._path = os.path.join(home.staging, f"load.{secrets.token_hex(8)}")
         self._files: dict[str, str] = {}
         self._links: dict[str, str] = {}
+        self._written = 0  # files; more than there are names where one comes twice
+        self._memory = 0
         os.makedirs(self._path, mode=0o700)
         try:
             self._fill(TarReader(chunks))
@@ -101,16 +107,26 @@ class Spool:
 
     def _fill(self, reader: TarReader) -> None:
         for entry in reader:
-            name = posixpath.normpath(os.fsdecode(entry.name))
             if entry.kind == REGULAR:
-                path = os.path.join(self._path, str(len(self._files)))
-                with open(path, "xb") as file:
-                    for piece in reader.data():
-                        file.write(piece)
-                self._files[name] = path
+                self._add_file(_name(entry.name), reader)
             elif entry.kind in (SYMLINK, HARD_LINK):
+                name = _name(entry.name)
                 base = posixpath.dirname(name) if entry.kind == SYMLINK else ""
-                self._links[name] = posixpath.normpath(posixpath.join(base, os.fsdecode(entry.link)))
+                self._keep(self._links, name, posixpath.normpath(posixpath.join(base, _name(entry.link))))
+
+    def _add_file(self, name: str, reader: TarReader) -> None:
+        path = os.path.join(self._path, str(self._written))
+        self._written += 1
+        self._keep(self._files, name, path)
+        with open(path, "xb") as file:
+            for piece in reader.data():
+                file.write(piece)
+
+    def _keep(self, table: dict[str, str], name: str, value: str) -> None:
+        self._memory += _ENTRY_COST + sys.getsizeof(name) + sys.getsizeof(value)
+        if self._memory > _NAMES_LIMIT:
+            raise _broken(f"the names in it take more than {_NAMES_LIMIT >> 20} MiB")
+        table[name] = value
 
 
 def load(
@@ -225,6 +241,12 @@ def _unpack(layer_id: str, blob: _Blob, spool: Spool, layers: LayerStore, report
         staged = layers.stage(inflated(checked), layer_id)
     report.status("Loading layer", layer_id[:12], total, total)
     return staged
+
+
+def _name(raw: bytes) -> str:
+    if len(raw) > _NAME_LIMIT:
+        raise _broken(f"a name in it is longer than {_NAME_LIMIT} bytes")
+    return posixpath.normpath(os.fsdecode(raw))
 
 
 def _are_strings(value: object) -> bool:

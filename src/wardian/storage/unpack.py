@@ -15,9 +15,9 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from wardian.descriptors import write_all
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel import xattrs
-from wardian.kernel.fds import write_all
 from wardian.kernel.paths import open_in_root
 from wardian.storage import tar
 from wardian.storage.tar import TarEntry, TarReader
@@ -29,7 +29,8 @@ _OPAQUE = b".wh..wh..opq"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_OPEN = 64
-_LATER_LIMIT = 64 << 20  # bytes of attributes kept for the end: archives are small, what is in them need not be
+_LATER_LIMIT = 128 << 20  # bytes of memory for what is kept to the end: archives are small, what is in them need not be
+_DIRECTORY_COST, _ATTRIBUTE_COST = 320, 160  # bytes that Python takes for each, apart from names and values
 _NODE_TYPES = {tar.CHAR: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MACHINE = (errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM, errno.EACCES)
@@ -71,6 +72,13 @@ def unpack(chunks: Iterable[bytes], target: str) -> Unpacked:
     return Unpacked(unpacker.size, unpacker.entries, unpacker.opaque_root)
 
 
+class _Later(NamedTuple):
+    """What a directory gets at the end. Not its TarEntry: names and links there are as long as the archive likes."""
+
+    mtime: int
+    xattrs: tuple[tuple[bytes, bytes], ...]
+
+
 class _Unpacker:
     def __init__(self, root: int) -> None:
         self.size = 0
@@ -78,7 +86,7 @@ class _Unpacker:
         self.opaque_root = False
         self._root = root
         self._open: dict[bytes, int] = {}  # directories by path, least recently opened first
-        self._later: dict[bytes, TarEntry] = {}  # directories whose times and attributes come last
+        self._later: dict[bytes, _Later] = {}  # directories whose times and attributes come last
         self._later_size = 0
 
     def close(self) -> None:
@@ -105,7 +113,7 @@ class _Unpacker:
 
     def finish(self) -> None:
         """Set what writing into a directory would have changed (times), or have handed on (default ACLs)."""
-        for path, entry in reversed(self._later.items()):
+        for path, later in reversed(self._later.items()):
             try:
                 fd = open_in_root(self._root, path, _DIRECTORY | os.O_NOFOLLOW)
             except OSError as error:
@@ -113,8 +121,8 @@ class _Unpacker:
                     continue  # a later entry put something else in its place
                 raise
             try:
-                _set_xattrs(fd, entry.xattrs)
-                os.utime(fd, ns=(entry.mtime, entry.mtime))
+                _set_xattrs(fd, later.xattrs)
+                os.utime(fd, ns=(later.mtime, later.mtime))
             finally:
                 os.close(fd)
 
@@ -137,11 +145,13 @@ class _Unpacker:
         self._set_later(path, entry)
 
     def _set_later(self, path: bytes, entry: TarEntry) -> None:
-        self._later.pop(path, None)
-        self._later[path] = entry
-        self._later_size += sum(len(attribute) + len(value) for attribute, value in entry.xattrs)
+        before = self._later.pop(path, None)
+        if before is not None:
+            self._later_size -= _memory(path, before)
+        self._later[path] = later = _Later(entry.mtime, entry.xattrs)
+        self._later_size += _memory(path, later)
         if self._later_size > _LATER_LIMIT:
-            raise _refused(entry.name, f"its directories carry more than {_LATER_LIMIT >> 20} MiB of attributes")
+            raise _refused(entry.name, f"names and attributes of directories take more than {_LATER_LIMIT >> 20} MiB")
 
     def _add_file(self, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
         try:
@@ -281,6 +291,12 @@ class _Unpacker:
             for path in [path for path, fd in self._open.items() if fd != parent]:
                 os.close(self._open.pop(path))
         remove_at(parent, name)
+
+
+def _memory(path: bytes, later: _Later) -> int:
+    """About how many bytes of memory `later` takes under its path."""
+    attributes = sum(_ATTRIBUTE_COST + len(name) + len(value) for name, value in later.xattrs)
+    return _DIRECTORY_COST + len(path) + attributes
 
 
 def _clean(name: bytes) -> bytes:
