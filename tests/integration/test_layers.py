@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import json
 import os
 import stat
 import subprocess
@@ -16,7 +17,9 @@ from images_made import Entry, Link, Node, layer_tar
 from wardian.errors import CONFLICT, INVALID, SYSTEM, WardianError
 from wardian.home import Home, make_home
 from wardian.images import ImageStore
+from wardian.images.manifests import parse_config, parse_manifest
 from wardian.kernel import paths
+from wardian.kernel.mounts import Mount
 from wardian.storage import LayerStore, Snapshots, Trash, lock_root, open_view, tree_size
 from wardian.storage.trash import remove_tree
 
@@ -178,6 +181,29 @@ def test_an_image_without_layers_is_an_empty_root(snapshots: Snapshots, home: Ho
     with open_view(root.mount, lock_root(home, ID, "cp")) as view:
         os.close(view.open("x", os.O_CREAT | os.O_WRONLY, 0o600))
     assert os.listdir(root.upper) == ["x"]
+
+
+def test_the_largest_image_can_be_looked_at_and_started_again(layers: LayerStore, snapshots: Snapshots) -> None:
+    """overlayfs has a limit of 500 lowers, and what an image may have leaves room for what is added to them."""
+    ids = [add(layers, layer_tar({f"f{number}": b"x"})) for number in range(500)]
+    with open_view(snapshots.image_mount(ids)) as view:  # recorded when so many were taken
+        assert (view.read("f0"), view.read("f499")) == (b"x", b"x")
+    root = snapshots.prepare(ID, ids[:499])
+    (Path(root.upper) / "own").write_bytes(b"y")
+    with open_view(Mount("overlay", lowers=(root.upper, *root.mount.lowers))) as view:
+        assert (view.read("own"), view.read("f498")) == (b"y", b"x")
+
+
+def test_an_image_of_more_layers_than_can_be_started_again_is_refused() -> None:
+    blob = {"digest": f"sha256:{ID}", "size": 1}
+    manifests = {n: json.dumps({"config": blob, "layers": [blob] * n}).encode() for n in (499, 500)}
+    configs = {n: json.dumps({"rootfs": {"diff_ids": [blob["digest"]] * n}}).encode() for n in (499, 500)}
+    assert parse_manifest(manifests[499], "", "it")
+    assert parse_config(configs[499], 499, "it")
+    with pytest.raises(WardianError, match="at most 499"):
+        parse_manifest(manifests[500], "", "it")
+    with pytest.raises(WardianError, match="more than 499"):
+        parse_config(configs[500], 500, "it")
 
 
 def test_a_view_ends_at_its_root(layers: LayerStore, snapshots: Snapshots, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ ACCEPTED = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 
 MANIFEST_LIMIT = 4 << 20  # what registries must accept at least (distribution-spec), and nobody exceeds
 CONFIG_LIMIT = 8 << 20
-_LAYERS_LIMIT = 500  # overlayfs takes at most 500 lowers (OVL_MAX_STACK)
+_LAYERS_LIMIT = 499  # overlayfs takes 500 lowers (OVL_MAX_STACK); a container that ran is read with its upper as one
 _CONFIG_TYPES = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
@@ -96,6 +96,8 @@ def parse_config(data: bytes, layer_count: int, source: str) -> dict[str, Any]:
         rootfs["diff_ids"] = diff_ids = []
     if not isinstance(diff_ids, list) or not all(isinstance(one, str) and is_digest(one) for one in diff_ids):
         raise _invalid(source, "its config names no layers by diff id")
+    if len(diff_ids) > _LAYERS_LIMIT:
+        raise _invalid(source, f"its config names {len(diff_ids)} layers, more than {_LAYERS_LIMIT}")
     if layer_count not in (-1, len(diff_ids)):
         raise _invalid(source, f"it has {layer_count} layers, but its config names {len(diff_ids)}")
     run_config = config.get("config") or {}

@@ -57,8 +57,10 @@ class Snapshots:
     def image_mount(self, layer_ids: Sequence[str]) -> Mount:
         """A read-only root of an image (top first): for views."""
         lowers = self._layers.lowers(layer_ids)
+        if not lowers:
+            return Mount("bind", self._layers.empty)
         # overlayfs without an upper wants two lowers; a bare bind of one layer would show its whiteouts as devices.
-        return Mount("overlay", lowers=(*lowers, self._layers.empty)) if lowers else Mount("bind", self._layers.empty)
+        return Mount("overlay", lowers=lowers if len(lowers) > 1 else (*lowers, self._layers.empty))
 
     def remove(self, container_id: str) -> None:
         """Take away the container's whole directory: out of sight when this returns, deleted later. Idempotent."""
