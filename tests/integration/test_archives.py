@@ -1,8 +1,11 @@
 """Load, import and hello: images that come from no registry."""
 
+import concurrent.futures
+import errno
 import gzip
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,7 @@ from images_made import (
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.home import Home, make_home
 from wardian.images import ImageStore, summary
+from wardian.images.progress import silent
 from wardian.storage import LayerStore, Snapshots, Trash, open_view
 
 
@@ -59,6 +63,41 @@ def test_load(store: Both, make: Any) -> None:
     assert images.resolve("r.example/two:x").layers[1] == images.resolve("one:1").layers[0]
     with open_view(snapshots.image_mount(loaded[1].layers)) as view:
         assert view.read("extra") == b"2"
+
+
+def test_a_blob_that_is_slow_to_store_keeps_nobody_from_the_state(store: Both, home: Home) -> None:
+    """The disk is slow where a fifo stands: storing a blob reads first what is at its place."""
+    old = store[0].load([oci_layout({"one:1": busybox_image()})], silent)[0]
+    slow = busybox_image(Cmd=["slow"])
+    fifo = Path(home.content, "blobs", digest(slow.config()).replace(":", "/"))
+    os.mkfifo(fifo)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        loaded = pool.submit(store[0].load, [docker_archive({"slow:1": slow})], silent)
+        writer = opened_once_read(fifo)
+        try:
+            other = sqlite3.connect(home.database, isolation_level=None, timeout=0)
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+            other.close()
+            store[0].tag("one:1", "two:1")  # as the event loop does
+            assert not loaded.done()
+        finally:
+            os.close(writer)
+        assert loaded.result(20)[0].id == slow.id
+    assert store[0].resolve("two:1").id == old.id
+    assert fifo.is_file()
+
+
+def opened_once_read(fifo: Path) -> int:
+    """A descriptor for writing, once somebody waits at the other end (fifo(7): ENXIO before)."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            assert error.errno == errno.ENXIO
+            assert time.monotonic() < deadline, "nobody reads the blob"
+            time.sleep(0.01)
 
 
 def test_load_without_a_name_and_with_a_layer_that_is_a_link(store: Both) -> None:

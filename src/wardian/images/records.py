@@ -5,7 +5,8 @@
     image_digest  repository and manifest (or index) digest that an image was pulled by → image
 
 Writes come from worker threads (pulls) and from the event loop: one lock orders them, each is one durable transaction,
-and then the snapshot is replaced as a whole.
+and then the snapshot is replaced as a whole. Blobs are written before it: while a transaction is open, every other
+connection to the state file waits.
 """
 
 import json
@@ -67,6 +68,7 @@ class ImageRecords:
         self._database = Database(home.database, [SCHEMA])
         self._content = content
         self._lock = threading.Lock()
+        self._blobs_lock = threading.Lock()  # taken before the other: held over blobs whose row is still to come
         self._configs: dict[str, dict[str, Any]] = {}
         self.snapshot = self._read()
 
@@ -83,15 +85,16 @@ class ImageRecords:
         image_id, now = digest_of(config), time.time_ns()
 
         def write(db: Connection) -> None:
-            self._content.write(config)
-            manifest_digest = self._content.write(manifest) if manifest else ""
             db.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)", (image_id, size, manifest_digest, now))
             for name in names:
                 db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)", (str(name), image_id, now))
             for one in digests:
                 db.execute("INSERT OR REPLACE INTO image_digest VALUES (?, ?, ?)", (one.name, one.digest, image_id))
 
-        return self._write(write).images[image_id]
+        with self._blobs_lock:
+            self._content.write(config)
+            manifest_digest = self._content.write(manifest) if manifest else ""
+            return self._write(write).images[image_id]
 
     def tag(self, image_id: str, name: Reference) -> Image:
         """Let `name` (with a tag) mean this image; returns it as it is then."""
@@ -117,7 +120,7 @@ class ImageRecords:
 
     def sweep_blobs(self) -> None:
         """Delete the blobs that no row needs any more."""
-        with self._lock:  # an image that is being added has its blobs before its row
+        with self._blobs_lock:  # an image that is being added has its blobs before its row
             rows = self._database.read("SELECT id, manifest FROM image")
             self._content.keep_only({digest for row in rows for digest in row if digest})
 
