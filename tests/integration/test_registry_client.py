@@ -1,8 +1,11 @@
 """The registry client against a server that misbehaves: redirects, tokens, broken connections. Where credentials go."""
 
+import concurrent.futures
+import contextlib
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
@@ -12,6 +15,7 @@ from images_made import MadeImage, digest, layer_tar, made_manifest
 from wardian.errors import WardianError
 from wardian.images.auth import RegistryAuth, auth_from_api
 from wardian.images.manifests import Descriptor
+from wardian.images.progress import Cancelled
 from wardian.images.reference import parse_reference
 from wardian.images.registry import RegistryClient
 
@@ -39,12 +43,16 @@ class Server:
         self.accepted = ""
         self.cut = 0  # close the connection after so many bytes of a blob, while > 0, and halve it
         self.extra = b""
+        self.endless = 0  # answer with this status, and a body that goes on until nobody takes it
+        self.silent = threading.Event()  # set: a manifest's body stops after its first byte, until `gone` is
+        self.gone = threading.Event()
         self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), self._handler()) for _ in range(2)]
         for server in self.servers:
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         self.address, self.other = (f"127.0.0.1:{server.server_port}" for server in self.servers)
 
     def close(self) -> None:
+        self.gone.set()
         for server in self.servers:
             server.shutdown()
             server.server_close()
@@ -68,8 +76,12 @@ class Server:
                 is_registry = f"127.0.0.1:{port}" == test.address
                 if self.path.startswith("/token"):
                     return self._answer(200, json.dumps({"token": "T0KEN"}).encode())
+                if is_registry and test.endless and (test.endless == 307 or authorization != test.accepted):
+                    return self._endless()
                 if is_registry and test.challenge and authorization != test.accepted:
                     return self._answer(401, b"{}", {"WWW-Authenticate": test.challenge})
+                if "/manifests/" in self.path and test.silent.is_set():
+                    return self._silent()
                 if "/manifests/" in self.path:
                     return self._answer(200, MANIFEST)
                 if is_registry and test.redirect:
@@ -77,6 +89,25 @@ class Server:
                 if not is_registry and test.challenge and "challenge" in self.path:
                     return self._answer(401, b"{}", {"WWW-Authenticate": 'Basic realm="gimme"'})
                 return self._blob(BLOBS[self.path.rpartition("/")[2]])
+
+            def _endless(self) -> None:
+                self.send_response(test.endless)
+                self.send_header("WWW-Authenticate", test.challenge)
+                self.send_header("Location", test.redirect + self.path)
+                self.end_headers()
+                self.close_connection = True
+                with contextlib.suppress(OSError):
+                    while not test.gone.is_set():
+                        self.wfile.write(bytes(1 << 16))
+
+            def _silent(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "100")
+                self.end_headers()
+                self.wfile.write(b"{")
+                test.silent.clear()
+                test.gone.wait(30)
+                self.close_connection = True
 
             def _blob(self, data: bytes) -> None:
                 start = int((self.headers["Range"] or "bytes=0-")[6:-1])
@@ -115,6 +146,54 @@ def read(client: RegistryClient) -> bytes:
         return b"".join(client.blob_chunks(LAYER))
     finally:
         client.close()
+
+
+def within(seconds: float, work: Callable[[], object]) -> object:
+    """What `work` returned or raised, in a thread of its own: a client that hangs fails the test, not the run."""
+    found: list[object] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert found, f"nothing came of it in {seconds} s"
+    return found[0]
+
+
+@pytest.mark.parametrize("status", [307, 401])
+def test_the_body_of_a_redirect_or_a_challenge_may_be_without_end(server: Server, status: int) -> None:
+    server.endless, server.redirect = status, f"http://{server.other}"
+    server.challenge, server.accepted = 'Basic realm="r"', "Basic dTpw"
+    client = server.client(RegistryAuth("u", "p"))
+    try:
+        if status == 401:
+            server.redirect = ""
+        assert within(20, lambda: b"".join(client.blob_chunks(LAYER))) == MADE.layers[0]
+    finally:
+        server.gone.set()
+        client.close()
+
+
+def test_a_manifest_that_falls_silent_can_be_broken_off(server: Server) -> None:
+    server.silent.set()
+    client = server.client()
+
+    def broken_off() -> object:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(client.manifest, "1")
+            while server.silent.is_set():
+                time.sleep(0.01)
+            time.sleep(0.2)  # the client reads the body by now
+            client.abort()
+            return asked.exception(20)
+
+    assert isinstance(within(20, broken_off), Cancelled)
+    client.close()
 
 
 def test_credentials_are_dropped_on_a_redirect_to_another_origin(server: Server) -> None:

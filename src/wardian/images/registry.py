@@ -38,6 +38,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _RESUMES = 5  # how often a broken download goes on where it stopped
 _ERROR_LIMIT = 1 << 16
+_SHORT = 4096  # bytes of a body nobody asked for that are read, to keep its connection; past it the connection ends
 _CHALLENGE = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"', re.ASCII)
 
 
@@ -72,7 +73,7 @@ class RegistryClient:
         self._pool.clear()
 
     def abort(self) -> None:
-        """End the downloads that are under way, from another thread: a registry may have fallen silent."""
+        """End the answers that are under way, from another thread: a registry may have fallen silent."""
         with self._live_lock:
             self._aborted = True
             live = tuple(self._live)
@@ -88,7 +89,7 @@ class RegistryClient:
             data = self._body(response, MANIFEST_LIMIT, path)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         finally:
-            response.release_conn()
+            self._end(response)
         digest = digest_of(data)
         if at.startswith("sha256:") and digest != at:
             raise mismatch(at, digest, self._reference.domain)
@@ -128,10 +129,6 @@ class RegistryClient:
     def _blob_from(self, path: str, start: int) -> Iterator[bytes]:
         response = self._get(path, {"Range": f"bytes={start}-"} if start else {})
         try:
-            with self._live_lock:
-                self._live.add(response)
-                if self._aborted:
-                    raise Cancelled
             skip = start if start and response.status != 206 else 0  # a server without ranges begins anew
             for chunk in response.stream(CHUNK, decode_content=False):
                 if skip >= len(chunk):
@@ -140,25 +137,50 @@ class RegistryClient:
                 yield chunk[skip:]
                 skip = 0
         finally:
-            with self._live_lock:
-                self._live.discard(response)
-            response.close()  # whatever was not read ends with its connection
-            response.release_conn()
+            self._end(response)
+
+    def _begin(self, response: urllib3.BaseHTTPResponse) -> None:
+        """From here to its `_end`, `abort` ends this answer too."""
+        with self._live_lock:
+            self._live.add(response)
+            aborted = self._aborted
+        if aborted:
+            self._end(response)
+            raise Cancelled
+
+    def _end(self, response: urllib3.BaseHTTPResponse) -> None:
+        with self._live_lock:
+            self._live.discard(response)
+        response.close()  # whatever was not read ends with its connection; one read to its end was given back before
+        response.release_conn()
+
+    def _skip(self, response: urllib3.BaseHTTPResponse) -> None:
+        """End an answer that matters by its head only. urllib3's drain_conn would read a body without end."""
+        length = response.headers.get("Content-Length", "")
+        try:
+            if length.isdecimal() and len(length) <= 4 and int(length) <= _SHORT:
+                response.read(decode_content=False)
+        except (urllib3.exceptions.HTTPError, OSError):
+            pass  # its connection ends then
+        finally:
+            self._end(response)
 
     def _get(self, path: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
-        """GET with authentication and redirects; an answer of 200 or 206, or a WardianError."""
+        """GET with authentication and redirects; an answer of 200 or 206, for the caller to `_end`, or WardianError."""
         authorization = self._authorization
         response, own = self._follow(path, headers, authorization)
         if response.status == 401 and own:
             challenge = response.headers.get("WWW-Authenticate", "")
-            response.drain_conn()
-            response.release_conn()
+            self._skip(response)
             with self._lock:  # one thread gets the token, the others take it
                 if self._authorization == authorization:
                     self._authorization = self._authorize(challenge, self._base + path)
             response, _ = self._follow(path, headers, self._authorization)
         if response.status not in (200, 206):
-            raise self._refusal(response, path)
+            try:
+                raise self._refusal(response, path)
+            finally:
+                self._end(response)
         return response
 
     def _follow(self, path: str, headers: dict[str, str], authorization: str) -> tuple[urllib3.BaseHTTPResponse, bool]:
@@ -171,11 +193,11 @@ class RegistryClient:
                 response = self._pool.request("GET", url, headers=sent, redirect=False, preload_content=False)
             except urllib3.exceptions.HTTPError as error:
                 raise self._unreachable(path, error) from error
+            self._begin(response)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 return response, own
-            response.drain_conn()
-            response.release_conn()
+            self._skip(response)
             url = self._redirected(url, location)
         raise WardianError(UNAVAILABLE, f"registry {self._reference.domain} redirects without end", subject=path)
 
@@ -228,7 +250,11 @@ class RegistryClient:
                 headers = {"Authorization": _basic(self._auth)} if self._auth and self._auth.username else {}
                 url = f"{realm}{joint}{urlencode({key: value for key, value in query.items() if value})}"
                 response = pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
-            data = self._body(response, MANIFEST_LIMIT, realm)
+            self._begin(response)
+            try:
+                data = self._body(response, MANIFEST_LIMIT, realm)
+            finally:
+                self._end(response)
             if response.status != 200:
                 raise self._denied(data, response.status)
         except urllib3.exceptions.HTTPError as error:
@@ -244,7 +270,11 @@ class RegistryClient:
         try:
             data = response.read(limit + 1)
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            if self._aborted:
+                raise Cancelled from None
             raise self._unreachable(path, error) from error
+        if self._aborted:  # what there is of it may be the first half
+            raise Cancelled
         if len(data) > limit:
             raise WardianError(INVALID, f"{self._reference.domain}{path} is larger than {limit} bytes")
         return data
@@ -252,7 +282,6 @@ class RegistryClient:
     def _refusal(self, response: urllib3.BaseHTTPResponse, path: str) -> WardianError:
         """Docker's words for what the registry answered: clients match on them."""
         data = self._body(response, _ERROR_LIMIT, path)
-        response.close()
         code, text = _first_error(data)
         name = self._reference.familiar_name
         if response.status == 404 and "/manifests/" in path and code in ("", "MANIFEST_UNKNOWN"):
