@@ -1,7 +1,9 @@
 """RootFacts on roots made in a directory: users as Docker reads them, commands as execve(2) would find them."""
 
+import errno
 import os
 import resource
+import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,3 +124,29 @@ def test_a_command_on_a_bind_mount(root: tuple[Path, int], tmp_path_factory: pyt
     program(host / "tool", b"#!/bin/true\n")
     facts = read_root_facts(root[1], "", ["/opt/tools/tool"], ENV, "/", mounts={"/opt/tools": str(host)})
     assert facts.command == "/opt/tools/tool"
+
+
+def test_a_command_that_comes_and_goes_is_there_or_not(root: tuple[Path, int]) -> None:
+    """Whoever moves it while it is looked at, gets one of the two answers, and no bare OSError."""
+    path, fd = root
+    os.mkfifo(path / "bin/fifo", 0o755)
+    child = os.fork()
+    if not child:
+        names = [bytes(path / "bin" / name) for name in ("true", "aside", "fifo", "aside2")]
+        while True:
+            os.rename(names[0], names[1])
+            os.rename(names[2], names[0])  # a file that no read may wait for
+            os.rename(names[0], names[2])
+            os.rename(names[1], names[0])
+    answers: set[object] = set()
+    try:
+        for _ in range(3000):
+            try:
+                answers.add(read_root_facts(fd, "", ["/bin/true"], ENV, "/").command)
+            except WardianError as error:
+                answers.add(error.errno)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert answers <= {"/bin/true", errno.ENOENT, errno.EACCES}
+    assert "/bin/true" in answers

@@ -179,14 +179,18 @@ def _check_runnable(root: _Root, command: str, path: str, machine: str) -> None:
     """Raises for a file that execve(2) would refuse, naming what is missing: the file, its interpreter, its machine."""
     subject = f'exec: "{command}"'
     for _ in range(MAX_SCRIPT_DEPTH + 1):
-        mode = _mode(root, path)
-        if mode is None:
+        fd = _look(root, path)
+        if fd is None:
             raise _cannot(f"{subject}: no such file or directory", command, errno.ENOENT)
-        if stat.S_ISDIR(mode):
-            raise _cannot(f"{subject}: is a directory: permission denied", command, errno.EISDIR)
-        if not stat.S_ISREG(mode) or not mode & 0o111:
-            raise _cannot(f"{subject}: permission denied", command, errno.EACCES, hint=f"{path} is not executable")
-        found = _interpreter(root, path, subject, command, machine)
+        try:
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISDIR(mode):
+                raise _cannot(f"{subject}: is a directory: permission denied", command, errno.EISDIR)
+            if not stat.S_ISREG(mode) or not mode & 0o111:
+                raise _cannot(f"{subject}: permission denied", command, errno.EACCES, hint=f"{path} is not executable")
+            found = _interpreter(fd, subject, command, machine)
+        finally:
+            os.close(fd)
         if not found:
             return
         if _mode(root, found) is None:
@@ -196,9 +200,12 @@ def _check_runnable(root: _Root, command: str, path: str, machine: str) -> None:
         subject = f'exec: "{command}": its interpreter {path}'
 
 
-def _interpreter(root: _Root, path: str, subject: str, command: str, machine: str) -> str:
+def _interpreter(looked_at: int, subject: str, command: str, machine: str) -> str:
     """The program that the kernel would load for this one: of a `#!` line, of an ELF's PT_INTERP, or ""."""
-    fd = root.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:  # the very file that was looked at, also when its name is gone or means another by now
+        fd = os.open(f"/proc/self/fd/{looked_at}", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as error:  # a file system that is closed to root, as FUSE without allow_other
+        raise _cannot(f"{subject}: permission denied", command, errno.EACCES) from error
     try:
         head = os.pread(fd, 256, 0)
         if head.startswith(b"#!"):
@@ -246,13 +253,20 @@ def _emulated(program: str) -> bool:
     return os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{program}")
 
 
-def _mode(root: _Root, path: str) -> int | None:
+def _look(root: _Root, path: str) -> int | None:
+    """An O_PATH descriptor of what is at `path`, or None."""
     try:
-        fd = root.open(path, os.O_PATH)
+        return root.open(path, os.O_PATH)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise  # of this host, as too many open files: no word about the path
+
+
+def _mode(root: _Root, path: str) -> int | None:
+    fd = _look(root, path)
+    if fd is None:
+        return None
     try:
         return os.fstat(fd).st_mode
     finally:
