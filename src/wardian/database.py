@@ -6,13 +6,16 @@ Each package brings its own `Schema`: a name and a list of migrations that is on
 newer Wardian is refused by name. Used from one thread, the event loop's: a commit is about 0.2 ms.
 """
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from wardian.errors import CONFLICT, WardianError
+from wardian.errors import CONFLICT, SYSTEM, WardianError
+
+DISK_FULL = "write state"  # the operation of the error that says so
 
 
 class Schema(NamedTuple):
@@ -79,10 +82,20 @@ class Database:
 
 
 def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
+    """Raises WardianError with ENOSPC when the disk is full; nothing of the transaction is there then."""
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield connection
-    except BaseException:
-        connection.execute("ROLLBACK")
+        connection.execute("COMMIT")
+    except BaseException as error:
+        # SQLite itself has rolled back after some errors of a disk (https://www.sqlite.org/lang_transaction.html)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise _disk_full() from error
         raise
-    connection.execute("COMMIT")
+
+
+def _disk_full() -> WardianError:
+    hint = "free some space below the data root"
+    return WardianError(SYSTEM, os.strerror(errno.ENOSPC).lower(), operation=DISK_FULL, errno=errno.ENOSPC, hint=hint)

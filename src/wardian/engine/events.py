@@ -4,6 +4,8 @@ The copy is written in batches, off the way of the operation that caused the eve
 """
 
 import asyncio
+import logging
+import sqlite3
 import time
 import weakref
 from collections import deque
@@ -14,13 +16,17 @@ import msgspec
 
 from wardian.engine.filters import Filters, matches_label
 from wardian.engine.store import EngineStore
+from wardian.errors import WardianError
 
 _KEEP = 1024
 _BEHIND = 4 * _KEEP
 _WRITE_AFTER = 1.0
+_WRITE_AGAIN = 10.0  # after a write that failed, on a full disk say
 Queue = asyncio.Queue["dict[str, Any] | None"]  # None: the end of it
 # docker names containers, and only them, in three older top-level fields too
 _OLD_FIELDS = "container"
+
+log = logging.getLogger(__name__)
 
 
 class Events:
@@ -30,7 +36,8 @@ class Events:
     def __init__(self, store: EngineStore) -> None:
         self._store = store
         self._ring: deque[dict[str, Any]] = deque(maxlen=_KEEP)
-        self._unwritten: list[tuple[int, str]] = []
+        self._unwritten: deque[tuple[int, str]] = deque(maxlen=_KEEP)
+        self._failing = False
         # weak: an iterator that is dropped, even before its first step, takes its queue with it
         self._subscribers: weakref.WeakSet[Queue] = weakref.WeakSet()
         self._timer: asyncio.TimerHandle | None = None
@@ -39,9 +46,10 @@ class Events:
         self._ring.extend(msgspec.json.decode(text) for text in self._store.events())
 
     def close(self) -> None:
+        """What cannot be written now is lost with this engine."""
         if self._timer is not None:
             self._timer.cancel()
-        self._write()
+        self._flush()
 
     def listeners(self) -> int:
         return len(self._subscribers)
@@ -68,13 +76,32 @@ class Events:
                 queue.put_nowait(None)
         self._unwritten.append((now, msgspec.json.encode(event).decode()))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_WRITE_AFTER, self._write)
+            self._write_after(_WRITE_AFTER)
 
     def _write(self) -> None:
         self._timer = None
-        if self._unwritten:
+        if not self._flush():
+            self._write_after(_WRITE_AGAIN)
+
+    def _write_after(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._write)
+
+    def _flush(self) -> bool:
+        """False when they could not be written: the newest are kept for a later try."""
+        if not self._unwritten:
+            return True
+        try:
             self._store.add_events(self._unwritten, _KEEP)
-            self._unwritten = []
+        except (WardianError, sqlite3.Error) as error:
+            if not self._failing:
+                log.error("events are kept in memory only, until they can be written: %s", error)
+            self._failing = True
+            return False
+        if self._failing:
+            log.info("events are written again")
+        self._failing = False
+        self._unwritten.clear()
+        return True
 
     def subscribe(
         self, since: int = 0, until: int = 0, filters: Filters | None = None

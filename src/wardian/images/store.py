@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from wardian.database import DISK_FULL
 from wardian.errors import INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.home import Home
 from wardian.images import describe
@@ -230,6 +231,10 @@ def _said_clearly(operation: str) -> Iterator[None]:
     """The disk's own errors as ours: full above all. What was staged is discarded by whoever staged it."""
     try:
         yield
+    except WardianError as error:
+        if error.operation != DISK_FULL:
+            raise
+        raise _disk_error(operation, error.message, error.errno) from error
     except sqlite3.OperationalError as error:
         full = "full" in str(error)
         raise _disk_error(operation, str(error), errno.ENOSPC if full else errno.EIO) from error
