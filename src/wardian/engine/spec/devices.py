@@ -1,5 +1,6 @@
 """What options write about devices: nodes of the host's in the container, and the group's rules for them."""
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -68,12 +69,20 @@ def write_devices(spec: Spec, value: Any, config: "ContainerConfig") -> None:
         try:
             found = _device(source, inside)
             devices = [found] if found else _devices_below(source)
+        except NotADirectoryError as error:
+            raise _no_device(source, "not a device node", error.errno) from None
         except OSError as error:
-            reason = (error.strerror or "").lower()  # docker's clients read their exit code from the words
-            message = f'error gathering device information while adding custom device "{source}": {reason}'
-            raise WardianError(INVALID, message, operation="create", subject=source, errno=error.errno or 0) from None
+            raise _no_device(source, (error.strerror or "").lower(), error.errno) from None
+        if not devices:
+            raise _no_device(source, "not a device node", errno.ENODEV)
         for device in devices:
             device["path"] = inside + device["path"].removeprefix(source) if device["path"] != inside else inside
             linux.setdefault("devices", []).append(device)
             rule = {"allow": True, "type": device["type"], "major": device["major"], "minor": device["minor"]}
             linux["resources"]["devices"].append(rule | {"access": item.get("CgroupPermissions") or "rwm"})
+
+
+def _no_device(source: str, reason: str, number: int | None) -> WardianError:
+    """Docker's clients read their exit code from the words."""
+    message = f'error gathering device information while adding custom device "{source}": {reason}'
+    return WardianError(INVALID, message, operation="create", subject=source, errno=number or 0)
