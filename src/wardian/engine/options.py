@@ -96,7 +96,13 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "Devices", "--device", checks.devices, [], devices.write_devices),
     # namespaces
     Option(
-        HOST + "NetworkMode", "--network", checks.text, "default", namespaces.write_network, absent=("",), always=True
+        HOST + "NetworkMode",
+        "--network",
+        checks.text,
+        "bridge",
+        namespaces.write_network,
+        absent=("", "default"),  # docker's command line says default; inspect answers what it stands for
+        always=True,
     ),
     Option(HOST + "PidMode", "--pid", checks.namespace_mode("host", "container:"), "", namespaces.write_pid),
     Option(HOST + "UTSMode", "--uts", checks.namespace_mode("host", "private"), "", namespaces.write_uts),
