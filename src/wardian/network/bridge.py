@@ -63,9 +63,14 @@ class BridgeNetwork:
     async def stop(self, purge: bool | None = None) -> None:
         """Close the pool. `purge` also removes bridge and rules; None: unless somebody's endpoint is on the bridge."""
         purge = not self.state.endpoints() if purge is None else purge
-        if self.pool is not None:
-            await self.pool.close()
-            self.pool = None
+        pool, self.pool = self.pool, None
+        try:
+            if pool is not None:
+                await pool.close()
+        finally:
+            await self._let_go(purge)
+
+    async def _let_go(self, purge: bool) -> None:
         try:
             if purge and self._kernel is not None:
                 await self._work(self._kernel.remove)

@@ -85,10 +85,12 @@ class HostBridge:
 
     def remove(self) -> None:
         """Take back rules and bridge. Containers that still live are cut off."""
-        self._firewall.remove()
-        link = self._netlink.link(self._link)
-        if link is not None and link.kind == "bridge":
-            self._netlink.send([netlink.delete_link(link.ifindex, self._link)])
+        try:
+            self._firewall.remove()
+        finally:
+            link = self._netlink.link(self._link)
+            if link is not None and link.kind == "bridge":
+                self._netlink.send([netlink.delete_link(link.ifindex, self._link)])
 
     def _mend_link(self, nl: netlink.Netlink) -> bool:
         assert self._subnet is not None, "ensured before"
