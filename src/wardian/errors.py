@@ -1,7 +1,7 @@
 """One error type for the whole house: a kind, an operation, a subject, errno where there is one, and a hint.
 
-A kind says what class of thing went wrong; `server` maps kinds to HTTP status and `cli` to exit codes, each by
-one table. An error is logged once, at the boundary. This module imports nothing of Wardian and nothing heavy.
+A kind says what class of thing went wrong. An error is logged once, at the boundary. This module imports nothing of
+Wardian and nothing heavy.
 """
 
 NOT_FOUND = "not found"
@@ -14,9 +14,19 @@ UNAVAILABLE = "unavailable"
 NOT_IMPLEMENTED = "not implemented"
 SYSTEM = "system"
 
-KINDS = frozenset(
-    {NOT_FOUND, CONFLICT, INVALID, NOT_MODIFIED, FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, NOT_IMPLEMENTED, SYSTEM}
-)
+# The HTTP status that a kind is told by: the server writes it, the client reads it.
+STATUS = {
+    NOT_MODIFIED: 304,
+    INVALID: 400,
+    UNAUTHORIZED: 401,
+    FORBIDDEN: 403,
+    NOT_FOUND: 404,
+    CONFLICT: 409,
+    SYSTEM: 500,
+    NOT_IMPLEMENTED: 501,
+    UNAVAILABLE: 503,
+}
+KINDS = frozenset(STATUS)
 
 
 class WardianError(Exception):

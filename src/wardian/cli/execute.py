@@ -33,7 +33,8 @@ def execute(invocation: Invocation) -> int:
     except WardianError as error:
         from wardian.failed_start import failed_start_code
 
-        raise Failure(error_text(error), failed_start_code(str(error), 1)) from None
+        code = failed_start_code(str(error), 1) if hasattr(error, "status") else 1
+        raise Failure(error_text(error), code) from None
 
 
 def _body(invocation: Invocation, detach: bool, stdin: bool, tty: bool, keys: str) -> dict[str, Any]:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 def _failed(invocation: Invocation, error: WardianError) -> Failure:
     """An error of the engine, told as run tells it."""
-    return _told(invocation, error_text(error), failed_start_code(str(error), FLAG_CODE))
+    said_by_engine = hasattr(error, "status")  # the words of an error of this side say nothing of the container
+    code = failed_start_code(str(error), FLAG_CODE) if said_by_engine else FLAG_CODE
+    return _told(invocation, error_text(error), code)
 
 
 def _told(invocation: Invocation, message: str, code: int) -> Failure:

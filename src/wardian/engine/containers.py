@@ -216,9 +216,6 @@ class Containers:
 
     def logs(self, ref: str, options: LogOptions) -> LogStream:
         container = self._registry.find(ref)
-        if not options.stdout and not options.stderr:
-            message = "Bad parameters: you must choose at least one stream"
-            raise WardianError(INVALID, message, operation="logs", subject=container.id)
         if container.config["HostConfig.LogConfig"]["Type"] != "json-file":
             message = "configured logging driver does not support reading"
             raise WardianError(NOT_IMPLEMENTED, message, operation="logs", subject=container.id)

@@ -24,9 +24,9 @@ from urllib.parse import unquote
 
 import h11
 
-from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.errors import INVALID, NOT_IMPLEMENTED, STATUS, WardianError
 from wardian.server.body import Body
-from wardian.server.errors import STATUS, explain_error, log_error
+from wardian.server.errors import explain_error, log_error
 from wardian.server.messages import JSON_BODY_LIMIT, Answer, Caller, Handover, Reply, Request, Streamed, json_answer
 from wardian.server.query import Query
 from wardian.server.routes import HANDED_OVER, PLAIN, STREAM, Route

@@ -1,33 +1,10 @@
-"""What a failed operation looks like to a client: the one table from kinds to HTTP status, and the one log line."""
+"""What a failed operation looks like to a client: the error it is told as, and the one log line."""
 
 import logging
 
 import msgspec
 
-from wardian.errors import (
-    CONFLICT,
-    FORBIDDEN,
-    INVALID,
-    NOT_FOUND,
-    NOT_IMPLEMENTED,
-    NOT_MODIFIED,
-    SYSTEM,
-    UNAUTHORIZED,
-    UNAVAILABLE,
-    WardianError,
-)
-
-STATUS = {
-    NOT_MODIFIED: 304,
-    INVALID: 400,
-    UNAUTHORIZED: 401,
-    FORBIDDEN: 403,
-    NOT_FOUND: 404,
-    CONFLICT: 409,
-    SYSTEM: 500,
-    NOT_IMPLEMENTED: 501,
-    UNAVAILABLE: 503,
-}
+from wardian.errors import INVALID, SYSTEM, WardianError
 
 log = logging.getLogger("wardian.server")
 
