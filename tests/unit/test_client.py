@@ -1,5 +1,6 @@
 """The thin client: JSON, sockets by name, demultiplexing, the copy loop, and how much it imports."""
 
+import fcntl
 import json
 import os
 import pty
@@ -189,3 +190,75 @@ def test_the_client_imports_next_to_nothing() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     heavy = {"asyncio", "http.client", "re", "dataclasses", "typing", "socket", "json", "logging", "select", "enum"}
     assert not heavy & set(loaded), loaded
+
+
+@pytest.mark.parametrize(("method", "asked"), [("GET", 2), ("POST", 1)])
+def test_what_may_have_been_done_is_not_asked_again(tmp_path: Path, method: str, asked: int) -> None:
+    """A peer that takes the second request of a kept connection and ends without an answer."""
+    path = str(tmp_path / "s")
+    seen: list[bytes] = []
+    answer = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as first:
+            first.recv(4096)
+            first.sendall(answer)
+            seen.append(first.recv(4096))
+        try:
+            with listener.accept()[0] as second:
+                seen.append(second.recv(4096))
+                second.sendall(answer)
+        except TimeoutError:
+            pass
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.settimeout(0.5)
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        client = Client(Target(path))
+        client.request("GET", "/first")
+        try:
+            client.request(method, "/second")
+        except WardianError as error:
+            assert (method, error.kind) == ("POST", UNAVAILABLE)
+        thread.join()
+        client.close()
+    assert len(seen) == asked
+
+
+def test_a_kept_connection_that_was_closed_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    seen: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(2):
+            with listener.accept()[0] as connection:
+                seen.append(connection.recv(4096))
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        client = Client(Target(path))
+        client.request("POST", "/first")
+        while client._idle is not None and client._idle.is_idle():
+            pass
+        client.request("POST", "/second")
+        thread.join()
+        client.close()
+    assert len(seen) == 2
+
+
+def test_the_lock_of_a_start_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardian.client.start._LOCK_MARGIN", 0.0)
+    home = make_home(str(tmp_path / "d"), str(tmp_path / "r"))
+    (tmp_path / "r").mkdir()
+    with (tmp_path / "r" / "start.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(WardianError, match="another command has been starting the engine") as caught:
+            start_engine(home, deadline=0.05)
+    assert caught.value.kind == UNAVAILABLE

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wardian.cli.command import Invocation
     from wardian.client import Stream
 
+_HELPER_SECONDS = 60.0  # it may ask a person for a password, and nobody may be there
 _HUB_KEY = "https://index.docker.io/v1/"
 
 
@@ -108,10 +109,14 @@ def _from_helper(helper: str, key: str) -> dict[str, str]:
 
     try:
         got = subprocess.run(
-            [f"docker-credential-{helper}", "get"], input=key.encode(), capture_output=True, check=True
+            [f"docker-credential-{helper}", "get"],
+            input=key.encode(),
+            capture_output=True,
+            check=True,
+            timeout=_HELPER_SECONDS,
         )
         answer = jsontext.decode(got.stdout)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"WARNING: no credentials from docker-credential-{helper}: {error}\n")
         return {}
     if not isinstance(answer, dict) or not answer.get("Secret"):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "1.51"
 SAYS_FRAMING = 42  # the minor version from which a content type tells frames from a terminal's bytes
+_REPEATABLE = ("GET", "HEAD")
 _UNVERSIONED = ("/_ping", "/wardian/")
 _TOO_NEW = "Maximum supported API version is "
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
@@ -195,11 +196,16 @@ class Client:
         kept = self._idle if reuse else None
         if kept is not None:
             self._idle = None
-            try:
-                return self._converse(kept, ask)
-            except ConnectionError:
-                # The engine closed the idle connection before it saw this request: once more on a new one.
-                kept.close()
+            if kept.is_idle():
+                try:
+                    return self._converse(kept, ask)
+                except ConnectionError as error:
+                    # The engine ended, or closed the connection just now. Whether it saw the request is not known:
+                    # only what may be done twice is sent once more.
+                    if ask.method not in _REPEATABLE:
+                        kept.close()
+                        raise self._lost(error) from error
+            kept.close()
         connection = Connection(self._connect())
         try:
             return self._converse(connection, ask)

@@ -19,6 +19,7 @@ from wardian.home import Home
 
 START_DEADLINE = 20.0
 _POLL = 0.005
+_LOCK_MARGIN = 5.0
 _LOG_TAIL = 2000
 
 
@@ -47,11 +48,31 @@ def start_engine(home: Home, deadline: float = START_DEADLINE) -> None:
     except OSError as error:
         raise _cannot_prepare(home, error) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _lock(lock, home, deadline)
         if not engine_answers(home.socket):
             _start_and_wait(home, deadline)
     finally:
         os.close(lock)
+
+
+def _lock(lock: int, home: Home, deadline: float) -> None:
+    """Wait for who starts the engine now: as long as a start may take, and some. Raises WardianError(UNAVAILABLE)."""
+    end = time.monotonic() + deadline + _LOCK_MARGIN
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                break
+        time.sleep(_POLL)
+    path = os.path.join(home.run_root, "start.lock")
+    raise WardianError(
+        UNAVAILABLE,
+        f"another command has been starting the engine for {deadline + _LOCK_MARGIN:g} s: it holds {path}",
+        operation="start engine",
+        subject=path,
+        hint=f"`fuser {path}` says which",
+    )
 
 
 def _cannot_prepare(home: Home, error: OSError) -> WardianError:

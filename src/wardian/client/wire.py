@@ -5,37 +5,18 @@ Blocking, one connection, no threads. The limits are small because the peer is a
 
 from __future__ import annotations
 
+import _socket
+
 from wardian.client import jsontext
-from wardian.errors import (
-    CONFLICT,
-    FORBIDDEN,
-    INVALID,
-    NOT_FOUND,
-    NOT_IMPLEMENTED,
-    NOT_MODIFIED,
-    SYSTEM,
-    UNAUTHORIZED,
-    UNAVAILABLE,
-    WardianError,
-)
+from wardian.errors import STATUS, SYSTEM, UNAVAILABLE, WardianError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
     from collections.abc import Iterator
 
 HEAD_LIMIT = 65536
 _READ_SIZE = 65536
-_KINDS = {
-    304: NOT_MODIFIED,
-    400: INVALID,
-    401: UNAUTHORIZED,
-    403: FORBIDDEN,
-    404: NOT_FOUND,
-    409: CONFLICT,
-    501: NOT_IMPLEMENTED,
-    503: UNAVAILABLE,
-}
+_KINDS = {status: kind for kind, status in STATUS.items()}
 
 
 class ApiError(WardianError):
@@ -98,6 +79,16 @@ class Connection:
 
     def close(self) -> None:
         self.sock.close()
+
+    def is_idle(self) -> bool:
+        """Whether the peer still listens as far as can be seen: it closed nothing, and said nothing unasked."""
+        try:
+            self.sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return not self._ahead
+        except OSError:
+            pass
+        return False
 
     def take_ahead(self) -> bytes:
         ahead, self._ahead = self._ahead, b""
