@@ -211,6 +211,7 @@ def test_the_removal_of_an_image_leaves_the_loop_free(bench: Bench, monkeypatch:
 
     async def both() -> list[Any]:
         body = {"Image": "other", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+        await asyncio.sleep(0.05)  # until the loop is watched
         removal = asyncio.create_task(images.remove("other"))
         await asyncio.sleep(0.1)
         return await asyncio.gather(removal, bench.engine.containers.create(body, "late"), return_exceptions=True)
