@@ -3,6 +3,7 @@
 import asyncio
 import os
 import uuid
+from contextlib import AsyncExitStack
 
 from wardian.database import Database
 from wardian.engine.containers import Containers
@@ -86,24 +87,31 @@ class Engine:
             await asyncio.to_thread(parts.images.make_hello, launcher_path())
 
     async def close(self) -> None:
-        """Let go of everything. Containers and their supervisors run on."""
-        parts = self._parts
-        if parts is not None:
-            for container in parts.registry:
-                watch = container.exit_watch
-                if watch is not None:
-                    watch.cancel()
-                    await asyncio.gather(watch, return_exceptions=True)
-            self.execs.close()
-            self._lifecycle.close()
-            parts.events.close()
-            await parts.networks.stop()
-            mounts = [mount for _, mount in parts.host.cgroup_mounts]
-            cgroups.remove_empty([*mounts, *filter(None, [parts.host.cgroup2])], parts.home.cgroup_base)
-            parts.images.close()
-            parts.trash.close()
-        if self._database is not None:
-            self._database.close()
+        """Let go of everything. Containers and their supervisors run on. A step that fails holds no later one up; its
+        error is raised at the end."""
+        async with AsyncExitStack() as steps:  # carried out from the last to the first
+            if self._database is not None:
+                steps.callback(self._database.close)
+            parts = self._parts
+            if parts is not None:
+                steps.callback(parts.trash.close)
+                steps.callback(parts.images.close)
+                mounts = [mount for _, mount in parts.host.cgroup_mounts]
+                groups = [*mounts, *filter(None, [parts.host.cgroup2])]
+                steps.callback(cgroups.remove_empty, groups, parts.home.cgroup_base)
+                steps.push_async_callback(parts.networks.stop)
+                steps.callback(parts.events.close)
+                steps.callback(self._lifecycle.close)
+                steps.callback(self.execs.close)
+                steps.push_async_callback(_end_watches, parts.registry)
+
+
+async def _end_watches(registry: Registry) -> None:
+    for container in registry:
+        watch = container.exit_watch
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
 
 
 def _identity(home: Home) -> str:
