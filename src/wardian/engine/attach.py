@@ -15,7 +15,7 @@ from wardian.detach_keys import UnknownKey, read_detach_keys
 from wardian.engine.logs import LogOptions, LogReader, log_path
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, WardianError
-from wardian.runtime.supervisor import Attacher
+from wardian.runtime import Attacher
 
 # what a supervisor takes (MAX_ATTACHERS in launcher/supervisor.h): with one more the start would fail
 MOST_WAITING = 64

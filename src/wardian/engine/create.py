@@ -23,8 +23,8 @@ from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image, foreign, platform_of
-from wardian.runtime.hostfacts import V2
-from wardian.storage.trash import remove_tree
+from wardian.runtime import V2
+from wardian.storage import remove_tree
 
 _CGROUP_NAMESPACE = "HostConfig.CgroupnsMode"
 

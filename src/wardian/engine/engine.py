@@ -22,8 +22,7 @@ from wardian.images import ImageStore
 from wardian.kernel import cgroups, procfs
 from wardian.network import SCHEMA as NETWORK_SCHEMA
 from wardian.network import Networks as HostNetworks
-from wardian.runtime.hostfacts import probe_host
-from wardian.runtime.launch import launcher_path
+from wardian.runtime import launcher_path, probe_host
 from wardian.storage import LayerStore, Snapshots, Trash
 
 HELLO = "wardian/hello"

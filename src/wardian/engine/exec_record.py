@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wardian.storage.trash import remove_tree
+from wardian.storage import remove_tree
 
 _FILE = "exec.json"
 

@@ -8,7 +8,7 @@ from typing import Any
 from wardian.engine import checks
 from wardian.engine.attach import parse_detach_keys
 from wardian.errors import WardianError
-from wardian.runtime.supervisor import Attacher
+from wardian.runtime import Attacher
 
 Launch = Callable[[tuple[int, int], Sequence[Attacher]], Awaitable[None]]
 

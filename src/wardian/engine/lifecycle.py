@@ -20,8 +20,7 @@ from wardian.engine.state import Event, RunState
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import send_signal
-from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord
-from wardian.runtime.supervisor import SupervisorClient, end_lost
+from wardian.runtime import SUPERVISOR_LOST, ExitRecord, SupervisorClient, end_lost
 
 log = logging.getLogger(__name__)
 

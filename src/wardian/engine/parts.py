@@ -9,7 +9,7 @@ from wardian.engine.store import EngineStore
 from wardian.home import Home
 from wardian.images import ImageStore
 from wardian.network import Networks
-from wardian.runtime.hostfacts import HostFacts
+from wardian.runtime import HostFacts
 from wardian.storage import LayerStore, Snapshots, Trash
 
 

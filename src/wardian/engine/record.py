@@ -15,8 +15,7 @@ import msgspec
 
 from wardian.engine.create import write_file
 from wardian.engine.registry import Container
-from wardian.runtime.launch import Record
-from wardian.runtime.plan import Plan
+from wardian.runtime import Plan, Record
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,7 @@ from wardian.engine.registry import Container
 from wardian.engine.state import State
 from wardian.errors import WardianError
 from wardian.kernel import procfs
-from wardian.runtime.exitrecord import ExitRecord, read_exit
-from wardian.runtime.supervisor import SupervisorClient
+from wardian.runtime import ExitRecord, SupervisorClient, read_exit
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.spec import Spec
 from wardian.kernel.mounts import Mount
-from wardian.runtime.rootfacts import RootFacts, read_root_facts
+from wardian.runtime import RootFacts, read_root_facts
 from wardian.storage import View, open_view
 
 _KEPT = 256

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wardian.errors import NOT_FOUND, WardianError
-from wardian.runtime.plan import Plan
+from wardian.runtime import Plan
 
 _PHASES = ("host", "parent", "child")
 

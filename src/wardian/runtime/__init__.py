@@ -1,18 +1,20 @@
 """OCI spec → plan → launcher: what a container is (`plan`), who carries it out (`launch`), the runc-like command."""
 
-from wardian.runtime.exitrecord import ExitRecord, read_exit
-from wardian.runtime.hostfacts import HostFacts, probe_host
+from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord, read_exit
+from wardian.runtime.hostfacts import V2, HostFacts, probe_host
 from wardian.runtime.inputs import ExecTarget, Placement, Supervision
 from wardian.runtime.launch import Launched, LaunchError, Record, launch, launcher_path
 from wardian.runtime.plan import Plan
 from wardian.runtime.planner import plan, plan_exec
-from wardian.runtime.rootfacts import RootFacts, read_root_facts
-from wardian.runtime.supervisor import Attacher, SupervisorClient
+from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
+from wardian.runtime.supervisor import Attacher, SupervisorClient, end_lost
 
 LAUNCHER = launcher_path()
 
 __all__ = [
     "LAUNCHER",
+    "SUPERVISOR_LOST",
+    "V2",
     "Attacher",
     "ExecTarget",
     "ExitRecord",
@@ -25,6 +27,7 @@ __all__ = [
     "RootFacts",
     "Supervision",
     "SupervisorClient",
+    "end_lost",
     "launch",
     "launcher_path",
     "plan",
@@ -32,4 +35,5 @@ __all__ = [
     "probe_host",
     "read_exit",
     "read_root_facts",
+    "resolve_user",
 ]

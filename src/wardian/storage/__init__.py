@@ -11,7 +11,7 @@ with open_view(root.mount, lock_root(home, container_id, "cp")) as view: ...
 from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer, sync_directory
 from wardian.storage.locks import RootLock, lock_root
 from wardian.storage.snapshots import ContainerRoot, Snapshots
-from wardian.storage.trash import Trash
+from wardian.storage.trash import Trash, remove_tree
 from wardian.storage.usage import tree_size
 from wardian.storage.views import View, open_view
 
@@ -26,6 +26,7 @@ __all__ = [
     "View",
     "lock_root",
     "open_view",
+    "remove_tree",
     "sync_directory",
     "tree_size",
 ]
