@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wardian.engine import checks, mount_checks
 from wardian.engine.checks import Check
-from wardian.engine.spec import Spec, base, base_spec, devices, mounts, namespaces, privileges, process, resources
+from wardian.engine.spec import Spec, base_spec, devices, mounts, namespaces, privileges, process, resources
+from wardian.runtime import defaults
 
 if TYPE_CHECKING:
     from wardian.engine.config import ContainerConfig
@@ -124,7 +125,7 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "UsernsMode", "--userns", checks.only("", "host"), ""),
     Option(HOST + "Sysctls", "--sysctl", checks.sysctls, {}, namespaces.write_sysctls),
     # mounts
-    Option(HOST + "ShmSize", "--shm-size", _LIMIT, base.DEFAULT_SHM, mounts.write_shm, absent=(0,)),
+    Option(HOST + "ShmSize", "--shm-size", _LIMIT, defaults.DEFAULT_SHM, mounts.write_shm, absent=(0,)),
     Option(HOST + "Tmpfs", "--tmpfs", mount_checks.tmpfs_mounts, {}, mounts.write_tmpfs),
     Option(HOST + "Binds", "--volume", mount_checks.bind_specs, [], mounts.write_binds),
     Option(HOST + "Mounts", "--mount", mount_checks.mount_specs, [], mounts.write_mounts, since="1.25"),
