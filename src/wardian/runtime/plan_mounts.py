@@ -179,6 +179,7 @@ def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str]) -
     for number, point in enumerate(spec.get("mounts") or ()):
         options = sort_options(point.get("options") or ())
         kind = point.get("type", "")
+        _refuse_in_proc(point, options.bind or kind == "bind")
         if options.bind or kind == "bind":
             made, attached = _bind(point, options, f"mount {number}")
             host_steps += made
@@ -192,6 +193,29 @@ def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str]) -
     in_userns = "user" in new or not host.initial_user_namespace
     made, attached = _devices(spec, in_userns)
     return MountSteps((*host_steps, *made), (*child, *attached, *_covers(spec, host)))
+
+
+# what lxcfs and CRIU cover (runc allows these too); a mount on any other would show the container a false /proc
+_PROC_FILES = frozenset(
+    f"/proc/{name}"
+    for name in "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo net/dev sys/kernel/ns_last_pid".split()
+)
+
+
+def _refuse_in_proc(point: MountPoint, bind: bool) -> None:
+    """A process writes its own labels and limits below /proc: what pretends to be it would swallow them
+    (CVE-2019-16884). Docker's words."""
+    target = posixpath.normpath("/" + point["destination"].lstrip("/"))
+    if target == "/proc":
+        if point.get("type") == "proc" or (bind and posixpath.normpath(point.get("source", "")) == "/proc"):
+            return
+        reason = "it is not of type proc"
+    elif target.startswith("/proc/") and target not in _PROC_FILES:
+        reason = "it is inside /proc"
+    else:
+        return
+    message = f'error mounting "{point.get("source", "")}" to rootfs at "{target}": "{target}" cannot be mounted'
+    raise WardianError(INVALID, f"{message} because {reason}", operation="plan", subject=target)
 
 
 def _filesystem(point: MountPoint, options: Options) -> list[Step]:
