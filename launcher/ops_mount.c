@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -147,6 +148,26 @@ static int set_option(int fs, char *option) {
     return configure(fs, FSCONFIG_SET_STRING, key, option + length + 1, 0);
 }
 
+static bool names_mode(const struct field *options) {
+    for (uint32_t i = 0; i < options->count; i++)
+        if (strncmp(options->texts[i], "mode=", 5) == 0)
+            return true;
+    return false;
+}
+
+/* A tmpfs that says no mode has that of the directory it covers, as with Docker; the owner is root. */
+static int like_covered(int fs, int root, const char *target) {
+    struct stat covered;
+    int fd = open_in_root(root, target, O_PATH | O_DIRECTORY);
+    if (fd < 0)
+        return 0;
+    int error = fstat(fd, &covered) < 0 ? errno : 0;
+    close(fd);
+    char mode[8];
+    snprintf(mode, sizeof mode, "%o", covered.st_mode & 07777);
+    return error ? error : configure(fs, FSCONFIG_SET_STRING, "mode", mode, 0);
+}
+
 int op_mount(struct run *run, const struct op *op) {
     const char *source = op_text(op, MOUNT_AT_SOURCE);
     int fs = (int)syscall(SYS_fsopen, op_text(op, MOUNT_AT_TYPE), FSOPEN_CLOEXEC);
@@ -155,6 +176,8 @@ int op_mount(struct run *run, const struct op *op) {
     int error = *source ? configure(fs, FSCONFIG_SET_STRING, "source", source, 0) : 0;
     for (uint32_t i = 0; !error && i < op->fields[MOUNT_AT_OPTIONS].count; i++)
         error = set_option(fs, op->fields[MOUNT_AT_OPTIONS].texts[i]);
+    if (!error && strcmp(op_text(op, MOUNT_AT_TYPE), "tmpfs") == 0 && !names_mode(&op->fields[MOUNT_AT_OPTIONS]))
+        error = like_covered(fs, handle_of(run, op, MOUNT_AT_ROOT), op_text(op, MOUNT_AT_TARGET));
     long made = error ? -1 : create_mount(fs, op_number(op, MOUNT_AT_ATTRIBUTES));
     if (!error && made < 0)
         error = errno;

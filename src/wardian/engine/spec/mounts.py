@@ -55,7 +55,8 @@ def write_mounts(spec: Spec, value: Any, config: "ContainerConfig") -> None:
             words = ["nosuid", "nodev", "noexec", *mode]
             if options.get("SizeBytes"):
                 words.append(f"size={options['SizeBytes']}")
-            words.append(f"mode={options['Mode']:o}" if options.get("Mode") else "mode=1777")
+            if options.get("Mode"):
+                words.append(f"mode={options['Mode']:o}")
             _replace_mount(spec, _tmpfs(item["Target"], words))
 
 
