@@ -74,12 +74,12 @@ class Containers:
         self._parts.events.publish("container", "restart", container.id, container.event_attributes())
 
     async def kill(self, ref: str, signal: str = "KILL") -> None:
-        container = self._registry.find(ref)
         try:
             number = signal_number(signal or "KILL")
+            container = self._registry.find(ref)
         except WardianError as error:
             message = f"cannot kill container: {ref}: {error.message}"
-            raise WardianError(INVALID, message, operation="kill", subject=container.id) from None
+            raise WardianError(error.kind, message, operation="kill", subject=ref) from None
         if not container.state.live:
             message = f"cannot kill container: {ref}: container {container.id} is not running"
             raise WardianError(CONFLICT, message, operation="kill", subject=container.id)
@@ -127,6 +127,8 @@ class Containers:
         if not container.state.live or container.supervisor is None:
             message = f"container {container.id} is not running"
             raise WardianError(CONFLICT, message, operation="resize", subject=container.id)
+        if not container.config["Tty"]:
+            return  # Docker answers 200, and there is nothing to do
         await container.supervisor.resize(height, width)
 
     async def rename(self, ref: str, name: str) -> None:

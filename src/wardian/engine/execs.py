@@ -24,12 +24,20 @@ from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import same_process
-from wardian.runtime.exitrecord import read_exit
-from wardian.runtime.inputs import ExecTarget, Supervision
-from wardian.runtime.launch import Launched, LaunchError, launch
-from wardian.runtime.planner import plan_exec
-from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
-from wardian.runtime.supervisor import Attacher, SupervisorClient
+from wardian.runtime import (
+    Attacher,
+    ExecTarget,
+    Launched,
+    LaunchError,
+    RootFacts,
+    Supervision,
+    SupervisorClient,
+    launch,
+    plan_exec,
+    read_exit,
+    read_root_facts,
+    resolve_user,
+)
 
 # docker's CLI asks for the exit code after the stream's end; then nobody asks any more
 _FORGET_AFTER = 300.0
@@ -98,6 +106,8 @@ class Execs:
         found = self._find(identity)
         if found.supervisor is None:
             raise WardianError(CONFLICT, f"exec {identity} is not running", operation="resize", subject=identity)
+        if not found.options.get("Tty"):
+            return  # as Docker
         await found.supervisor.resize(height, width)
 
     # --- one exec's way ---

@@ -25,10 +25,7 @@ from wardian.engine.sandbox import Sandbox
 from wardian.engine.spec import Spec
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.network import hostname_file, hosts_file, read_host_resolv_conf, resolv_conf
-from wardian.runtime.inputs import Placement, Supervision
-from wardian.runtime.launch import Launched, LaunchError, launch
-from wardian.runtime.planner import plan
-from wardian.runtime.rootfacts import RootFacts
+from wardian.runtime import Launched, LaunchError, Placement, RootFacts, Supervision, launch, plan
 from wardian.storage import lock_root
 
 _NAMES = ("hostname", "hosts", "resolv.conf")
@@ -92,10 +89,11 @@ def say_launch_error(error: LaunchError, command: str) -> WardianError:
         errno.EACCES: "permission denied",
         errno.ENOEXEC: "exec format error",
         errno.EISDIR: "is a directory",
+        errno.E2BIG: "argument list too long",
     }.get(error.errno)
     if words is None:
         return error
-    message = f'exec: "{command}": {words}: unknown ({error.message})'
+    message = f"exec {command}: {words}"
     return WardianError(INVALID, message, operation="start", subject=command, errno=error.errno)
 
 
