@@ -5,6 +5,7 @@ one sync → the layers get their names → one transaction records the image. B
 and whatever fails takes away what was staged.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -180,7 +181,12 @@ def _fetch(
     name = short(blob)
     raw = counted(client.blob_chunks(blob), report.counter("Downloading", name, blob.size))
     checked = verified(raw, blob.digest, blob.size, client.name)
-    staged.append(layers.stage(inflated(checked), layer_id))
+    try:
+        staged.append(layers.stage(inflated(checked), layer_id))
+    except WardianError as error:
+        if error.kind == INVALID:  # why it is no layer: at the end its digest may prove not to be the blob's
+            deque(checked, maxlen=0)
+        raise
     # Verifying and extracting went on with the download: the lines are told for those who wait for them.
     report.status("Verifying Checksum", name)
     report.status("Download complete", name)

@@ -66,8 +66,8 @@ class RegistryClient:
 
     @property
     def name(self) -> str:
-        """The registry's, for errors."""
-        return self._reference.domain
+        """The image's, in full, for errors."""
+        return str(self._reference)
 
     def close(self) -> None:
         self._pool.clear()
