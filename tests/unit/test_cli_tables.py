@@ -146,6 +146,18 @@ def test_run_imports_little():
     assert not imported & {"signal", "socket", "subprocess", "typing", "wardian.cli.values", "wardian.cli.fields"}
 
 
+def test_a_plain_listing_needs_no_template_engine():
+    code = """if True:
+        import sys
+        from wardian.cli import ps, table
+        listing = table.Listing("", ps._HEADERS, ps._TABLE, "ID")
+        facts = {"Id": "1" * 64, "Command": "sh", "Created": 1, "Image": "bb"}
+        listing.render([ps._record(facts, False)], "", False)
+        print(*(name for name in sys.modules if "gotemplate" in name or name.endswith("cli.values")))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
 def test_contexts_name_engines(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from wardian.errors import KINDS, WardianError
+from wardian.errors import KINDS, STATUS, WardianError
 from wardian.server import versions
 from wardian.server.application import resolve_handler
-from wardian.server.errors import STATUS
 from wardian.server.routes import ADMIN, BUILD, HANDED_OVER, PLAIN, PUSH, READ, ROUTES, RUN, STREAM, UPGRADED, Route
 from wardian.server.routing import Router
 
