@@ -1,13 +1,14 @@
 """Looks at places that may never answer: a path of the user's on a dead NFS server, a FUSE mount nobody serves.
 
 Such a call cannot be broken off (open(2) and stat(2) know no deadline), so a thread of its own makes it, and the caller
-is told after a while which path it was. The thread stays with the call until the kernel answers.
+is told after a while which path it was. The thread stays with the call until the kernel answers, and then ends: nobody
+is there any more for whom to make a directory.
 """
 
 import asyncio
 from collections.abc import Callable
 
-from wardian.engine.workers import Result, work
+from wardian.engine.workers import Abandoned, Result, work
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 
 At = Callable[[str], None]
@@ -19,11 +20,13 @@ _under_way: set[object] = set()
 
 async def look(job: Callable[[At], Result], operation: str) -> Result:
     """Runs `job(at)` in a thread; it calls `at(path)` before it touches a path, for the error that names it."""
-    place = ""
+    place, given_up = "", False
     token = object()
 
     def at(path: str) -> None:
         nonlocal place
+        if given_up:
+            raise Abandoned
         place = path
 
     def run(_: object) -> Result:
@@ -41,3 +44,5 @@ async def look(job: Callable[[At], Result], operation: str) -> Result:
     except TimeoutError as error:  # ours, or the file system's own ETIMEDOUT
         message = f"{place} does not answer: no reply from its file system within {SECONDS:g} s"
         raise WardianError(SYSTEM, message, operation=operation, subject=place) from error
+    finally:
+        given_up = True
