@@ -1,7 +1,7 @@
 """The images of one engine, as the rest of it uses them. Reads are lookups in a snapshot; what writes says so.
 
-What takes long (`pull`, `load`, `import_image`, `make_hello`) blocks and belongs into a worker thread; the rest takes
-microseconds, or one durable transaction (`tag`, `remove`), and may run on the event loop.
+What takes long (`pull`, `load`, `import_image`, `make_hello`, `remove`) blocks and belongs into a worker thread; the
+rest takes microseconds, or one durable transaction (`tag`), and may run on the event loop.
 """
 
 import errno
