@@ -6,6 +6,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -52,13 +53,26 @@ def test_signals_reach_the_container(wardian):
     assert (out, process.returncode) == (b"got-term\n", 3)
 
 
-def test_signals_without_proxy_end_the_command_only(wardian):
+@pytest.mark.parametrize("tty", [False, True])
+def test_without_proxy_the_exit_is_waited_for(docker, tty):
+    """Ctrl-C at a terminal: docker 28 waits for the container and answers its code."""
+    script = "echo up; sleep 1; exit 2"
+    options = ["--rm", "--sig-proxy=false", *(["-t"] if tty else [])]
+    terminal = docker.terminal("run", *options, IMAGE, "sh", "-c", script)
+    terminal.expect("up")
+    terminal.type("\x03")
+    assert terminal.wait() == 2
+
+
+def test_the_third_signal_without_proxy_ends_the_command_only(wardian):
     process = wardian.start("run", "--sig-proxy=false", "--name", "stays", IMAGE, "sh", "-c", "echo up; sleep 100")
     assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
-    assert process.returncode == 130
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        process.send_signal(number)
+        time.sleep(0.1)
+    _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (1, b"\ngot 3 SIGTERM/SIGINTs, forcefully exiting\n")
     assert wardian.out("inspect", "-f", "{{.State.Running}}", "stays") == "true"
 
 
@@ -121,6 +135,71 @@ def test_bytes_that_are_no_text(wardian):
     )
     assert done.returncode == 1
     assert done.stderr.startswith(b"Error response from daemon: No such container: no")
+
+
+ODD_LOCALES = [{"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}]
+
+
+@pytest.mark.parametrize("locale", ODD_LOCALES, ids=["utf8", "ascii"])
+def test_arguments_are_utf8_in_any_locale(wardian, locale):
+    """As docker: what is no UTF-8 becomes U+FFFD, one for each byte."""
+    words = ["run", "--rm", "-e", b"A=\xff\xfe b", IMAGE, "sh", "-c", 'echo "$0 $1 $A"', b"x\xe9\x80", "é😀"]
+    done = subprocess.run([*wardian.prefix, *words], env={**wardian.environment, **locale}, capture_output=True)
+    assert (done.stderr, done.stdout.decode()) == (b"", "x\ufffd\ufffd é😀 \ufffd\ufffd b\n")
+
+
+@pytest.mark.parametrize("locale", ODD_LOCALES, ids=["utf8", "ascii"])
+def test_a_file_of_any_name_is_found_in_any_locale(wardian, locale, tmp_path):
+    path = bytes(tmp_path) + "/é".encode() + b"\xff"
+    with open(path, "w") as file:
+        file.write("A=1\n")
+    words = ["run", "--rm", "--env-file", path, IMAGE, "sh", "-c", "echo $A"]
+    done = subprocess.run([*wardian.prefix, *words], env={**wardian.environment, **locale}, capture_output=True)
+    assert (done.stderr, done.stdout) == (b"", b"1\n")
+
+
+def _interrupted(wardian, tmp_path, hook, *arguments):
+    """The installed command, where a module that comes before it sends it Ctrl-C at one point."""
+    (tmp_path / "sitecustomize.py").write_text("import os, signal, sys\n" + hook)
+    script = str(Path(__file__).parents[2] / "bin/wardian")
+    environment = {**wardian.environment, "PYTHONPATH": str(tmp_path)}
+    return subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, timeout=20)
+
+
+@pytest.mark.parametrize("module", ["wardian.cli", "wardian.cli.tree", "wardian.cli.run"])
+def test_ctrl_c_during_imports_is_silent(wardian, tmp_path, module):
+    hook = (
+        "class Finder:\n"
+        "    def find_spec(name, path, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder)\n"
+    )
+    done = _interrupted(wardian, tmp_path, hook, "run", "--rm", IMAGE, "true")
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("function", ["_post_create", "_create"])
+@pytest.mark.parametrize("detach", [True, False])
+def test_ctrl_c_before_the_start_leaves_nothing_with_rm(wardian, tmp_path, function, detach):
+    hook = (
+        "def profile(frame, event, argument):\n"
+        f"    if event == 'return' and frame.f_code.co_name == {function!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.setprofile(profile)\n"
+    )
+    done = _interrupted(wardian, tmp_path, hook, "run", "--rm", *(["-d"] if detach else []), IMAGE, "sleep", "100")
+    assert (done.returncode, done.stderr) == (130, b"")
+    assert wardian.out("ps", "-aq") == ""
+
+
+def test_wrong_detach_keys_make_no_container(wardian):
+    done = wardian("run", "--rm", "--detach-keys", "bogus", IMAGE, "true", status=None)
+    assert b"invalid detach keys" in done.stderr
+    assert wardian.out("ps", "-aq") == ""
+
+
+def test_kill_of_what_is_not_there(docker):
+    done = docker("kill", "nosuch", status=1)
+    assert done.stderr == b"Error response from daemon: cannot kill container: nosuch: No such container: nosuch\n"
 
 
 def test_a_name_reaches_the_engine_as_it_was_typed(wardian):

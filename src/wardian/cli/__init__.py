@@ -7,6 +7,7 @@ nothing on the way of `run` imports asyncio, argparse, re, socket, dataclasses, 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` costs an import of enum
 import os
 import sys
 
@@ -24,14 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and answers its exit code; as the console entry point, it ends the process itself."""
     if arguments is None:
         _settle_streams()
-    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _run(words)
+        if arguments is None:
+            _interruptible()
+        code = _run(_typed() if arguments is None else list(arguments))
         _flush()
         if arguments is None and "coverage" not in sys.modules:
             # All is written and closed by the kernel: taking the interpreter down first is 4 ms of every command.
             os._exit(code)
     except KeyboardInterrupt:
+        if arguments is None:
+            _interruptible(False)
         return 130
     except BrokenPipeError:
         # Whoever read our output went away (`wardian ps | head`): end as a program killed by SIGPIPE is seen to.
@@ -58,6 +62,25 @@ def _settle_streams() -> None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+
+
+def _interruptible(on: bool = True) -> None:
+    """Ctrl-C raises KeyboardInterrupt from here on; or, at the end, is not looked at, as one more would be a traceback.
+
+    One that our parent ignores (a script's background) is no matter of ours.
+    """
+    if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler if on else _signal.SIG_IGN)
+
+
+def _typed() -> list[str]:
+    """The words of the command line. What is not ASCII in them stays bytes (PEP 383) where the locale is not UTF-8.
+
+    So names of files are what was typed in any locale, and the engine is asked in UTF-8 (client.jsontext).
+    """
+    if sys.getfilesystemencoding() == "utf-8":
+        return sys.argv[1:]
+    return [os.fsencode(word).decode("ascii", "surrogateescape") for word in sys.argv[1:]]
 
 
 def _flush() -> None:

@@ -11,6 +11,7 @@ import sys
 
 from wardian.cli.command import Command, Failure, error_text
 from wardian.cli.create_body import FLAG_CODE, BodyError, create_body
+from wardian.cli.interrupts import Interrupts
 from wardian.cli.run_flags import CREATE_FLAGS, RUN_FLAGS
 from wardian.errors import WardianError
 from wardian.failed_start import failed_start_code
@@ -36,7 +37,7 @@ def _told(invocation: Invocation, message: str, code: int) -> Failure:
 
 
 def run(invocation: Invocation) -> int:
-    from wardian.cli.streams import check_terminal
+    from wardian.cli.streams import check_terminal, detach_keys
 
     body = _body(invocation, RUN_FLAGS)
     detach = invocation.flag("detach")
@@ -46,19 +47,35 @@ def run(invocation: Invocation) -> int:
         body.update(AttachStdin=False, AttachStdout=False, AttachStderr=False, StdinOnce=False)
     else:
         check_terminal(bool(body["AttachStdin"]), bool(body["Tty"]))
+        detach_keys(invocation)
+    interrupts = Interrupts()
     try:
-        identity = _create(invocation, body)
+        identity = _create(invocation, body, interrupts)
     except WardianError as error:
         raise _failed(invocation, error) from None
     except Failure as failure:
         raise _told(invocation, failure.message, FLAG_CODE) from None
-    if detach:
-        return _run_detached(invocation, identity)
-    return _run_attached(invocation, identity, body)
+    try:
+        interrupts.release()
+        if detach:
+            return _run_detached(invocation, identity)
+        return _run_attached(invocation, identity, body)
+    except KeyboardInterrupt:
+        if body["HostConfig"]["AutoRemove"]:
+            _remove_unstarted(invocation, identity)
+        raise
+
+
+def _remove_unstarted(invocation: Invocation, identity: str) -> None:
+    """What --rm promises for a container that never ran; one that runs is refused here, and goes at its end."""
+    try:
+        invocation.client.call("DELETE", f"/containers/{identity}", query={"v": True})
+    except WardianError:
+        pass
 
 
 def create(invocation: Invocation) -> int:
-    identity = _create(invocation, _body(invocation, CREATE_FLAGS))
+    identity = _create(invocation, _body(invocation, CREATE_FLAGS), Interrupts())
     print(identity)
     return 0
 
@@ -79,16 +96,16 @@ def _body(invocation: Invocation, flags: tuple[Any, ...]) -> dict[str, Any]:
     return body
 
 
-def _create(invocation: Invocation, body: dict[str, Any]) -> str:
-    """Makes the container and answers its id, which --cidfile keeps."""
+def _create(invocation: Invocation, body: dict[str, Any], interrupts: Interrupts) -> str:
+    """Makes the container and answers its id, which --cidfile keeps. From then on `interrupts` holds Ctrl-C back."""
     path = invocation.text("cidfile")
     if not path:
-        return _make(invocation, body)
+        return _make(invocation, body, interrupts)
     # Before the container: one whose id cannot be kept is not made.
     _touch_id_file(path)
     identity = ""
     try:
-        identity = _make(invocation, body)
+        identity = _make(invocation, body, interrupts)
     finally:
         if not identity:
             os.unlink(path)
@@ -106,26 +123,31 @@ def _touch_id_file(path: str) -> None:
         raise Failure(f"failed to create the container ID file: open {path}: {str(error.strerror).lower()}") from None
 
 
-def _make(invocation: Invocation, body: dict[str, Any]) -> str:
+def _make(invocation: Invocation, body: dict[str, Any], interrupts: Interrupts) -> str:
     """Asks for the container; pulls its image first where that is asked for or needed."""
     if invocation.text("pull") == "always":
         _pull(invocation, body)
     try:
-        answer = _post_create(invocation, body)
+        answer = _post_create(invocation, body, interrupts)
     except WardianError as error:
         if not _lacks_image(error, str(body["Image"])) or invocation.text("pull") != "missing":
             raise
         _say_missing(str(body["Image"]))
         _pull(invocation, body)
-        answer = _post_create(invocation, body)
+        answer = _post_create(invocation, body, interrupts)
     for warning in answer.get("Warnings") or ():
         sys.stderr.write(f"WARNING: {warning}\n")
     return str(answer["Id"])
 
 
-def _post_create(invocation: Invocation, body: dict[str, Any]) -> dict[str, Any]:
+def _post_create(invocation: Invocation, body: dict[str, Any], interrupts: Interrupts) -> dict[str, Any]:
     query = {"name": invocation.text("name") or None, "platform": invocation.text("platform") or None}
-    answer = invocation.client.call("POST", "/containers/create", body, query)
+    interrupts.hold()
+    try:
+        answer = invocation.client.call("POST", "/containers/create", body, query)
+    except BaseException:
+        interrupts.release()
+        raise
     assert isinstance(answer, dict)
     return answer
 

@@ -23,6 +23,8 @@ _KEPT = frozenset(
 )
 # With a terminal in raw mode they would end this command and leave the terminal raw: it is put back first.
 _ENDING = frozenset((_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM))
+# Docker's CLI waits for the container all the same, and gives up at the third.
+_COUNTED, _ENOUGH = frozenset((_signal.SIGINT, _signal.SIGTERM)), 3
 _RETRY_SECONDS, _RETRY_STEP = 5.0, 0.1
 
 
@@ -96,17 +98,21 @@ def _note(number: int, frame: object) -> None:
 class Session:
     """One attachment to `resource` ("containers/ID" or "exec/ID"), from its connection to the end of output.
 
-    `keys` names the detach keys; empty for the usual ones.
+    `keys` names the detach keys; empty for the usual ones. With `proxy`, signals are passed on. Without, the first
+    two of SIGINT and SIGTERM are overheard where the command `waits` for the exit code, as docker does.
     """
 
-    def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: str) -> None:
+    def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: str, waits: bool = True) -> None:
         self._client = client
         self._resource = resource
         self._tty = tty
         self._keys = _read_keys(keys)
         self.detached = False
         self._proxy = proxy
-        caught = frozenset(_signal.valid_signals()) - _KEPT if proxy else frozenset()
+        self._waits = waits
+        self._asked = 0
+        without = _COUNTED if waits else frozenset()
+        caught = frozenset(_signal.valid_signals()) - _KEPT if proxy else without
         if tty:
             caught |= {_signal.SIGWINCH, *_ENDING}
         self.signals = Signals(frozenset(int(number) for number in caught))
@@ -145,10 +151,17 @@ class Session:
         for number in self.signals.take():
             if number == _signal.SIGWINCH and self._tty:
                 self.resize()
-            elif not self._proxy:
-                raise Failure("", 128 + number)
-            else:
+            elif self._proxy:
                 self._quietly(f"/{self._resource}/kill", {"signal": signal_name(number)})
+            elif self._waits and number in _COUNTED:
+                self._count()
+            else:
+                raise Failure("", 128 + number)
+
+    def _count(self) -> None:
+        self._asked += 1
+        if self._asked == _ENOUGH:
+            raise Failure(f"\ngot {_ENOUGH} SIGTERM/SIGINTs, forcefully exiting")
 
     def _quietly(self, path: str, query: dict[str, object]) -> None:
         # The container may have ended meanwhile: what the streams then say is what counts.

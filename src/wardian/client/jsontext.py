@@ -43,4 +43,24 @@ def decode(text: "str | bytes") -> object:
 
 def encode(value: object) -> bytes:
     """The shortest JSON text of a value made of dict, list, str, int, float, bool and None."""
-    return "".join(_encode(value, 0)).encode("ascii")
+    text = "".join(_encode(value, 0))
+    if "\\ud" in text:
+        text = "".join(_encode(_without_surrogates(value), 0))
+    return text.encode("ascii")
+
+
+def _without_surrogates(value: object) -> object:
+    """The value with its texts as UTF-8 reads them: the command line's bytes are surrogates where the locale's charset
+    has no such character (PEP 383). A byte that is no UTF-8 becomes U+FFFD, as in Go: JSON cannot carry it.
+    """
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        value = value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        pass  # half a pair from a file of JSON: no byte stands for it
+    return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in value)
