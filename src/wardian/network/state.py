@@ -10,7 +10,9 @@ in which boot its endpoints were given; in another one, they are void.
 
 import datetime
 import ipaddress
+import logging
 import secrets
+import sqlite3
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -46,6 +48,9 @@ SCHEMA = Schema(
 )
 
 
+log = logging.getLogger(__name__)
+
+
 class NetworkRow(NamedTuple):
     id: str
     name: str
@@ -73,6 +78,7 @@ class NetworkState:
         self._forget_other_boots()
         rows = database.read("SELECT * FROM endpoint WHERE network = ?", (self.row.id,))
         self._endpoints = {row["sandbox"]: EndpointRow(*row) for row in rows}
+        self._forgotten: set[str] = set()  # whose rows could not be deleted yet
         self._used = {ipaddress.IPv4Address(row.address) for row in self._endpoints.values()}
         self._last = ipaddress.IPv4Address(self.row.last_address) if self.row.last_address else None
 
@@ -133,8 +139,10 @@ class NetworkState:
             )
         row = EndpointRow(sandbox, self.row.id, secrets.token_hex(32), str(address), mac or addresses.mac_of(address))
         with self._database.volatile() as db:
+            self._delete_forgotten(db)  # the address may be one of theirs
             db.execute("INSERT INTO endpoint VALUES (?, ?, ?, ?, ?)", row)
             db.execute("UPDATE network SET last_address = ? WHERE id = ?", (row.address, self.row.id))
+        self._forgotten.clear()
         self._endpoints[sandbox] = row
         self._used.add(address)
         self._last = address
@@ -145,11 +153,21 @@ class NetworkState:
         row = self._endpoints.get(sandbox)
         if row is None:
             return False
-        with self._database.volatile() as db:
-            db.execute("DELETE FROM endpoint WHERE sandbox = ? AND network = ?", (sandbox, self.row.id))
         del self._endpoints[sandbox]
         self._used.discard(ipaddress.IPv4Address(row.address))
+        self._forgotten.add(sandbox)
+        try:
+            with self._database.volatile() as db:
+                self._delete_forgotten(db)
+        except WardianError as error:  # the disk is full, and the sandbox is gone all the same
+            log.warning("network %s: the end of an endpoint is not stored yet: %s", self.row.name, error)
+        else:
+            self._forgotten.clear()
         return True
+
+    def _delete_forgotten(self, db: sqlite3.Connection) -> None:
+        for sandbox in self._forgotten:
+            db.execute("DELETE FROM endpoint WHERE sandbox = ? AND network = ?", (sandbox, self.row.id))
 
     def keep_only(self, live: Collection[str]) -> list[str]:
         """Forget the endpoints of sandboxes that are not in `live`; returns whose they were."""
