@@ -1,0 +1,134 @@
+"""A container fills the engine's data root, as docker's user sees it: the code of its end, rm, errors that say why."""
+
+import contextlib
+import errno
+import json
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import homes
+from benches import Bench, load_busybox
+from engines import TestEngine
+from images_made import busybox_image
+from registry import Registry
+from wardian.database import Database, Schema
+from wardian.errors import SYSTEM, WardianError
+from wardian.home import Home
+
+
+@pytest.fixture
+def small(new_home: Callable[[], Home]) -> Iterator[Home]:
+    """A home whose data root can be filled."""
+    home = new_home()
+    os.mkdir(home.data_root)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "small", home.data_root], check=True)
+    yield home
+    subprocess.run(["umount", home.data_root], check=True)
+
+
+@contextlib.contextmanager
+def full(home: Home) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(home.database)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else the next rows may go where old ones were
+    path = os.path.join(home.data_root, "filling")
+    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 12)):
+            pass
+    try:
+        yield
+    finally:
+        os.unlink(path)
+
+
+def publish(bench: Bench, *actions: str) -> None:
+    async def all_of_them() -> None:
+        for action in actions:
+            bench.engine.events.publish("container", action, "x", {"text": "y" * 200})
+
+    bench.run(all_of_them())
+
+
+def write_events(bench: Bench) -> None:
+    async def write() -> None:
+        bench.engine.events._write()
+
+    bench.run(write())
+
+
+def docker(engine: TestEngine, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", "-H", engine.url, *words], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_run_that_fills_the_disk(small: Home, registry: Registry) -> None:
+    engine = TestEngine(small)
+    try:
+        reference = registry.push_image("full/disk:1", busybox_image())
+        assert docker(engine, "pull", reference).returncode == 0
+        ended = docker(engine, "run", "--name", "filler", reference, "sh", "-c", "cat /dev/zero >/big; exit 7")
+        assert ended.returncode == 7, ended
+        assert "Exited (7)" in docker(engine, "ps", "-a").stdout
+        time.sleep(1.2)  # past the first try to write the events
+        refused = docker(engine, "create", reference, "true")
+        assert refused.returncode and "no space left on device" in refused.stderr, refused
+        removed = docker(engine, "rm", "filler")
+        assert removed.returncode == 0, removed
+        end = time.monotonic() + 5
+        while (again := docker(engine, "run", "--rm", reference, "echo", "hi")).stdout != "hi\n":
+            assert time.monotonic() < end, again
+            time.sleep(0.1)
+        assert "Exception in callback" not in engine.log_text()
+    finally:
+        engine.close()
+
+
+def test_events_outlive_a_full_disk_and_closing_takes_all_steps(small: Home) -> None:
+    bench = Bench(small)
+    load_busybox(bench)
+    with full(small):
+        publish(bench, *(f"made{number}" for number in range(100)))
+        write_events(bench)
+        write_events(bench)
+        with pytest.raises((WardianError, OSError)) as caught:
+            bench.create("true")
+        assert getattr(caught.value, "errno", 0) == errno.ENOSPC
+    write_events(bench)
+    with contextlib.closing(sqlite3.connect(small.database)) as database:
+        actions = [json.loads(body)["Action"] for (body,) in database.execute("SELECT body FROM event ORDER BY id")]
+    assert [action for action in actions if action.startswith("made")] == [f"made{n}" for n in range(100)]
+    with full(small):
+        publish(bench, *["last"] * 100)
+        bench.close()
+    assert not os.path.exists(f"/sys/class/net/{small.bridge}")
+    assert not [mount for mount in homes.cgroup_mounts() if os.path.exists(os.path.join(mount, small.cgroup_base))]
+
+
+def test_a_step_of_closing_that_fails_holds_no_other_up(new_home: Callable[[], Home]) -> None:
+    home = new_home()
+    bench = Bench(home)
+    bench.engine._database.close()  # every later write to it fails
+    publish(bench, "x")
+    bench.engine.events._store = None  # no error that a disk makes
+    with pytest.raises(AttributeError):
+        bench.run(bench.engine.close())
+    bench.loop.close()
+    assert not os.path.exists(f"/sys/class/net/{home.bridge}")
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    assert home.bridge not in tables
+
+
+def test_the_state_file_of_a_full_disk(small: Home) -> None:
+    database = Database(small.database, [Schema("test", ["CREATE TABLE t (x)"])])
+    with full(small):
+        for _ in range(2):
+            with pytest.raises(WardianError) as caught, database.volatile() as db:
+                db.execute("INSERT INTO t VALUES (?)", ("x" * 100_000,))
+            error = caught.value
+            assert (error.kind, error.errno, error.message) == (SYSTEM, errno.ENOSPC, "no space left on device")
+    with database.volatile() as db:
+        db.execute("INSERT INTO t VALUES (1)")
+    database.close()
