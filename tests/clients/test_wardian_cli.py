@@ -161,9 +161,11 @@ def test_a_file_of_any_name_is_found_in_any_locale(wardian, locale, tmp_path):
 def _interrupted(wardian, tmp_path, hook, *arguments):
     """The installed command, where a module that comes before it sends it Ctrl-C at one point."""
     (tmp_path / "sitecustomize.py").write_text("import os, signal, sys\n" + hook)
-    script = str(Path(__file__).parents[2] / "bin/wardian")
-    environment = {**wardian.environment, "PYTHONPATH": str(tmp_path)}
-    return subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, timeout=20)
+    tree = Path(__file__).parents[2]
+    environment = {**wardian.environment, "PYTHONPATH": f"{tmp_path}:{tree / 'src'}"}
+    return subprocess.run(
+        [sys.executable, str(tree / "bin/wardian"), *arguments], env=environment, capture_output=True, timeout=20
+    )
 
 
 @pytest.mark.parametrize("module", ["wardian.cli", "wardian.cli.tree", "wardian.cli.run"])
@@ -200,6 +202,27 @@ def test_wrong_detach_keys_make_no_container(wardian):
 def test_kill_of_what_is_not_there(docker):
     done = docker("kill", "nosuch", status=1)
     assert done.stderr == b"Error response from daemon: cannot kill container: nosuch: No such container: nosuch\n"
+
+
+EMPTY_NAMES = ["stop", "kill", "wait", "attach", "start", "logs", "inspect", "container inspect", "network inspect"]
+
+
+@pytest.mark.parametrize("verb", EMPTY_NAMES)
+def test_an_empty_name_is_told(docker, verb):
+    kind = "network" if verb.startswith("network") else "container"
+    done = docker(*verb.split(), "", status=1)
+    assert f"invalid {kind} name or ID: value is empty" in done.stderr.decode()
+    assert done.stdout in (b"", b"[]\n")
+
+
+def test_a_name_may_have_the_slash_that_inspect_shows(docker):
+    docker("run", "-d", "--name", "slashed", IMAGE, "sh", "-c", "echo up; exec sleep 100")
+    name = docker.out("inspect", "-f", "{{.Name}}", "slashed")
+    assert name == "/slashed"
+    assert docker.out("logs", name) == "up"
+    assert docker.out("exec", name, "echo", "in") == "in"
+    assert docker.out("inspect", "-f", "{{.Name}}", name) == name
+    assert docker.out("kill", name) == name
 
 
 def test_a_name_reaches_the_engine_as_it_was_typed(wardian):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from wardian.cli.command import Command, Failure, error_text
+from wardian.cli.command import Command, Failure, error_text, path_name
 from wardian.cli.lifecycle import each
 from wardian.cli.pflag import Flag
 from wardian.cli.streams import Session, check_terminal, detach_keys
@@ -27,7 +27,7 @@ def _inspect(invocation: Invocation, name: str) -> dict[str, Any]:
 
 
 def attach(invocation: Invocation) -> int:
-    name, client = invocation.args[0], invocation.client
+    name, client = path_name(invocation.args[0]), invocation.client
     keys = detach_keys(invocation)
     waiting = client.stream("POST", f"/containers/{name}/wait")
     container = _inspect(invocation, name)
@@ -64,11 +64,11 @@ def start(invocation: Invocation) -> int:
     if attached:
         if len(invocation.args) > 1:
             raise Failure("you cannot start and attach multiple containers at once")
-        return _start_attached(invocation, invocation.args[0])
+        return _start_attached(invocation, path_name(invocation.args[0]))
     query = {"detachKeys": invocation.text("detach-keys") or None}
 
     def act(name: str) -> str:
-        invocation.client.call("POST", f"/containers/{name}/start", query=query)
+        invocation.client.call("POST", f"/containers/{path_name(name)}/start", query=query)
         return name
 
     failed = []

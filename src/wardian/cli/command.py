@@ -115,6 +115,14 @@ class Invocation:
         return list(self.parsed.values[name])
 
 
+def path_name(text: str, kind: str = "container") -> str:
+    """A name as a path of the API holds it: without the slash that `inspect` shows. Raises Failure."""
+    name = text.strip().strip("/")
+    if not name:
+        raise Failure(f"invalid {kind} name or ID: value is empty")
+    return name
+
+
 def error_text(error: Exception) -> str:
     """How an error is told: what the engine said is marked as the engine's."""
     text = str(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardian.cli.command import Command, Failure, error_text
+from wardian.cli.command import Command, Failure, error_text, path_name
 from wardian.cli.pflag import Flag
 from wardian.errors import WardianError
 
@@ -22,7 +22,7 @@ def execute(invocation: Invocation) -> int:
     if not detach:
         check_terminal(stdin, tty)
     client = invocation.client
-    created = client.call("POST", f"/containers/{invocation.args[0]}/exec", body)
+    created = client.call("POST", f"/containers/{path_name(invocation.args[0])}/exec", body)
     assert isinstance(created, dict)
     resource = f"exec/{created['Id']}"
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from wardian.cli.command import Command, Failure
+from wardian.cli.command import Command, Failure, path_name
 from wardian.cli.pflag import Flag
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ def explain(invocation: Invocation) -> int:
         from wardian.cli.system import template_for
 
         render = template_for(form, "explain")
-    answer = invocation.client.call("GET", f"/wardian/containers/{invocation.args[0]}/explain")
+    answer = invocation.client.call("GET", f"/wardian/containers/{path_name(invocation.args[0])}/explain")
     if not isinstance(answer, dict):
         raise Failure("the engine answered no plan")
     if render:

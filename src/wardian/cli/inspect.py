@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from wardian.cli.command import Command, Failure, error_text
+from wardian.cli.command import Command, Failure, error_text, path_name
 from wardian.cli.pflag import Flag, go_quote
 from wardian.errors import WardianError
 
@@ -72,6 +72,8 @@ def _find(invocation: Invocation, name: str) -> object:
 
 def _get(invocation: Invocation, kind: str, name: str) -> object:
     query: dict[str, object] = {}
+    if kind in ("container", "network"):
+        name = path_name(name, kind)
     if kind == "container":
         query["size"] = "size" in invocation.parsed.values and invocation.flag("size")
     if kind == "image" and "platform" in invocation.parsed.values and invocation.text("platform"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from wardian.cli.command import Command, Failure, error_text
+from wardian.cli.command import Command, Failure, error_text, path_name
 from wardian.cli.pflag import Flag
 from wardian.errors import WardianError
 
@@ -40,7 +40,7 @@ def stop(invocation: Invocation) -> int:
     }
 
     def act(name: str) -> str:
-        invocation.client.call("POST", f"/containers/{name}/stop", query=query)
+        invocation.client.call("POST", f"/containers/{path_name(name)}/stop", query=query)
         return name
 
     return for_each(invocation.args, act)
@@ -50,7 +50,7 @@ def kill(invocation: Invocation) -> int:
     query = {"signal": invocation.text("signal") or None}
 
     def act(name: str) -> str:
-        invocation.client.call("POST", f"/containers/{name}/kill", query=query)
+        invocation.client.call("POST", f"/containers/{path_name(name)}/kill", query=query)
         return name
 
     return for_each(invocation.args, act)
@@ -82,8 +82,9 @@ def wait(invocation: Invocation) -> int:
     from wardian.cli.streams import read_exit_code
 
     def act(name: str) -> str:
-        with invocation.client.stream("POST", f"/containers/{name}/wait") as waiting:
-            return str(read_exit_code(invocation.client, f"containers/{name}", waiting))
+        container = f"containers/{path_name(name)}"
+        with invocation.client.stream("POST", f"/{container}/wait") as waiting:
+            return str(read_exit_code(invocation.client, container, waiting))
 
     return for_each(invocation.args, act)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wardian.cli.command import Command
+from wardian.cli.command import Command, path_name
 from wardian.cli.moments import read_moment
 from wardian.cli.pflag import Flag
 
@@ -16,7 +16,7 @@ def logs(invocation: Invocation) -> int:
     from wardian.client.console import write_frames
     from wardian.descriptors import write_all
 
-    name = invocation.args[0]
+    name = path_name(invocation.args[0])
     query = {
         "details": invocation.flag("details"),
         "follow": invocation.flag("follow"),
