@@ -74,7 +74,7 @@ def _attached(invocation: Invocation, resource: str, body: dict[str, Any], stdin
 
     client = invocation.client
     start = {"Detach": False, "Tty": tty, **({"ConsoleSize": body["ConsoleSize"]} if body["ConsoleSize"] else {})}
-    with Session(client, resource, tty, False, body["DetachKeys"], waits=False) as session:
+    with Session(client, resource, tty, False, body["DetachKeys"]) as session:
         hijacked = client.hijack("POST", f"/{resource}/start", start)
         if tty:
             session.resize()

@@ -201,7 +201,7 @@ def _run_attached(invocation: Invocation, identity: str, body: dict[str, Any]) -
         "detachKeys": keys or None,
     }
     condition = "removed" if body["HostConfig"]["AutoRemove"] else "next-exit"
-    with Session(client, container, tty, invocation.flag("sig-proxy"), keys) as session:
+    with Session(client, container, tty, invocation.flag("sig-proxy"), keys, waits=True) as session:
         try:
             hijacked = client.hijack("POST", f"/{container}/attach", query=query)
             waiting = client.stream("POST", f"/{container}/wait", query={"condition": condition})

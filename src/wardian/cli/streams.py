@@ -102,7 +102,7 @@ class Session:
     two of SIGINT and SIGTERM are overheard where the command `waits` for the exit code, as docker does.
     """
 
-    def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: str, waits: bool = True) -> None:
+    def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: str, waits: bool = False) -> None:
         self._client = client
         self._resource = resource
         self._tty = tty
