@@ -29,10 +29,10 @@ In the container's namespace this package sets what belongs to the link: eth0's 
 """
 
 from wardian.network.bridge import BridgeNetwork
+from wardian.network.bridge_values import Endpoint, EndpointWant
 from wardian.network.catalogue import Network, Networks
 from wardian.network.files import hostname_file, hosts_file, read_host_resolv_conf, resolv_conf
 from wardian.network.state import SCHEMA
-from wardian.network.values import Endpoint, EndpointWant
 
 __all__ = [
     "SCHEMA",

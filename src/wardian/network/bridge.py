@@ -19,10 +19,10 @@ from wardian.errors import INVALID, NOT_IMPLEMENTED, SYSTEM, UNAVAILABLE, Wardia
 from wardian.home import Home
 from wardian.kernel import netlink
 from wardian.network import addresses
+from wardian.network.bridge_values import Endpoint, EndpointWant
 from wardian.network.host import HostBridge
 from wardian.network.pool import INTERFACE, Pool, Prepared
 from wardian.network.state import EndpointRow, NetworkState
-from wardian.network.values import Endpoint, EndpointWant
 
 _T = TypeVar("_T")
 # IFNAMSIZ is 16 with the terminating zero; the name also stands in nft's text.

@@ -1,53 +1,250 @@
-"""What crosses the seam of `network`: an endpoint that is wanted, and one that was given. Values only."""
+"""What crosses the seams of `network`, as values: networks, what is asked of them, and what was given.
 
-from typing import NamedTuple
+Names and shapes are those of the Docker Engine API (1.51): Network, EndpointSettings, PortBinding.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_BRIDGE = "com.docker.network.bridge."
+_DRIVER = "com.docker.network.driver."
+GATEWAY_MODES = ("nat", "nat-unprotected", "routed", "isolated")
+
+
+class Subnet(NamedTuple):
+    """One range of a network. Addresses are given from `ip_range` (the whole subnet without one).
+
+    `auxiliary` are addresses that others have: a name and the address, never given to an endpoint.
+    """
+
+    subnet: IPNetwork
+    gateway: IPAddress | None
+    ip_range: IPNetwork | None = None
+    auxiliary: tuple[tuple[str, IPAddress], ...] = ()
+
+
+class NetworkConfig(NamedTuple):
+    """A network as it was asked for and completed at its creation; it never changes.
+
+    `driver` is "bridge", "host", "null", "macvlan" or "ipvlan". `link` is the host's link: a bridge's own name, the
+    parent of a macvlan or ipvlan ("" for none and host).
+    """
+
+    id: str
+    name: str
+    driver: str
+    created: str
+    subnets: tuple[Subnet, ...] = ()
+    internal: bool = False
+    attachable: bool = False
+    enable_ipv4: bool = True
+    enable_ipv6: bool = False
+    options: Mapping[str, str] = _NOTHING
+    labels: Mapping[str, str] = _NOTHING
+    ipam_driver: str = "default"
+    ipam_options: Mapping[str, str] = _NOTHING
+    link: str = ""
+
+    @property
+    def v4(self) -> Subnet | None:
+        """The first IPv4 subnet: where addresses are given from unless one is asked for."""
+        return next((one for one in self.subnets if one.subnet.version == 4), None)
+
+    @property
+    def v6(self) -> Subnet | None:
+        return next((one for one in self.subnets if one.subnet.version == 6), None)
+
+    @property
+    def icc(self) -> bool:
+        """Whether containers of this network may reach each other."""
+        return self.flag(_BRIDGE + "enable_icc", True)
+
+    @property
+    def masquerade(self) -> bool:
+        return self.flag(_BRIDGE + "enable_ip_masquerade", True)
+
+    @property
+    def mtu(self) -> int:
+        """0: the kernel's choice."""
+        text = self.options.get(_DRIVER + "mtu", "")
+        return int(text) if text.isdigit() else 0
+
+    @property
+    def gateway_mode4(self) -> str:
+        return self.options.get(_BRIDGE + "gateway_mode_ipv4", "nat")
+
+    @property
+    def gateway_mode6(self) -> str:
+        return self.options.get(_BRIDGE + "gateway_mode_ipv6", "nat")
+
+    @property
+    def host_binding(self) -> str:
+        """The host's address that a port is published on when none is asked for; "" for all of both families."""
+        return self.options.get(_BRIDGE + "host_binding_ipv4", "")
+
+    @property
+    def interface_prefix(self) -> str:
+        return self.options.get("com.docker.network.container_iface_prefix", "eth")
+
+    def flag(self, name: str, default: bool) -> bool:
+        """An option that is true or false, in the spellings of Go's ParseBool."""
+        text = self.options.get(name, "")
+        return text in ("1", "t", "T", "true", "TRUE", "True") if text else default
 
 
 class EndpointWant(NamedTuple):
-    """What a sandbox asks of a network. Empty means: the network chooses.
+    """What a sandbox asks of one network. Empty means: the network chooses.
 
-    `ports` are published ports in the API's shape ({"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}, as items).
+    `network` is an id. `driver_opts` knows com.docker.network.endpoint.ifname and com.docker.network.endpoint.sysctls.
     """
 
-    address: str = ""
+    network: str
+    ipv4: str = ""
+    ipv6: str = ""
     mac: str = ""
-    ports: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    link_local: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    gw_priority: int = 0
+    driver_opts: Mapping[str, str] = _NOTHING
 
 
 class Endpoint(NamedTuple):
-    """A sandbox's place on a network.
+    """A sandbox's place on a network. Addresses without a prefix; "" where the family is not there."""
 
-    `netns_fd` is a descriptor of the prepared network namespace, owned by whoever called `acquire`: hand it to the
-    launcher, then close it; the last process in the namespace keeps it alive, and its end takes the links with it.
-    It is -1 in an endpoint that was read back from the state file.
+    id: str
+    sandbox: str
+    network: NetworkConfig
+    want: EndpointWant
+    interface: str
+    mac: str
+    ipv4: str = ""
+    prefix4: int = 0
+    gateway4: str = ""
+    ipv6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
+    dns_names: tuple[str, ...] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """The value of `NetworkSettings.Networks[NAME]` in `GET /containers/{id}/json` (EndpointSettings)."""
+        return wanted_settings(self.want, self.dns_names) | {
+            "MacAddress": self.mac,
+            "NetworkID": self.network.id,
+            "EndpointID": self.id,
+            "Gateway": self.gateway4,
+            "IPAddress": self.ipv4,
+            "IPPrefixLen": self.prefix4,
+            "IPv6Gateway": self.gateway6,
+            "GlobalIPv6Address": self.ipv6,
+            "GlobalIPv6PrefixLen": self.prefix6,
+        }
+
+
+def wanted_settings(want: EndpointWant, dns_names: tuple[str, ...] = ()) -> dict[str, Any]:
+    """EndpointSettings of an endpoint that is asked for, and is not there while its container does not run."""
+    asked = {"IPv4Address": want.ipv4, "IPv6Address": want.ipv6, "LinkLocalIPs": list(want.link_local)}
+    static = {key: value for key, value in asked.items() if value}
+    return {
+        "IPAMConfig": static or None,
+        "Links": None,
+        "Aliases": list(want.aliases) or None,
+        "MacAddress": want.mac,
+        "DriverOpts": dict(want.driver_opts) or None,
+        "GwPriority": want.gw_priority,
+        "NetworkID": want.network,
+        "EndpointID": "",
+        "Gateway": "",
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": list(dns_names) or None,
+    }
+
+
+class PortWant(NamedTuple):
+    """One published port. `first` 0: any free port of the host; `first` to `last`: the first free one of these.
+
+    `host_ip` "": every address of both families.
+    """
+
+    port: int
+    protocol: str
+    host_ip: str = ""
+    first: int = 0
+    last: int = 0
+
+
+class HeldPort(NamedTuple):
+    """A host's socket that reserves a published port. `fd` is the holder's to hand over or close (-1: handed over).
+
+    `host_ip` is "0.0.0.0", "::" or one address.
+    """
+
+    fd: int
+    protocol: str
+    host_ip: str
+    host_port: int
+    port: int
+
+
+class PortRule(NamedTuple):
+    """One element of the firewall's port map: host address and port → container address and port, behind `link`."""
+
+    protocol: str
+    host_ip: str
+    host_port: int
+    address: str
+    port: int
+    link: str
+
+
+class NetworkRules(NamedTuple):
+    """What the firewall must know of a network. Subnets in CIDR; modes are GATEWAY_MODES."""
+
+    link: str
+    subnets: tuple[str, ...]
+    internal: bool = False
+    icc: bool = True
+    masquerade: bool = True
+    mode4: str = "nat"
+    mode6: str = "nat"
+
+
+class SandboxWant(NamedTuple):
+    """What a sandbox asks: its networks (the first is NetworkMode's), published ports, names and resolver settings."""
+
+    endpoints: tuple[EndpointWant, ...]
+    ports: tuple[PortWant, ...] = ()
+    names: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+
+
+class Done(NamedTuple):
+    """A step that was carried out, for `explain`. `kind`: link, address, route, sysctl, rule, port or name."""
+
+    kind: str
+    description: str
+    nanoseconds: int
+
+
+class Attachment(NamedTuple):
+    """A sandbox on its networks. `netns_fd` and the fds of `published` are the caller's to hand over or close.
+
+    `resolver`: names are answered at 127.0.0.11, which the container's resolv.conf then names.
     """
 
     netns_fd: int
-    endpoint_id: str
-    network_id: str
-    network: str
-    address: str
-    prefix: int
-    gateway: str
-    mac: str
-    interface: str = "eth0"
-
-    def settings(self) -> dict[str, object]:
-        """The value of `NetworkSettings.Networks[NAME]` in `GET /containers/{id}/json` (API 1.51, EndpointSettings)."""
-        return {
-            "IPAMConfig": None,
-            "Links": None,
-            "Aliases": None,
-            "MacAddress": self.mac,
-            "DriverOpts": None,
-            "GwPriority": 0,
-            "NetworkID": self.network_id,
-            "EndpointID": self.endpoint_id,
-            "Gateway": self.gateway,
-            "IPAddress": self.address,
-            "IPPrefixLen": self.prefix,
-            "IPv6Gateway": "",
-            "GlobalIPv6Address": "",
-            "GlobalIPv6PrefixLen": 0,
-            "DNSNames": None,
-        }
+    endpoints: tuple[Endpoint, ...] = ()
+    published: tuple[HeldPort, ...] = ()
+    steps: tuple[Done, ...] = ()
+    resolver: bool = False
