@@ -13,9 +13,21 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from wardian.kernel.attributes import (
+    LINK_HEADER,
+    as_number,
+    as_text,
+    attribute,
+    attributes,
+    link_header,
+    mac_bytes,
+    number,
+    text,
+)
+
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR, RTM_GETADDR = 20, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 0x1, 0x4, 0x10
 NLM_F_DUMP = 0x300
@@ -25,23 +37,23 @@ NLMSGERR_ATTR_MSG = 1
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
-IFLA_NET_NS_FD = 28
+IFLA_OPERSTATE, IFLA_IFALIAS, IFLA_NET_NS_FD = 16, 20, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 RT_TABLE_MAIN = 254
 RTPROT_BOOT = 3
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RTN_UNICAST = 1
+RTNH_F_ONLINK = 0x4
+IF_OPER_UP = 6
 IFF_UP = 0x1
-NLA_TYPE_MASK = 0x3FFF
 
 _HEADER = struct.Struct("=IHHII")
-_LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
-_ATTRIBUTE = struct.Struct("=HH")
 
 ANSWER_SECONDS = 10
 _DUMPS = 100
@@ -61,6 +73,8 @@ class Message(NamedTuple):
 
 
 class Link(NamedTuple):
+    """`ready` is RFC 2863's operational state "up": a bridge port forwards. `alias` is free text for people."""
+
     ifindex: int
     name: str
     kind: str
@@ -68,6 +82,8 @@ class Link(NamedTuple):
     mac: str
     mtu: int
     up: bool
+    alias: str = ""
+    ready: bool = False
 
 
 class Address(NamedTuple):
@@ -90,65 +106,83 @@ class Route(NamedTuple):
 
 def new_bridge(name: str, mac: str) -> Message:
     """A bridge, down. A MAC of its own: else it takes that of its lowest port and changes with the ports."""
-    info = _attribute(IFLA_INFO_KIND, b"bridge")
-    payload = _link(0, 0, 0) + _text(IFLA_IFNAME, name) + _attribute(IFLA_ADDRESS, _mac(mac))
+    info = attribute(IFLA_INFO_KIND, b"bridge")
+    payload = link_header(0, 0, 0) + text(IFLA_IFNAME, name) + attribute(IFLA_ADDRESS, mac_bytes(mac))
     return Message(
         RTM_NEWLINK,
         NLM_F_CREATE | NLM_F_EXCL,
-        payload + _attribute(IFLA_LINKINFO, info),
+        payload + attribute(IFLA_LINKINFO, info),
         f"create bridge {name}",
     )
 
 
-def new_veth(name: str, master: int, peer: str, peer_netns: int, mtu: int = 0) -> Message:
+def new_veth(
+    name: str, master: int, peer: str, peer_netns: int, mtu: int = 0, peer_mac: str = "", alias: str = ""
+) -> Message:
     """A veth pair: `name` here, up and a port of link `master` (0: of none); `peer`, down, in another namespace."""
-    size = _number(IFLA_MTU, mtu) if mtu else b""
-    end = _link(0, 0, 0) + _text(IFLA_IFNAME, peer) + _number(IFLA_NET_NS_FD, peer_netns) + size
-    info = _attribute(IFLA_INFO_KIND, b"veth") + _attribute(IFLA_INFO_DATA, _attribute(VETH_INFO_PEER, end))
-    payload = _link(0, IFF_UP, IFF_UP) + _text(IFLA_IFNAME, name) + size + _attribute(IFLA_LINKINFO, info)
+    size = number(IFLA_MTU, mtu) if mtu else b""
+    end = link_header(0, 0, 0) + text(IFLA_IFNAME, peer) + number(IFLA_NET_NS_FD, peer_netns) + size
+    if peer_mac:
+        end += attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
+    info = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, end))
+    payload = link_header(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name) + size + attribute(IFLA_LINKINFO, info)
+    if alias:
+        payload += attribute(IFLA_IFALIAS, alias.encode())
     if master:
-        payload += _number(IFLA_MASTER, master)
+        payload += number(IFLA_MASTER, master)
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, payload, f"create veth {name} with peer {peer}")
 
 
 def link_up(index: int, name: str) -> Message:
-    return Message(RTM_NEWLINK, 0, _link(index, IFF_UP, IFF_UP), f"set link {name} up")
+    return Message(RTM_NEWLINK, 0, link_header(index, IFF_UP, IFF_UP), f"set link {name} up")
 
 
 def set_mac(index: int, name: str, mac: str) -> Message:
-    return Message(
-        RTM_NEWLINK, 0, _link(index, 0, 0) + _attribute(IFLA_ADDRESS, _mac(mac)), f"set address of link {name} to {mac}"
-    )
+    payload = link_header(index, 0, 0) + attribute(IFLA_ADDRESS, mac_bytes(mac))
+    return Message(RTM_NEWLINK, 0, payload, f"set address of link {name} to {mac}")
 
 
 def delete_link(index: int, name: str) -> Message:
-    return Message(RTM_DELLINK, 0, _link(index, 0, 0), f"delete link {name}")
+    return Message(RTM_DELLINK, 0, link_header(index, 0, 0), f"delete link {name}")
 
 
 def new_address(index: int, name: str, address: str, prefix: int) -> Message:
-    """An IPv4 or IPv6 address on a link, with the subnet's broadcast address for IPv4."""
+    """An IPv4 or IPv6 address on a link, with the subnet's broadcast address for IPv4.
+
+    IPv6 without duplicate address detection (RFC 4862): who gives the address out knows that nobody else has it, and
+    a program can bind it at once.
+    """
     interface = ipaddress.ip_interface(f"{address}/{prefix}")
-    raw = interface.ip.packed
-    payload = _ADDRESS.pack(_family(interface.ip), prefix, 0, RT_SCOPE_UNIVERSE, index)
-    payload += _attribute(IFA_LOCAL, raw) + _attribute(IFA_ADDRESS, raw)
+    payload = _address(index, interface, IFA_F_NODAD if interface.version == 6 else 0)
     if interface.version == 4 and prefix < 31:
-        payload += _attribute(IFA_BROADCAST, interface.network.broadcast_address.packed)
+        payload += attribute(IFA_BROADCAST, interface.network.broadcast_address.packed)
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, payload, f"add address {address}/{prefix} to link {name}")
 
 
-def new_route(destination: str, index: int, gateway: str = "") -> Message:
-    """A route in the main table: `destination` as CIDR, "0.0.0.0/0" for the default route."""
+def delete_address(index: int, name: str, address: str, prefix: int) -> Message:
+    payload = _address(index, ipaddress.ip_interface(f"{address}/{prefix}"), 0)
+    return Message(RTM_DELADDR, 0, payload, f"remove address {address}/{prefix} from link {name}")
+
+
+def new_route(destination: str, index: int, gateway: str = "", on_link: bool = False, replace: bool = False) -> Message:
+    """A route in the main table: `destination` as CIDR, "0.0.0.0/0" for the default route.
+
+    `on_link`: the gateway is reached through the link although no address of it has it in its subnet. `replace` takes
+    the place of the route to the same destination.
+    """
     network = ipaddress.ip_network(destination)
     scope = RT_SCOPE_UNIVERSE if gateway else RT_SCOPE_LINK
+    flags = RTNH_F_ONLINK if on_link else 0
     payload = _ROUTE.pack(
-        _family(network.network_address), network.prefixlen, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0
+        _family(network.network_address), network.prefixlen, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, flags
     )
     if network.prefixlen:
-        payload += _attribute(RTA_DST, network.network_address.packed)
+        payload += attribute(RTA_DST, network.network_address.packed)
     if gateway:
-        payload += _attribute(RTA_GATEWAY, ipaddress.ip_address(gateway).packed)
-    payload += _number(RTA_OIF, index)
-    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, payload, f"add route to {destination}")
+        payload += attribute(RTA_GATEWAY, ipaddress.ip_address(gateway).packed)
+    payload += number(RTA_OIF, index)
+    how = NLM_F_REPLACE if replace else NLM_F_EXCL
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | how, payload, f"add route to {destination}")
 
 
 # ---- the socket ----
@@ -200,11 +234,11 @@ class Netlink:
                     return
 
     def links(self) -> list[Link]:
-        return [_parse_link(payload) for payload in self._dump(RTM_GETLINK, _link(0, 0, 0), "list links")]
+        return [_parse_link(payload) for payload in self._dump(RTM_GETLINK, link_header(0, 0, 0), "list links")]
 
     def link(self, name: str) -> Link | None:
         """The link of that name, or None."""
-        request = Message(RTM_GETLINK, 0, _link(0, 0, 0) + _text(IFLA_IFNAME, name), f"look up link {name}")
+        request = Message(RTM_GETLINK, 0, link_header(0, 0, 0) + text(IFLA_IFNAME, name), f"look up link {name}")
         self._socket.sendto(self._frame(request, NLM_F_REQUEST), (0, 0))
         while True:
             for kind, flags, sequence, payload in self._receive(request.operation):
@@ -276,81 +310,49 @@ class Netlink:
 # ---- bytes ----
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
-
-
-def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", value))
-
-
-def _mac(text: str) -> bytes:
-    return bytes.fromhex(text.replace(":", ""))
-
-
-def _link(index: int, flags: int, change: int) -> bytes:
-    return _LINK.pack(0, 0, index, flags, change)
+def _address(index: int, interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface, flags: int) -> bytes:
+    raw = interface.ip.packed
+    header = _ADDRESS.pack(_family(interface.ip), interface.network.prefixlen, flags, RT_SCOPE_UNIVERSE, index)
+    return header + attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw)
 
 
 def _family(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     return int(socket.AF_INET if address.version == 4 else socket.AF_INET6)
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    offset = 0
-    while offset + 4 <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        if length < 4:
-            break
-        found[kind & NLA_TYPE_MASK] = data[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return found
-
-
-def _as_text(value: bytes) -> str:
-    return value.rstrip(b"\0").decode("utf-8", "replace")
-
-
-def _as_number(value: bytes) -> int:
-    return int(struct.unpack_from("=I", value)[0]) if len(value) >= 4 else 0
-
-
 def _parse_link(payload: bytes) -> Link:
-    _, _, index, flags, _ = _LINK.unpack_from(payload)
-    found = _attributes(payload[_LINK.size :])
-    kind = _attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
+    _, _, index, flags, _ = LINK_HEADER.unpack_from(payload)
+    found = attributes(payload[LINK_HEADER.size :])
+    kind = attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
     return Link(
         index,
-        _as_text(found.get(IFLA_IFNAME, b"")),
-        _as_text(kind),
-        _as_number(found.get(IFLA_MASTER, b"")),
+        as_text(found.get(IFLA_IFNAME, b"")),
+        as_text(kind),
+        as_number(found.get(IFLA_MASTER, b"")),
         found.get(IFLA_ADDRESS, b"").hex(":"),
-        _as_number(found.get(IFLA_MTU, b"")),
+        as_number(found.get(IFLA_MTU, b"")),
         bool(flags & IFF_UP),
+        as_text(found.get(IFLA_IFALIAS, b"")),
+        found.get(IFLA_OPERSTATE, b"")[:1] == bytes([IF_OPER_UP]),
     )
 
 
 def _parse_address(payload: bytes) -> Address:
     _, prefix, _, _, index = _ADDRESS.unpack_from(payload)
-    found = _attributes(payload[_ADDRESS.size :])
+    found = attributes(payload[_ADDRESS.size :])
     return Address(index, ipaddress.ip_address(found.get(IFA_LOCAL) or found[IFA_ADDRESS]), prefix)
 
 
 def _parse_route(payload: bytes) -> Route:
     family, prefix, _, _, table, _, _, _, _ = _ROUTE.unpack_from(payload)
-    found = _attributes(payload[_ROUTE.size :])
+    found = attributes(payload[_ROUTE.size :])
     raw = found.get(RTA_DST) or bytes(4 if family == socket.AF_INET else 16)
     gateway = found.get(RTA_GATEWAY, b"")
     return Route(
         ipaddress.ip_network((raw, prefix)),
         str(ipaddress.ip_address(gateway)) if gateway else "",
-        _as_number(found.get(RTA_OIF, b"")),
-        _as_number(found[RTA_TABLE]) if RTA_TABLE in found else table,
+        as_number(found.get(RTA_OIF, b"")),
+        as_number(found[RTA_TABLE]) if RTA_TABLE in found else table,
     )
 
 
@@ -358,5 +360,5 @@ def _refusal(code: int, operation: str, flags: int, payload: bytes) -> NetlinkEr
     """An extended acknowledgement carries the kernel's own sentence behind the header that it answers."""
     said = ""
     if flags & NLM_F_ACK_TLVS:
-        said = _as_text(_attributes(payload[4 + _HEADER.size :]).get(NLMSGERR_ATTR_MSG, b""))
+        said = as_text(attributes(payload[4 + _HEADER.size :]).get(NLMSGERR_ATTR_MSG, b""))
     return NetlinkError(code, f"{operation}: {os.strerror(code)}" + (f": {said}" if said else ""))
