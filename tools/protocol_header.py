@@ -24,8 +24,9 @@ def header() -> str:
     lines.append(f"#define PROTOCOL_MAX_TEXT {protocol.MAX_TEXT}u")
     lines.append(f"#define PROTOCOL_MAX_FDS {protocol.MAX_FDS}u")
     lines.append(f"#define PROTOCOL_MAX_DETACH_KEYS {protocol.MAX_DETACH_KEYS}u")
-    sizes = ("PLAN_HEADER", "OP_HEADER", "CONTROL_HEADER", "HELLO", "RECORD", "RUNNING", "REQUEST", "ANSWER", "STATE")
-    for name in sizes:
+    lines.append(f"#define PROTOCOL_MAX_TARGETS {protocol.MAX_TARGETS}u")
+    sizes = "PLAN_HEADER OP_HEADER CONTROL_HEADER HELLO RECORD RUNNING REQUEST TARGET ANSWER STATE"
+    for name in sizes.split():
         lines.append(f"#define SIZE_{name} {getattr(protocol, name).size}u")
     lines.append("")
     for prefix, table in (
@@ -34,6 +35,7 @@ def header() -> str:
         ("KIND", protocol.KINDS),
         ("SUPERVISE", protocol.SUPERVISE_FLAGS),
         ("ATTACHER", protocol.ATTACHER_FLAGS),
+        ("PUBLISH", protocol.PUBLISH_FLAGS),
         ("CREATE", protocol.CREATE),
     ):
         lines.append("enum { " + ", ".join(f"{prefix}_{name} = {value}" for name, value in table.items()) + " };")

@@ -7,7 +7,7 @@ from wardian.runtime.launch import Launched, LaunchError, Record, launch, launch
 from wardian.runtime.plan import Plan
 from wardian.runtime.planner import plan, plan_exec
 from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
-from wardian.runtime.supervisor import Attacher, SupervisorClient, end_lost
+from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient, end_lost
 
 LAUNCHER = launcher_path()
 
@@ -23,6 +23,7 @@ __all__ = [
     "Launched",
     "Placement",
     "Plan",
+    "Publication",
     "Record",
     "RootFacts",
     "Supervision",

@@ -19,7 +19,16 @@ from wardian.kernel.pidfd import send_signal
 from wardian.runtime import protocol
 from wardian.runtime.plan import Plan
 from wardian.runtime.program import protected
-from wardian.runtime.supervisor import Attacher, SupervisorClient, message, send, send_attacher
+from wardian.runtime.supervisor import (
+    Attacher,
+    Publication,
+    SupervisorClient,
+    batches,
+    message,
+    send,
+    send_attacher,
+    send_publications,
+)
 
 DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not waited for
 _KINDS = {number: name for name, number in protocol.KINDS.items()}
@@ -75,19 +84,22 @@ async def launch(
     attachers: Sequence[Attacher] = (),
     run_dir: str = "",
     *,
+    publishing: Sequence[Publication] = (),
     fail_step: int | None = None,
     deadline: float = DEADLINE,
 ) -> Launched:
-    """Carry out a plan. `descriptors` has what `plan.descriptors` names; they and the attachers' stay the caller's to
-    close. Raises LaunchError; then nothing is left. A cancelled launch is undone by the launcher.
+    """Carry out a plan. `descriptors` has what `plan.descriptors` names; they, the attachers' and those of `publishing`
+    stay the caller's to close. Raises LaunchError; then nothing is left. A cancelled launch is undone by the launcher.
     """
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control.setblocking(False)
     with theirs:
         process = _spawn(theirs)
+    unsent: Sequence[Publication] = ()
     try:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # why it ended can be read still
             _send_plan(control, plan.encode(fail_step), [descriptors[name] for name in plan.descriptors], attachers)
+            unsent = _publish(control, publishing)
         records, running = await asyncio.wait_for(_answer(control, plan), deadline)
     except BaseException as error:
         _abandon(control)
@@ -95,7 +107,10 @@ async def launch(
         raise _why(error, deadline) from error
     asyncio.get_running_loop().call_soon(_reap_at_end, process)
     pid, _, start_time, started_at = running
-    return Launched(pid, start_time, started_at, records, SupervisorClient(control, run_dir, waits=True))
+    supervisor = SupervisorClient(control, run_dir, waits=True)
+    with contextlib.suppress(WardianError):  # it has ended already, which its record tells
+        await supervisor.publish(unsent)
+    return Launched(pid, start_time, started_at, records, supervisor)
 
 
 def _abandon(control: socket.socket) -> None:
@@ -158,6 +173,17 @@ def _send_plan(control: socket.socket, data: bytes, slots: Sequence[int], attach
         os.close(memory)
     for attacher in attachers:
         send_attacher(control, 0, attacher)
+
+
+def _publish(control: socket.socket, publishing: Sequence[Publication]) -> Sequence[Publication]:
+    """Queued for the supervisor that is to be, so that the ports are held from its first moment; returns what the
+    socket had no room for."""
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        for batch in batches(publishing):
+            send_publications(control, 0, batch)
+            sent += len(batch)
+    return publishing[sent:]
 
 
 async def _answer(control: socket.socket, plan: Plan) -> tuple[tuple[Record, ...], tuple[int, int, int, int]]:

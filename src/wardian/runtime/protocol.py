@@ -4,6 +4,7 @@
       │ HELLO {header; plan length, slots, attachers} + [plan memfd, slot fds …]   ──►  reads it, refuses a bad one
       │ MORE  {header} + [further slot fds …]            (past 250 descriptors)    ──►
       │ ATTACH{header; serial, flags, detach keys} + [its socket, memfd of early bytes]  (each)  ──►
+      │ PUBLISH {…}                        published ports' sockets wait here until the supervisor reads  ──►
       │                                   HOST ops, clone, PARENT ops ‖ CHILD ops, exec
       │  ◄── DONE   {step, errno, ns} × n            what ran, in order of steps
       │  ◄── NOTE   {step, errno, ns, text}          an op that may fail did
@@ -14,9 +15,14 @@
 After RUNNING this socket and every connection to RUN_DIR/supervisor.sock (SOCK_SEQPACKET) speak the same:
 
       │ ATTACH, RESIZE, CLOSE_STDIN, LOG_SYNC {header; serial, two numbers}  ──►   ◄── ANSWER{serial, errno}
+      │ PUBLISH {header; serial, n, sockets?; TARGET × n} + [n sockets]         ──►   ◄── ANSWER{serial, errno}
+      │ UNPUBLISH {header; serial, key (NONE: all), 0}                       ──►   ◄── ANSWER{serial, errno}
       │ STATUS                                                               ──►   ◄── STATE {serial, 0, pid …}
       │ WAIT (the first socket waits unasked, with serial 0)                 ──►   ◄── EXITED{serial, 0; exit record}
       │                                           EOF with no EXITED before: the supervisor was lost
+
+A published port is a bound socket of the host's, held under a key of the engine's choice. PUBLISH without sockets gives
+those that are held under its keys another target.
 
 A plan is `PLAN_HEADER` and then operations, each `OP_HEADER` and the fields that its row in `OPERATIONS` names:
     u  number, u64            s  text: u32 length, bytes, NUL (none within)      b  bytes: u32 length, bytes
@@ -48,7 +54,10 @@ CONTROL_HEADER = struct.Struct("<IHHI")  # magic, version, kind, length of what 
 HELLO = struct.Struct("<III")  # plan length, slots, attachers
 RECORD = struct.Struct("<IiQ")  # step, errno, nanoseconds (then text to the end, where the kind has one)
 RUNNING = struct.Struct("<IIQQ")  # pid, 0, start time (field 22 of /proc/PID/stat), unix nanoseconds
-REQUEST = struct.Struct("<III")  # serial, two numbers: ATTACH flags, detach keys (they follow); RESIZE rows, columns
+# serial, two numbers: ATTACH flags, detach keys (they follow); RESIZE rows, columns; PUBLISH targets (they follow),
+# PUBLISH_FLAGS; UNPUBLISH key
+REQUEST = struct.Struct("<III")
+TARGET = struct.Struct("<IHH16s")  # key, family (AF_*), port, address (IPv4 in the first four bytes, network order)
 ANSWER = struct.Struct("<Ii")  # serial, errno (EXITED: then the exit record's JSON to the end)
 STATE = struct.Struct("<IiIIQQ")  # serial, errno, pid, attachers, log bytes written, container's bytes that no log took
 
@@ -60,6 +69,7 @@ MAY_FAIL: Final = 1  # op flag: its failure is noted and the plan goes on
 
 KINDS: Final = {
     "HELLO": 1, "MORE": 2, "ATTACH": 3, "RESIZE": 4, "STATUS": 5, "WAIT": 6, "CLOSE_STDIN": 7, "LOG_SYNC": 8,
+    "PUBLISH": 9, "UNPUBLISH": 10,
     "DONE": 16, "NOTE": 17, "FAILED": 18, "REFUSED": 19, "RUNNING": 20,
     "ANSWER": 32, "STATE": 33, "EXITED": 34,
 }  # fmt: skip
@@ -69,6 +79,9 @@ SUPERVISE_FLAGS: Final = {"TTY": 1, "OPEN_STDIN": 2, "STDIN_ONCE": 4, "SHARED_PI
 # EARLY: a second descriptor, a memfd with what the engine had already read from the attacher's socket.
 ATTACHER_FLAGS: Final = {"STDIN": 1, "STDOUT": 2, "STDERR": 4, "FRAMED": 8, "EARLY": 16}
 MAX_DETACH_KEYS: Final = 16
+
+PUBLISH_FLAGS: Final = {"SOCKETS": 1}  # a descriptor travels for each target
+MAX_TARGETS: Final = MAX_FDS  # of one PUBLISH
 
 CREATE: Final = {"NOTHING": 0, "DIRECTORY": 1, "FILE": 2, "LIKE": 3}  # a missing mount target; LIKE: as what is mounted
 

@@ -7,6 +7,7 @@ import array
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import os
 import signal
@@ -49,6 +50,18 @@ class Attacher(NamedTuple):
     detach_keys: bytes = b""
 
 
+class Publication(NamedTuple):
+    """A published port: `fd`, a bound socket of the host's, is held under `key` and leads to a container's address.
+
+    Whoever made the socket still closes its own `fd` afterwards. -1 where the supervisor holds it already.
+    """
+
+    key: int
+    fd: int
+    address: str
+    port: int
+
+
 class SupervisorState(NamedTuple):
     """What STATUS answers. `log_lost`: bytes of output that the log could not take."""
 
@@ -87,6 +100,27 @@ def send_attacher(control: socket.socket, serial: int, attacher: Attacher) -> No
         return send(control, message("ATTACH", body), (attacher.fd, early))
     finally:
         os.close(early)
+
+
+def batches(publications: Sequence[Publication]) -> "list[Sequence[Publication]]":
+    """As many together as one message takes."""
+    most = protocol.MAX_TARGETS
+    return [publications[start : start + most] for start in range(0, len(publications), most)]
+
+
+def send_publications(control: socket.socket, serial: int, batch: Sequence[Publication]) -> None:
+    """PUBLISH of one batch, in which all bring a socket, or none does."""
+    descriptors = tuple(one.fd for one in batch if one.fd >= 0)
+    assert len(descriptors) in (0, len(batch)), "a socket for each, or for none"
+    flags = protocol.PUBLISH_FLAGS["SOCKETS"] if descriptors else 0
+    body = protocol.REQUEST.pack(serial, len(batch), flags) + b"".join(map(_target, batch))
+    send(control, message("PUBLISH", body), descriptors)
+
+
+def _target(publication: Publication) -> bytes:
+    address = ipaddress.ip_address(publication.address)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return protocol.TARGET.pack(publication.key, family, publication.port, address.packed)
 
 
 class SupervisorClient:
@@ -142,6 +176,15 @@ class SupervisorClient:
         """End the container's input, after what was already given to it."""
         await self._ask("CLOSE_STDIN")
 
+    async def publish(self, publications: Sequence[Publication]) -> None:
+        """Hand published ports' sockets over to be held, or (without them) say where those that are held lead now."""
+        for batch in batches(publications):
+            await self._ask("PUBLISH", batch=batch)
+
+    async def unpublish(self, key: int | None = None) -> None:
+        """Let go of one published port, or of all: when this returns the host's ports are free again."""
+        await self._ask("UNPUBLISH", protocol.NONE if key is None else key)
+
     async def sync_log(self) -> None:
         """When this returns, what the container wrote before is in its log."""
         await self._ask("LOG_SYNC")
@@ -154,7 +197,7 @@ class SupervisorClient:
         """Wait until the container has ended, its output is drained and its record written."""
         if not self._waits:
             self._waits = True
-            self._request("WAIT", 0, 0, None)
+            self._request("WAIT", 0, 0)
         return await asyncio.shield(self._exit)
 
     def close(self) -> None:
@@ -166,8 +209,15 @@ class SupervisorClient:
             future.cancel()
         self._exit.cancel()
 
-    async def _ask(self, kind: str, first: int = 0, second: int = 0, attacher: Attacher | None = None) -> bytes:
-        serial = self._request(kind, first, second, attacher)
+    async def _ask(
+        self,
+        kind: str,
+        first: int = 0,
+        second: int = 0,
+        attacher: Attacher | None = None,
+        batch: Sequence[Publication] = (),
+    ) -> bytes:
+        serial = self._request(kind, first, second, attacher, batch)
         future = self._answers[serial] = self._loop.create_future()
         try:
             data: bytes = await asyncio.wait_for(future, _DEADLINE)
@@ -180,11 +230,20 @@ class SupervisorClient:
             raise WardianError(CONFLICT, f"supervisor: {kind}: {os.strerror(error)}", operation=kind, errno=error)
         return data
 
-    def _request(self, kind: str, first: int, second: int, attacher: Attacher | None) -> int:
+    def _request(
+        self,
+        kind: str,
+        first: int,
+        second: int,
+        attacher: Attacher | None = None,
+        batch: Sequence[Publication] = (),
+    ) -> int:
         self._serial += 1
         try:
             if attacher is not None:
                 send_attacher(self._control, self._serial, attacher)
+            elif batch:
+                send_publications(self._control, self._serial, batch)
             else:
                 send(self._control, message(kind, protocol.REQUEST.pack(self._serial, first, second)))
         except OSError as error:
@@ -215,7 +274,10 @@ class SupervisorClient:
             if not self._exit.done():
                 self._exit.set_result(parse_exit(body[protocol.ANSWER.size :]))
             return
-        future = self._answers.get(protocol.ANSWER.unpack_from(body)[0])
+        serial, error = protocol.ANSWER.unpack_from(body)
+        if error and not serial:  # what travelled with the launch: published ports
+            log.error("%s: the supervisor does not hold the published ports: %s", self._run_dir, os.strerror(error))
+        future = self._answers.get(serial)
         if future is not None and not future.done():
             future.set_result(body)
 
