@@ -86,7 +86,7 @@ def test_entrypoint():
 def test_networks():
     none = body("--network", "none", "i")
     assert none["HostConfig"]["NetworkMode"] == "none"
-    assert none["NetworkingConfig"] == {}
+    assert none["NetworkingConfig"] == {"EndpointsConfig": {}}
     own = body("--network", "n1", "--network-alias", "foo", "--ip", "10.0.0.9", "i")
     endpoint = own["NetworkingConfig"]["EndpointsConfig"]["n1"]
     assert endpoint["Aliases"] == ["foo"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wardian.cli import fields, values
+from wardian.cli import endpoints, fields, published, values
 from wardian.cli.pflag import Flag, FlagError, HelpAsked, parse
 from wardian.cli.run_flags import RUN_FLAGS
 
@@ -138,7 +138,7 @@ def test_mounts():
 
 
 def test_published_ports():
-    read = fields.read_published
+    read = published.read_published
     assert read("80") == [("80/tcp", {"HostIp": "", "HostPort": ""})]
     assert read("127.0.0.1:8081:80/udp") == [("80/udp", {"HostIp": "127.0.0.1", "HostPort": "8081"})]
     assert read("[::1]:1:2") == [("2/tcp", {"HostIp": "::1", "HostPort": "1"})]
@@ -152,7 +152,7 @@ def test_published_ports():
 
 def test_networks():
     assert parse(RUN_FLAGS, ["--network", "n1"])["network"] == [{"Target": "n1"}]
-    assert fields.read_network("name=n1,alias=a,alias=b,ip=10.0.0.2") == {
+    assert endpoints.read_network("name=n1,alias=a,alias=b,ip=10.0.0.2") == {
         "Target": "n1", "Aliases": ["a", "b"], "IPv4Address": "10.0.0.2",
     }  # fmt: skip
 

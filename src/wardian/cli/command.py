@@ -155,6 +155,8 @@ def count_failure(path: str, command: Command, count: int) -> UsageFailure | Non
         return UsageFailure(f"wardian: 'wardian {path}' accepts no arguments", "Run")
     if least == most:
         return UsageFailure(f"wardian: 'wardian {path}' requires {least} argument{'s' * (least != 1)}", "Run")
+    if 0 < least < most:
+        return UsageFailure(f"wardian: 'wardian {path}' requires at least {least} and at most {most} arguments", "Run")
     if count < least:
         wanted = f"requires at least {least} argument{'s' * (least != 1)}"
     else:

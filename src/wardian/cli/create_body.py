@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from wardian.cli.pflag import Flag, Parsed
 
-_HEX = frozenset("0123456789abcdefABCDEF")
 FLAG_CODE = 125  # the exit code of run for what is wrong before a container exists
 
 
@@ -268,7 +267,7 @@ def _security_option(text: str) -> str:
 def _ports(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None:
     if not parsed["publish"] and not parsed["expose"]:
         return
-    from wardian.cli.fields import read_exposed, read_published
+    from wardian.cli.published import read_exposed, read_published
 
     exposed: dict[str, dict[str, str]] = {}
     bindings: dict[str, list[dict[str, str]]] = {}
@@ -286,60 +285,13 @@ def _ports(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None:
 
 
 def _networks(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None:
-    asked = parsed["net"] + parsed["network"] or [{"Target": "default"}]
-    first = dict(asked[0])
-    mode = first["Target"]
-    for name, field in (("ip", "IPv4Address"), ("ip6", "IPv6Address"), ("mac-address", "MacAddress")):
-        _merge(first, field, parsed[name], f"--{name}")
-    if parsed["mac-address"] and not _is_hardware_address(parsed["mac-address"]):
-        raise BodyError(f"{parsed['mac-address']} is not a valid mac address")
-    _merge(first, "Aliases", parsed["net-alias"] + parsed["network-alias"], "--network-alias")
-    _merge(first, "Links", list(parsed["link"]), "--link")
-    _merge(first, "LinkLocalIPs", parsed["link-local-ip"], "--link-local-ip")
-    host["NetworkMode"] = mode
-    alone = mode in ("host", "none") or mode.startswith("container:")
-    if alone and len(asked) > 1:
-        raise BodyError("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
-    user_defined = not alone and mode not in ("default", "bridge")
-    if first.get("Aliases") and not user_defined:
-        raise BodyError("network-scoped aliases are only supported for user-defined networks")
-    endpoints: dict[str, Any] = {}
-    for network in (first, *asked[1:]):
-        if network["Target"] in endpoints:
-            twice = go_quote(network["Target"])
-            raise BodyError(f"duplicate --network argument: network {twice} is specified multiple times")
-        endpoints[network["Target"]] = _endpoint(network, user_defined)
-    if alone and not any(value for key, value in first.items() if key not in ("Target", "Links")):
-        endpoints = {}
-    body["NetworkingConfig"] = {"EndpointsConfig": endpoints} if endpoints else {}
+    from wardian.cli.endpoints import endpoints
 
-
-def _is_hardware_address(text: str) -> bool:
-    parts = text.replace("-", ":").split(":")
-    return len(parts) in (6, 8, 20) and all(len(part) == 2 and not set(part) - _HEX for part in parts)
-
-
-def _merge(network: dict[str, Any], field: str, value: object, flag: str) -> None:
-    if not value:
-        return
-    if network.get(field):
-        raise BodyError(f"conflicting options: cannot specify both {flag} and per-network {field}")
-    network[field] = value
-
-
-def _endpoint(network: dict[str, Any], user_defined: bool) -> dict[str, Any]:
-    ipam = {name: network[name] for name in ("IPv4Address", "IPv6Address", "LinkLocalIPs") if network.get(name)} or None
-    return {
-        "IPAMConfig": ipam,
-        "Links": (network.get("Links") or None) if user_defined else None,
-        "Aliases": network.get("Aliases"),
-        "MacAddress": network.get("MacAddress", ""),
-        "DriverOpts": network.get("DriverOpts"),
-        "GwPriority": network.get("GwPriority", 0),
-        **dict.fromkeys(("NetworkID", "EndpointID", "Gateway", "IPAddress", "IPv6Gateway", "GlobalIPv6Address"), ""),
-        **dict.fromkeys(("IPPrefixLen", "GlobalIPv6PrefixLen"), 0),
-        "DNSNames": None,
-    }
+    host["NetworkMode"] = parsed["network"][0]["Target"] if parsed["network"] else "default"
+    try:
+        body["NetworkingConfig"] = {"EndpointsConfig": endpoints(parsed)}
+    except ValueError as error:
+        raise BodyError(str(error)) from None
 
 
 def _life(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None:

@@ -1,17 +1,15 @@
-"""Flag values made of `key=value` fields: --mount, --network in its long form, --gpus; and published ports."""
+"""Flag values made of `key=value` fields: --mount, --gpus."""
 
 from __future__ import annotations
 
 import os
 
-from wardian.cli.pflag import FALSE_WORDS, TRUE_WORDS, go_quote
+from wardian.cli.pflag import FALSE_WORDS, TRUE_WORDS
 from wardian.cli.values import read_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-_PROTOCOLS = frozenset(("tcp", "udp", "sctp"))
 
 
 def split_fields(text: str) -> list[str]:
@@ -162,44 +160,6 @@ def _check_mount(mount: dict[str, Any]) -> None:
             raise ValueError(f"cannot mix '{kind}-*' options with mount type '{mount['Type']}'")
 
 
-def read_network(text: str) -> dict[str, Any]:
-    """--network NAME, or name=NAME,alias=…,ip=… → what its endpoint is to be; "Target" is the network."""
-    if "=" not in text:
-        return {"Target": text}
-    network: dict[str, Any] = {"Target": ""}
-    for field in split_fields(text):
-        key, equals, value = field.partition("=")
-        key, value = key.strip().lower(), value.strip()
-        if not equals:
-            raise ValueError(f"invalid field {field}")
-        _network_field(network, key, value)
-    if not network["Target"]:
-        raise ValueError("network name is not specified")
-    return network
-
-
-def _network_field(network: dict[str, Any], key: str, value: str) -> None:
-    single = {"name": "Target", "ip": "IPv4Address", "ip6": "IPv6Address", "mac-address": "MacAddress"}
-    if key in single:
-        network[single[key]] = value
-    elif key == "alias":
-        network.setdefault("Aliases", []).append(value)
-    elif key == "link-local-ip":
-        network.setdefault("LinkLocalIPs", []).append(value)
-    elif key == "driver-opt":
-        name, equals, text = value.partition("=")
-        if not equals:
-            raise ValueError("invalid key/value pair format in driver options")
-        network.setdefault("DriverOpts", {})[name.lower()] = text
-    elif key == "gw-priority":
-        try:
-            network["GwPriority"] = int(value)
-        except ValueError:
-            raise ValueError(f"invalid gw-priority ({value})") from None
-    else:
-        raise ValueError(f"invalid field key {key}")
-
-
 def read_gpus(text: str) -> dict[str, Any]:
     """--gpus all, 2, or device=…,capabilities=… → a DeviceRequest of the API."""
     request: dict[str, Any] = {"Driver": "", "Count": 0, "DeviceIDs": None, "Capabilities": [["gpu"]], "Options": {}}
@@ -235,78 +195,3 @@ def _gpu_count(text: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError(f'invalid count ({text}): value must be either "all" or an integer') from None
-
-
-def read_published(text: str) -> list[tuple[str, dict[str, str]]]:
-    """--publish [[ip:]host:]container[/proto], each part may be a range → (port/proto, binding) for each port."""
-    if "=" in text:
-        return _long_published(text)
-    protocol = "tcp"
-    rest, slash, after = text.partition("/")
-    if slash:
-        protocol = after.lower()
-    *address_parts, container = rest.split(":")
-    host = address_parts.pop() if address_parts else ""
-    address = ":".join(address_parts).removeprefix("[").removesuffix("]")
-    if protocol not in _PROTOCOLS:
-        raise ValueError(f"invalid proto: {protocol}")
-    if not container:
-        raise ValueError(f"no port specified: {text}<empty>")
-    if address:
-        _check_address(address)
-    first, last = _port_range(container, "containerPort")
-    if not host:
-        return [(f"{port}/{protocol}", {"HostIp": address, "HostPort": ""}) for port in range(first, last + 1)]
-    low, high = _port_range(host, "hostPort")
-    if high - low != last - first:
-        if first != last:
-            raise ValueError(f"invalid ranges specified for container and host Ports: {container} and {host}")
-        return [(f"{first}/{protocol}", {"HostIp": address, "HostPort": f"{low}-{high}"})]
-    ports = range(first, last + 1)
-    return [(f"{port}/{protocol}", {"HostIp": address, "HostPort": str(low + port - first)}) for port in ports]
-
-
-def _long_published(text: str) -> list[tuple[str, dict[str, str]]]:
-    values = {"published": "", "target": "", "protocol": "tcp", "mode": "ingress"}
-    for field in split_fields(text):
-        key, equals, value = field.partition("=")
-        if not equals or key not in values:
-            raise ValueError(f"invalid field: {field}" if not equals else f"invalid field key: {key}")
-        values[key] = value
-    if not values["target"]:
-        raise ValueError('missing mandatory field "target"')
-    return read_published(f"{values['published']}:{values['target']}/{values['protocol']}".removeprefix(":"))
-
-
-def _check_address(address: str) -> None:
-    from wardian.cli.values import is_address
-
-    if not is_address(address):
-        raise ValueError(f"invalid IP address: {address}")
-
-
-def _port_range(text: str, what: str) -> tuple[int, int]:
-    low, dash, high = text.partition("-")
-    ports = []
-    for port in (low, high if dash else low):
-        if not (port.isascii() and port.isdigit()) or int(port) > 65535:
-            raise ValueError(f"invalid {what}: {text}")
-        ports.append(int(port))
-    if ports[1] < ports[0]:
-        raise ValueError(f"invalid {what}: {text}")
-    return ports[0], ports[1]
-
-
-def read_exposed(text: str) -> list[str]:
-    """--expose PORT[-PORT][/proto] → port/proto for each."""
-    if ":" in text:
-        raise ValueError(f"invalid port format for --expose: {text}")
-    ports, slash, protocol = text.partition("/")
-    protocol = protocol.lower() if slash else "tcp"
-    if protocol not in _PROTOCOLS:
-        raise ValueError(f"invalid proto: {protocol}")
-    try:
-        first, last = _port_range(ports, "port")
-    except ValueError:
-        raise ValueError(f"invalid range format for --expose: {text}, error: invalid port {go_quote(ports)}") from None
-    return [f"{port}/{protocol}" for port in range(first, last + 1)]

@@ -16,4 +16,4 @@ def filters_query(filters: object) -> dict[str, dict[str, bool]] | None:
     query: dict[str, dict[str, bool]] = {}
     for name, value in filters:  # type: ignore[attr-defined]
         query.setdefault(name, {})[value] = True
-    return query or None
+    return {name: query[name] for name in sorted(query)} or None

@@ -80,6 +80,8 @@ def _get(invocation: Invocation, kind: str, name: str) -> object:
         from wardian.cli.references import platform_query
 
         query["platform"] = platform_query(invocation.text("platform"))
+    if kind == "network" and "verbose" in invocation.parsed.values:
+        query["verbose"] = invocation.flag("verbose")
     found = invocation.client.call("GET", _PATHS[kind].format(name), query=query)
     if kind == "image" and isinstance(found, dict) and invocation.text("format"):
         found.setdefault("Created", "")  # left out by an image that does not say: empty to a template

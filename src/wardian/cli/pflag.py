@@ -61,10 +61,11 @@ _SHOWN = {  # what help calls a kind, where it is not the kind's own name
 class Flag:
     """One row: `--name`, `-short`, its kind, the field of the API that it writes (or ""), its default, and its help.
 
-    `deprecated` says what to use in its place: the flag works, is not in the help, and a line tells.
+    `deprecated` says what to use in its place: the flag works, is not in the help, and a line tells. `same_as` is the
+    flag that this one is another name of: what it is given goes there, in the order of the command line.
     """
 
-    __slots__ = ("default", "deprecated", "hidden", "kind", "name", "path", "short", "text")
+    __slots__ = ("default", "deprecated", "hidden", "kind", "name", "path", "same_as", "short", "text")
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Flag:
         default: object = None,
         hidden: bool = False,
         deprecated: str = "",
+        same_as: str = "",
     ) -> None:
         self.name = name
         self.short = short
@@ -83,7 +85,8 @@ class Flag:
         self.path = path
         self.text = text
         self.default = _zero(kind) if default is None else default
-        self.hidden = hidden or bool(deprecated)
+        self.hidden = hidden or bool(deprecated) or bool(same_as)
+        self.same_as = same_as
         self.deprecated = deprecated
 
     @property
@@ -207,14 +210,15 @@ class _Parser:
         value = self._value(flag, text)
         if flag.deprecated:
             print(f"Flag --{flag.name} has been deprecated, {flag.deprecated}")
+        name = flag.same_as or flag.name
         if flag.kind in REPEATED:
-            if flag.name not in self.given:
-                self.values[flag.name] = []
-            kept = self.values[flag.name]
+            if name not in self.given:
+                self.values[name] = []
+            kept = self.values[name]
             kept.extend(value) if flag.kind == "strings" else kept.append(value)
         else:
-            self.values[flag.name] = value
-        self.given.add(flag.name)
+            self.values[name] = value
+        self.given.add(name)
 
 
 def go_quote(text: str) -> str:
@@ -276,10 +280,7 @@ def _read_unsigned(text: str, high: int) -> int:
 
 
 def _read_network(text: str) -> dict[str, Any]:
-    """A name goes the short way: it is on the way of nearly every quick `run`."""
-    if "=" not in text:
-        return {"Target": text}
-    from wardian.cli.fields import read_network
+    from wardian.cli.endpoints import read_network
 
     return read_network(text)
 

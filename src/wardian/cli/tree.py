@@ -19,7 +19,7 @@ CONTAINER = {
     "logs": ("logs:LOGS", "Show what a container wrote"),
     "ls": ("ps:PS", "List containers"),
     "pause": ("", "Freeze all processes of containers"),
-    "port": ("", "List the published ports of a container"),
+    "port": ("port:PORT", "List the published ports of a container"),
     "prune": ("", "Remove all stopped containers"),
     "rename": ("", "Give a container another name"),
     "restart": ("", "Stop and start containers"),
@@ -48,13 +48,13 @@ IMAGE = {
     "tag": ("images:TAG", "Give an image another name"),
 }
 NETWORK = {
-    "connect": ("", "Connect a container to a network"),
-    "create": ("", "Create a network"),
-    "disconnect": ("", "Disconnect a container from a network"),
+    "connect": ("networks:CONNECT", "Connect a container to a network"),
+    "create": ("networks:CREATE", "Create a network"),
+    "disconnect": ("networks:DISCONNECT", "Disconnect a container from a network"),
     "inspect": ("inspect:NETWORK", "Show everything known about networks"),
     "ls": ("networks:LS", "List networks"),
-    "prune": ("", "Remove networks that nothing uses"),
-    "rm": ("", "Remove networks"),
+    "prune": ("networks:PRUNE", "Remove networks that nothing uses"),
+    "rm": ("networks:RM", "Remove networks"),
 }
 VOLUME = {
     "create": ("", "Create a volume"),

@@ -137,7 +137,7 @@ def read_environment(text: str) -> str:
 
 
 def read_label(text: str) -> str:
-    if text.startswith("="):
+    if not text.partition("=")[0]:
         raise ValueError(f"invalid label '{text}': empty name")
     return text
 
@@ -162,13 +162,13 @@ def read_dns(text: str) -> str:
 
 
 def read_dns_search(text: str) -> str:
-    domain = text.strip().strip(" ")
+    domain = text.strip()
     if domain == ".":
         return domain
     labels = domain.removesuffix(".").split(".")
     right = all(0 < len(label) <= 63 and label.isascii() and label.replace("-", "").isalnum() for label in labels)
     if not right or len(domain) > 255:
-        raise ValueError(f"{text} is not a valid domain")
+        raise ValueError(f"{domain} is not a valid domain")
     return domain
 
 
