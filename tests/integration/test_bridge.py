@@ -16,8 +16,9 @@ from wardian.database import Database
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, SYSTEM, UNAVAILABLE, WardianError
 from wardian.home import Home, make_home
 from wardian.kernel import netlink, netns
-from wardian.network import SCHEMA, Endpoint, EndpointWant, Networks
+from wardian.network import SCHEMA, Networks
 from wardian.network import host as host_bridge
+from wardian.network.bridge_values import Endpoint, EndpointWant
 
 BRIDGE = "wtbr0"
 # iptables as Docker 28 leaves it, without the rules for its own bridges.

@@ -183,7 +183,7 @@ def test_a_start_that_fails_gives_its_address_back(bench: Bench, tmp_path: Path)
     identity = bench.create("true", NetworkMode="bridge", Mounts=[mount])
     source.rmdir()
     assert "does not exist" in refused(INVALID, lambda: bench.run(bench.engine.containers.start(identity)))
-    assert bench.engine.containers._parts.networks.bridge.endpoint(identity) is None
+    assert bench.engine.containers._parts.networks.endpoints(identity) == ()
 
 
 def test_a_subscriber_that_does_not_read_is_let_go(bench: Bench) -> None:

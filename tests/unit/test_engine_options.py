@@ -13,6 +13,7 @@ from wardian.engine.config import ContainerConfig
 from wardian.engine.decode import decode, merge_image
 from wardian.engine.inspect import human_duration, rfc3339
 from wardian.engine.logs import nanoseconds
+from wardian.engine.options import ENDPOINTS
 from wardian.engine.signals import signal_number
 from wardian.engine.state import TRANSITIONS, Event, RunState, State
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
@@ -59,11 +60,42 @@ def test_an_endpoint_is_of_the_containers_own_network() -> None:
         return {"Image": "i", "HostConfig": {"NetworkMode": mode}, "NetworkingConfig": endpoints}
 
     for mode, network in (("default", "default"), ("default", "bridge"), ("bridge", "bridge"), ("none", "none")):
-        decode(body(mode, network))
-    for mode, network in (("default", "other"), ("none", "bridge")):
+        assert ENDPOINTS not in decode(body(mode, network))
+    assert decode(body("default", "other"))[ENDPOINTS] == {"bridge": {}, "other": {}}
+    for mode, network in (("host", "other"), ("none", "bridge"), ("container:x", "other")):
         with pytest.raises(WardianError) as caught:
             decode(body(mode, network))
-        assert caught.value.kind == NOT_IMPLEMENTED and network in caught.value.message
+        assert caught.value.kind == INVALID
+
+
+def test_what_is_asked_of_an_endpoint_is_kept_and_what_was_answered_is_not() -> None:
+    asked = {"Aliases": ["a", "a", "b"], "GwPriority": 5, "IPAMConfig": {"IPv4Address": "10.1.2.3"}, "DriverOpts": {}}
+    answered = {"NetworkID": "ab", "IPAddress": "10.9.9.9", "DNSNames": ["x"]}
+    body = {
+        "Image": "i",
+        "MacAddress": "02-42-00-00-00-AA",
+        "HostConfig": {"NetworkMode": "n"},
+        "NetworkingConfig": {"EndpointsConfig": {"n": asked | answered}},
+    }
+    assert decode(body)[ENDPOINTS] == {
+        "n": {
+            "Aliases": ["a", "b"],
+            "GwPriority": 5,
+            "IPAMConfig": {"IPv4Address": "10.1.2.3"},
+            "MacAddress": "02:42:00:00:00:aa",
+        }
+    }
+    body["NetworkingConfig"] = {"EndpointsConfig": {"n": {"MacAddress": "02:42:00:00:00:ab"}}}
+    with pytest.raises(WardianError, match="must match the endpoint-specific MAC address"):
+        decode(body)
+
+
+def test_addresses_that_are_none_are_told_in_dockers_words() -> None:
+    asked = {"IPAMConfig": {"IPv4Address": "zzz", "IPv6Address": "10.1.1.1"}}
+    with pytest.raises(WardianError) as caught:
+        decode({"Image": "i", "NetworkingConfig": {"EndpointsConfig": {"n": asked}}})
+    lines = caught.value.message.splitlines()
+    assert lines == ["invalid endpoint settings:", "* invalid IPv4 address: zzz", "* invalid IPv6 address: 10.1.1.1"]
 
 
 def test_every_row_says_where_it_is() -> None:

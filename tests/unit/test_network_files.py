@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wardian.network import hostname_file, hosts_file, read_host_resolv_conf, resolv_conf
+from wardian.network import hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
 from wardian.network.files import NO_SERVER
 
 STUB = "# a comment\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n"
@@ -54,8 +54,24 @@ def test_a_real_server_beside_the_stub_wins_and_a_broken_link_is_no_error(tmp_pa
 
 
 def test_hosts_name_the_container_last() -> None:
-    text = hosts_file("172.17.0.2", "web", "example.org", [("db", "10.0.0.5")])
+    text = hosts_file(["172.17.0.2"], "web", "example.org", [("db", "10.0.0.5")])
     assert text.startswith("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
     assert text.endswith("10.0.0.5\tdb\n172.17.0.2\tweb.example.org web\n")
-    assert hosts_file("", "web").endswith("ip6-allrouters\n")
+    assert hosts_file([], "web").endswith("ip6-allrouters\n")
     assert hostname_file("web") == "web\n"
+
+
+def test_with_a_resolver_only_it_is_asked_and_names_with_dots_as_they_stand() -> None:
+    host = "nameserver 10.0.0.53\nsearch home.example\noptions edns0\n"
+    text = resolv_conf(host, ["9.9.9.9"], resolver=True)
+    assert text == "nameserver 127.0.0.11\nsearch home.example\noptions edns0 ndots:0\n"
+    assert resolv_conf(host, options=["ndots:2"], resolver=True).endswith("options ndots:2\n")
+
+
+def test_what_a_container_wrote_into_its_files_outlives_what_we_change_there() -> None:
+    before = hosts_file(["10.1.0.2"], "web")
+    edited = "# mine\n" + before + "1.2.3.4\tother\n"
+    after = hosts_file(["10.1.0.3", "fd00::3"], "web")
+    text = merged(edited, before, after)
+    assert text == "# mine\n" + hosts_file([], "web") + "1.2.3.4\tother\n10.1.0.3\tweb\nfd00::3\tweb\n"
+    assert merged("", before, after) == "10.1.0.3\tweb\nfd00::3\tweb\n", "what the container deleted stays away"

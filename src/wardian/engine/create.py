@@ -14,10 +14,11 @@ from wardian.engine import options
 from wardian.engine.config import JOINS, ContainerConfig
 from wardian.engine.deadline import At, look
 from wardian.engine.decode import decode, merge_image
+from wardian.engine.endpoints import check_endpoint, network_of
 from wardian.engine.names import check_name, make_name
+from wardian.engine.options import ENDPOINTS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.sandbox import network_of
 from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
@@ -86,23 +87,38 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
 
 
 def _check_references(parts: Parts, values: dict[str, Any]) -> None:
-    """Names in the body that must exist already: the network, and the containers that are joined.
+    """Names in the body that must exist already: the networks, and the containers that are joined.
 
-    A joined container is kept by its id, as Docker has it: it may be renamed, and another take its name.
+    A joined container is kept by its id, as Docker has it: it may be renamed, and another take its name. A network is
+    kept by its name: one that is made anew under it serves the container too.
     A missing one makes the body INVALID: on a 404 of create, docker's CLI pulls the image and hides the cause.
     """
     config = ContainerConfig(values)
     try:
-        network = network_of(config)
-        if network:
-            parts.networks.network(network)
         for kind, field in JOINS.items():
             if config.joins(kind):
                 values[field] = f"container:{parts.registry.find(config.joins(kind)).id}"
+        if not config.joins("network"):
+            values |= _by_name(parts, config)
     except WardianError as error:
         if error.kind != NOT_FOUND:
             raise
         raise WardianError(INVALID, error.message, operation="create", subject=error.subject) from error
+
+
+def _by_name(parts: Parts, config: ContainerConfig) -> dict[str, Any]:
+    """The networks of a body by their names, each checked against what is asked of it."""
+    changes: dict[str, Any] = {}
+    mode, stored = network_of(config), config[ENDPOINTS]
+    first = parts.networks.network(mode)
+    if first.name != mode:
+        changes[JOINS["network"]] = first.name
+    if stored is not None:
+        found = {ref: parts.networks.network(ref) for ref in stored}
+        for ref, network in found.items():
+            check_endpoint(network, stored[ref])
+        changes[ENDPOINTS] = {network.name: stored[ref] for ref, network in found.items()}
+    return changes
 
 
 def bind_sources(config: ContainerConfig) -> list[str]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from wardian.engine import checks
 from wardian.engine.config import ContainerConfig
+from wardian.engine.endpoints import settle_endpoints
+from wardian.engine.network_checks import declared_ports
 from wardian.engine.options import HOST, ROWS
 from wardian.engine.rules import RULES
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
@@ -19,9 +21,11 @@ def decode(body: Mapping[str, Any]) -> dict[str, Any]:
                 for inner, setting in checks.json_object(value, key).items():
                     _decode_one(HOST + inner, setting, values)
         elif key == "NetworkingConfig":
-            _check_networking(value or {}, body)
+            for inner, setting in checks.json_object(value or {}, key).items():
+                _decode_one(f"{key}.{inner}", setting, values)
         else:
             _decode_one(key, value, values)
+    settle_endpoints(values)
     for rule in RULES:
         rule(ContainerConfig(values))
     return values
@@ -49,20 +53,6 @@ def _empty(value: Any) -> bool:
     return value is None or value is False or value == 0 or value == "" or value == [] or value == {}
 
 
-def _check_networking(value: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    """Endpoints may be named, of the one network that the container is on, with nothing asked of them."""
-    outer = "NetworkingConfig.EndpointsConfig"
-    host = body.get("HostConfig")
-    mode = (host.get("NetworkMode") if isinstance(host, Mapping) else None) or "default"
-    endpoints = checks.json_object(value, "NetworkingConfig").get("EndpointsConfig")
-    for network, endpoint in checks.json_object(endpoints or {}, outer).items():
-        if network != mode and {network, mode} != {"default", "bridge"}:
-            raise checks.not_built(f"{outer}.{network}", f"a second network beside {mode!r}")
-        for key, setting in checks.json_object(endpoint or {}, f"{outer}.{network}").items():
-            if not _empty(setting):
-                raise checks.not_built(f"{outer}.{network}.{key}", f"{key} of an endpoint")
-
-
 def merge_image(values: dict[str, Any], image: Mapping[str, Any]) -> list[str]:
     """Fill `values` from an image's config by Docker's rules. Returns warnings. Raises INVALID without a command.
 
@@ -84,9 +74,10 @@ def merge_image(values: dict[str, Any], image: Mapping[str, Any]) -> list[str]:
     for key in ("WorkingDir", "User", "StopSignal"):
         if image.get(key) and not values.get(key):
             values[key] = str(image[key])
-    for key in ("Labels", "ExposedPorts"):
-        if image.get(key):
-            values[key] = dict(image[key]) | values.get(key, {})
+    if image.get("Labels"):
+        values["Labels"] = dict(image["Labels"]) | values.get("Labels", {})
+    if image.get("ExposedPorts"):
+        values["ExposedPorts"] = declared_ports(image["ExposedPorts"]) | values.get("ExposedPorts", {})
     return _image_warnings(image)
 
 

@@ -6,14 +6,17 @@ Pure: made of one snapshot each, no lock, no disk.
 import datetime
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardian.engine.logs import log_path
 from wardian.engine.registry import Container
 from wardian.engine.state import RunState, State
 from wardian.kernel.pidfd import same_process
+from wardian.network import HeldPort
 
+# what a list leaves out of an endpoint's settings, as Docker's does
+_UNLISTED = {"Aliases": None, "DNSNames": None}
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -43,8 +46,10 @@ def render_state(state: RunState) -> dict[str, Any]:
     }
 
 
-def render_container(container: Container, networks: Mapping[str, Mapping[str, Any]], upper: str) -> dict[str, Any]:
-    """The whole inspect body but sizes. `networks` is network name → EndpointSettings."""
+def render_container(
+    container: Container, networks: Mapping[str, Mapping[str, Any]], ports: Sequence[HeldPort], upper: str
+) -> dict[str, Any]:
+    """The whole inspect body but sizes. `networks` is network name → EndpointSettings, `ports` what is published."""
     record, config, state = container.record, container.config, container.state
     command = config.command()
     directory = config.directory
@@ -71,7 +76,7 @@ def render_container(container: Container, networks: Mapping[str, Mapping[str, A
         "GraphDriver": {"Name": "overlay2", "Data": _graph_data(state, upper)},
         "Mounts": render_mounts(container),
         "Config": config.api_config() | {"Image": record.image_ref},
-        "NetworkSettings": render_network(networks, record.id),
+        "NetworkSettings": render_network(container, networks, ports),
     }
 
 
@@ -83,13 +88,18 @@ def _graph_data(state: RunState, upper: str) -> dict[str, str]:
     return data
 
 
-def render_network(networks: Mapping[str, Mapping[str, Any]], identity: str) -> dict[str, Any]:
-    first: Mapping[str, Any] = next(iter(networks.values()), {})
+def render_network(
+    container: Container, networks: Mapping[str, Mapping[str, Any]], ports: Sequence[HeldPort]
+) -> dict[str, Any]:
+    """Addresses stand at the top too for the default bridge alone, as Docker has it since there were others."""
+    first: Mapping[str, Any] = networks.get("bridge", {})
+    state = container.state
+    own = state.live and bool(networks)
     return {
         "Bridge": "",
-        "SandboxID": identity if first.get("EndpointID") else "",
-        "SandboxKey": "",
-        "Ports": {},
+        "SandboxID": container.id if own else "",
+        "SandboxKey": f"/proc/{state.pid}/ns/net" if own else "",
+        "Ports": _port_map(container, ports) if own else {},
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
@@ -97,22 +107,43 @@ def render_network(networks: Mapping[str, Mapping[str, Any]], identity: str) -> 
         "SecondaryIPv6Addresses": None,
         "EndpointID": first.get("EndpointID", ""),
         "Gateway": first.get("Gateway", ""),
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "GlobalIPv6Address": first.get("GlobalIPv6Address", ""),
+        "GlobalIPv6PrefixLen": first.get("GlobalIPv6PrefixLen", 0),
         "IPAddress": first.get("IPAddress", ""),
         "IPPrefixLen": first.get("IPPrefixLen", 0),
-        "IPv6Gateway": "",
+        "IPv6Gateway": first.get("IPv6Gateway", ""),
         "MacAddress": first.get("MacAddress", ""),
         "Networks": dict(networks),
     }
 
 
-def empty_endpoint(network: str) -> dict[str, Any]:
-    """EndpointSettings of a container that is not on its network now, or whose network gives it no address."""
-    words = ("MacAddress", "NetworkID", "EndpointID", "Gateway", "IPAddress", "IPv6Gateway", "GlobalIPv6Address")
-    numbers = ("GwPriority", "IPPrefixLen", "GlobalIPv6PrefixLen")
-    nothing = ("IPAMConfig", "Links", "Aliases", "DriverOpts", "DNSNames")
-    return dict.fromkeys(words, "") | dict.fromkeys(numbers, 0) | dict.fromkeys(nothing) | {"NetworkID": network}
+def _port_map(container: Container, ports: Sequence[HeldPort]) -> dict[str, list[dict[str, str]] | None]:
+    """nat.PortMap: published ports with the host's, exposed ones with nothing."""
+    found: dict[str, list[dict[str, str]] | None] = dict.fromkeys(_exposed(container))
+    for one in ports:
+        key = f"{one.port}/{one.protocol}"
+        found[key] = [*(found.get(key) or ()), {"HostIp": one.host_ip, "HostPort": str(one.host_port)}]
+    return dict(sorted(found.items()))
+
+
+def _exposed(container: Container) -> list[str]:
+    """On a network that has ports to expose."""
+    return [] if container.config["HostConfig.NetworkMode"] in ("host", "none") else [*container.config["ExposedPorts"]]
+
+
+def render_ports(container: Container, ports: Sequence[HeldPort]) -> list[dict[str, Any]]:
+    """The `Ports` of a line of `docker ps`."""
+    if not container.state.live:
+        return []
+    lines: list[dict[str, Any]] = [
+        {"IP": one.host_ip, "PrivatePort": one.port, "PublicPort": one.host_port, "Type": one.protocol} for one in ports
+    ]
+    published = {f"{one.port}/{one.protocol}" for one in ports}
+    for key in _exposed(container):
+        number, _, protocol = key.partition("/")
+        if key not in published:
+            lines.append({"PrivatePort": int(number), "Type": protocol})
+    return lines
 
 
 def render_mounts(container: Container) -> list[dict[str, Any]]:
@@ -145,7 +176,9 @@ def _bind(source: str, target: str, mode: str, writable: bool, propagation: str)
     }
 
 
-def render_summary(container: Container, networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def render_summary(
+    container: Container, networks: Mapping[str, Mapping[str, Any]], ports: Sequence[HeldPort]
+) -> dict[str, Any]:
     """One line of `docker ps`."""
     record, config, state = container.record, container.config, container.state
     return {
@@ -155,12 +188,12 @@ def render_summary(container: Container, networks: Mapping[str, Mapping[str, Any
         "ImageID": record.image,
         "Command": _quoted(config.command()),
         "Created": record.created // 1_000_000_000,
-        "Ports": [],
+        "Ports": render_ports(container, ports),
         "Labels": config["Labels"],
         "State": state.state.value,
         "Status": status_text(state, time.time_ns()),
         "HostConfig": {"NetworkMode": config["HostConfig.NetworkMode"]},
-        "NetworkSettings": {"Networks": dict(networks)},
+        "NetworkSettings": {"Networks": {name: {**item, **_UNLISTED} for name, item in networks.items()}},
         "Mounts": render_mounts(container),
     }
 

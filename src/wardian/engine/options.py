@@ -8,7 +8,7 @@ built, is refused by name.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wardian.engine import checks, mount_checks
+from wardian.engine import checks, mount_checks, network_checks
 from wardian.engine.checks import Check
 from wardian.engine.spec import Spec, base_spec, devices, mounts, namespaces, privileges, process, resources
 from wardian.runtime import defaults
@@ -38,6 +38,7 @@ class Option(NamedTuple):
 _LIMIT = checks.integer(0)
 _NOT_BUILT = checks.only
 HOST = "HostConfig."
+ENDPOINTS = "NetworkingConfig.EndpointsConfig"
 
 
 def _unbuilt(path: str, flag: str, default: Any, *absent: Any, since: str = "1.24") -> Option:
@@ -64,13 +65,13 @@ TABLE: tuple[Option, ...] = (
     Option("Labels", "--label", checks.mapping, {}),
     Option("StopSignal", "--stop-signal", checks.signal, ""),
     Option("StopTimeout", "--stop-timeout", checks.integer(-1), None, since="1.25"),
-    Option("ExposedPorts", "--expose", checks.json_object, {}),
+    Option("ExposedPorts", "--expose", network_checks.exposed_ports, {}),
     Option("ArgsEscaped", "", checks.flag, False),
     Option("OnBuild", "", lambda value, path: value, None),
     Option("Shell", "", checks.strings, None),
     _unbuilt("Healthcheck", "--health-cmd", None, {}, {"Test": ["NONE"]}, {"Test": []}),
     _unbuilt("Volumes", "--volume", None, {}),
-    _unbuilt("MacAddress", "--mac-address", "", since="1.24"),
+    Option("MacAddress", "--mac-address", network_checks.mac_address, ""),
     _unbuilt("NetworkDisabled", "", False),
     # privileges
     Option(HOST + "Privileged", "--privileged", checks.flag, False, privileges.write_privileged),
@@ -131,6 +132,10 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "Mounts", "--mount", mount_checks.mount_specs, [], mounts.write_mounts, since="1.25"),
     Option(HOST + "ReadonlyRootfs", "--read-only", checks.flag, False, mounts.write_read_only),
     Option("", "", checks.text, None, mounts.write_container_files, always=True),
+    # networks
+    Option(ENDPOINTS, "--network", network_checks.endpoints_config, None),
+    Option(HOST + "PortBindings", "--publish", network_checks.port_bindings, {}),
+    Option(HOST + "PublishAllPorts", "--publish-all", checks.flag, False),
     # names
     Option(HOST + "Dns", "--dns", checks.strings, []),
     Option(HOST + "DnsOptions", "--dns-option", checks.strings, []),
@@ -145,8 +150,6 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "Annotations", "--annotation", checks.mapping, {}, process.write_annotations, since="1.43"),
     # known, not built
     _unbuilt(HOST + "Init", "--init", None, False, since="1.25"),
-    _unbuilt(HOST + "PortBindings", "--publish", None, {}),
-    _unbuilt(HOST + "PublishAllPorts", "--publish-all", False),
     _unbuilt(HOST + "VolumesFrom", "--volumes-from", None, []),
     _unbuilt(HOST + "VolumeDriver", "--volume-driver", ""),
     _unbuilt(HOST + "Links", "--link", None, []),

@@ -1,14 +1,17 @@
 """Reads of containers: one as inspect shows it, and those that a list's filters choose. Snapshots; nothing waits."""
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardian.engine import inspect
+from wardian.engine.endpoints import as_want, dns_names, has_names, names_of, wanted
 from wardian.engine.filters import Filters, check_filters, matches_label, name_matches
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.sandbox import network_of
 from wardian.engine.state import State
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.network import HeldPort, wanted_settings
 
 _LIST_FILTERS = (
     "ancestor", "before", "exited", "id", "is-task", "label", "name", "network", "publish", "expose", "since", "status",
@@ -25,7 +28,7 @@ class Reading:
 
     def inspect(self, container: Container, size: bool) -> dict[str, Any]:
         upper = self._parts.snapshots.root(container.id, container.record.layers).upper
-        found = inspect.render_container(container, self._network_settings(container), upper)
+        found = inspect.render_container(container, self._network_settings(container), self._ports(container), upper)
         if size:
             found |= self._sizes(container)
         return found
@@ -39,7 +42,7 @@ class Reading:
                 continue
             if not self._selected(container, wanted):
                 continue
-            line = inspect.render_summary(container, self._network_settings(container))
+            line = inspect.render_summary(container, self._network_settings(container), self._ports(container))
             found.append(line | self._sizes(container) if size else line)
             if 0 < limit <= len(found):
                 break
@@ -105,16 +108,32 @@ class Reading:
         return [*settings, *(str(value.get("NetworkID", "")) for value in settings.values())]
 
     def _network_settings(self, container: Container) -> dict[str, dict[str, Any]]:
-        name = network_of(container.config)
-        if not name:
-            return {}
-        endpoint = None
-        if name == "bridge" and container.state.live:
-            endpoint = self._parts.networks.bridge.endpoint(container.id)
-        if endpoint is not None:
-            return {name: endpoint.settings()}
-        network = self._parts.networks.network(name).id if container.state.started_at else ""
-        return {name: inspect.empty_endpoint(network)}
+        """Network name → EndpointSettings: what it has, and what it asks for where it is not."""
+        networks, config = self._parts.networks, container.config
+        given = {one.network.name: one for one in networks.endpoints(container.id)} if container.state.live else {}
+        found = {}
+        for name, settings in sorted(wanted(config).items()):
+            if name in given:
+                found[name] = given[name].settings()
+            else:
+                found[name] = self._absent(container, name, settings)
+        return found
+
+    def _absent(self, container: Container, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a container that is not on its network now, or whose network gives it no address. Once it was started,
+        its network's id is shown, and by which names it is known there."""
+        names: tuple[str, ...] = ()
+        identity = ""
+        if container.state.started_at:
+            with contextlib.suppress(WardianError):  # the network went after the container
+                network = self._parts.networks.network(name)
+                identity = network.id
+                if has_names(network):
+                    names = dns_names(names_of(container.config, container.name), settings.get("Aliases", ()))
+        return wanted_settings(as_want(identity, settings), names)
+
+    def _ports(self, container: Container) -> Sequence[HeldPort]:
+        return self._parts.networks.published(container.id) if container.state.live else ()
 
     def _sizes(self, container: Container) -> dict[str, int]:
         written = self._parts.snapshots.size(container.id)

@@ -70,11 +70,26 @@ def _network_rule(config: ContainerConfig) -> None:
     for name in ("Dns", "ExtraHosts"):
         if config.joins("network") and config[HOST + name]:
             _refuse(HOST + name, f"conflicting options: {name} and the network mode")
+    if config.joins("network"):
+        _joined_network_rule(config)
     for key in config[HOST + "Sysctls"]:
         if key.startswith("net.") and joined:
             _refuse(HOST + "Sysctls", f"sysctl '{key}' not allowed in host network namespace")
         if checks.is_ipc_sysctl(key) and config[HOST + "IpcMode"] == "host":
             _refuse(HOST + "Sysctls", f"sysctl '{key}' not allowed in host ipc namespace")
+
+
+def _joined_network_rule(config: ContainerConfig) -> None:
+    """What belongs to the link is the other container's to say."""
+    conflicts = (
+        (HOST + "PortBindings", "port publishing and the container type network mode"),
+        (HOST + "PublishAllPorts", "port publishing and the container type network mode"),
+        ("ExposedPorts", "port exposing and the container type network mode"),
+        ("MacAddress", "mac-address and the network mode"),
+    )
+    for path, what in conflicts:
+        if config[path]:
+            _refuse(path, f"conflicting options: {what}")
 
 
 def _uts_rule(config: ContainerConfig) -> None:

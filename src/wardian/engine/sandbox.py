@@ -8,10 +8,11 @@ import os
 from typing import NamedTuple
 
 from wardian.engine.config import ContainerConfig
+from wardian.engine.endpoints import WITHOUT_LINKS, as_want, names_of, network_of, wanted
 from wardian.engine.registry import Container, Registry
-from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.pidfd import same_process
-from wardian.network import Endpoint, EndpointWant, Networks
+from wardian.network import Attachment, Networks, PortWant, SandboxWant
 
 # namespaces that a container may join, by their names in /proc/PID/ns
 _JOINED = {"network": "net", "pid": "pid", "ipc": "ipc"}
@@ -22,7 +23,7 @@ class Sandbox(NamedTuple):
 
     id: str
     descriptors: dict[str, int]
-    endpoint: Endpoint | None = None
+    attachment: Attachment | None = None
     # whose /etc/hosts, hostname and resolv.conf a container of this sandbox shows: with a joined network, the other's
     files_of: str = ""
 
@@ -32,16 +33,13 @@ class Sandbox(NamedTuple):
         self.descriptors.clear()
 
 
-def network_of(config: ContainerConfig) -> str:
-    """ "bridge", "none", "host" or "" for a joined one."""
-    mode = str(config["HostConfig.NetworkMode"])
-    if config.joins("network"):
-        return ""
-    return "bridge" if mode == "default" else mode
+def has_links(config: ContainerConfig) -> bool:
+    """Whether a start attaches it to networks: not with the host's, another's, none, or when it was taken off all."""
+    return network_of(config) not in ("", *WITHOUT_LINKS) and bool(wanted(config))
 
 
 async def acquire(container: Container, registry: Registry, networks: Networks) -> Sandbox:
-    """Open what is joined, and attach what is the container's own to its network. On failure nothing is held."""
+    """Open what is joined, and attach what is the container's own to its networks. On failure nothing is held."""
     config = container.config
     sandbox = Sandbox(container.id, {})
     try:
@@ -52,22 +50,47 @@ async def acquire(container: Container, registry: Registry, networks: Networks) 
                 other = _running(registry.find(ref))
                 if kind == "ipc":
                     _check_shareable(other)
-                sandbox.descriptors[kind] = _open_namespace(other, name)
+                sandbox.descriptors[kind] = open_namespace(other, name)
                 files_of = other.id if kind == "network" else files_of
-        endpoint = None
-        if network_of(config) == "bridge":
-            endpoint = await networks.bridge.acquire(container.id, EndpointWant())
-            sandbox.descriptors["network"] = endpoint.netns_fd
-        return sandbox._replace(endpoint=endpoint, files_of=files_of)
+        attachment = None
+        if has_links(config):
+            attachment = await networks.attach(container.id, sandbox_want(config, container.name, networks))
+            sandbox.descriptors["network"] = attachment.netns_fd
+        return sandbox._replace(attachment=attachment, files_of=files_of)
     except BaseException:
         sandbox.close_descriptors()
         raise
 
 
+def sandbox_want(config: ContainerConfig, name: str, networks: Networks) -> SandboxWant:
+    """What a container's start asks of the networks. Raises NOT_FOUND in Docker's words for one that is not there."""
+    try:
+        endpoints = tuple(as_want(networks.network(ref).id, settings) for ref, settings in wanted(config).items())
+    except WardianError as error:
+        if error.kind != NOT_FOUND:
+            raise
+        message = f"failed to set up container networking: {error.message}"
+        raise WardianError(NOT_FOUND, message, operation="start", subject=error.subject) from error
+    return SandboxWant(
+        endpoints,
+        published_of(config),
+        names_of(config, name),
+        tuple(config["HostConfig.Dns"]),
+        tuple(config["HostConfig.DnsSearch"]),
+        tuple(config["HostConfig.DnsOptions"]),
+    )
+
+
+def published_of(config: ContainerConfig) -> tuple[PortWant, ...]:
+    if config["HostConfig.PortBindings"] or config["HostConfig.PublishAllPorts"]:
+        raise WardianError(NOT_IMPLEMENTED, "HostConfig.PortBindings: published ports are not built yet")
+    return ()
+
+
 async def release(container: Container, networks: Networks) -> None:
-    """The sandbox's last process is gone: give its place on the network back."""
-    if network_of(container.config) == "bridge":
-        await networks.bridge.release(container.id)
+    """The sandbox's last process is gone: give its places on the networks back."""
+    if network_of(container.config) not in ("", *WITHOUT_LINKS):
+        await networks.detach(container.id)
 
 
 def _running(other: Container) -> Container:
@@ -90,7 +113,7 @@ def _check_shareable(other: Container) -> None:
     raise WardianError(NOT_IMPLEMENTED, message, operation="start", subject=other.id)
 
 
-def _open_namespace(other: Container, name: str) -> int:
+def open_namespace(other: Container, name: str) -> int:
     """A descriptor of one namespace of a running container, of that process and no later one with its pid."""
     state = other.state
     ended = WardianError(CONFLICT, f"container {other.id} has just ended", operation="start", subject=other.id)

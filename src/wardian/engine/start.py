@@ -16,6 +16,7 @@ from wardian.engine import create, options, sandbox
 from wardian.engine.attach import drop_departed
 from wardian.engine.checks import size_bytes
 from wardian.engine.config import ContainerConfig
+from wardian.engine.container_files import write_all_names
 from wardian.engine.deadline import At, look
 from wardian.engine.parts import Parts
 from wardian.engine.record import LaunchRecord, Phases
@@ -24,11 +25,8 @@ from wardian.engine.rootfacts import facts_of_image, facts_of_root
 from wardian.engine.sandbox import Sandbox
 from wardian.engine.spec import Spec
 from wardian.errors import INVALID, SYSTEM, WardianError
-from wardian.network import hostname_file, hosts_file, read_host_resolv_conf, resolv_conf
 from wardian.runtime import Launched, LaunchError, Placement, RootFacts, Supervision, launch, plan
 from wardian.storage import lock_root
-
-_NAMES = ("hostname", "hosts", "resolv.conf")
 
 
 class Started(NamedTuple):
@@ -157,40 +155,10 @@ def _write_names(parts: Parts, config: ContainerConfig, place: Sandbox) -> None:
     """hostname, hosts and resolv.conf of this start; a joined network shows the other container's."""
     if place.files_of:
         return
-    network = sandbox.network_of(config)
-    address = place.endpoint.address if place.endpoint is not None else ""
-    extra = [_extra_host(item, parts.networks.bridge.gateway) for item in config["HostConfig.ExtraHosts"]]
-    host_text = read_host_resolv_conf()
-    dns, search, opts = (config[f"HostConfig.{name}"] for name in ("Dns", "DnsSearch", "DnsOptions"))
-    if network == "host":
-        hosts = _read("/etc/hosts") + "".join(f"{at}\t{name}\n" for name, at in extra)
-        resolv = _read("/etc/resolv.conf") if not (dns or search or opts) else resolv_conf(host_text, dns, search, opts)
-    else:
-        hosts = hosts_file(address, config.hostname(), config["Domainname"], extra)
-        resolv = resolv_conf(host_text, dns, search, opts)
-    for name, text in zip(_NAMES, (hostname_file(config.hostname()), hosts, resolv), strict=True):
-        _write(os.path.join(config.directory, name), text)
-
-
-def _extra_host(item: str, gateway: str) -> tuple[str, str]:
-    name, _, address = item.partition(":")
-    return name, gateway if address == "host-gateway" else address.strip("[]")
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    try:
-        os.write(fd, text.encode(errors="surrogateescape"))
-    finally:
-        os.close(fd)
+    attachment = place.attachment
+    endpoints = attachment.endpoints if attachment is not None else ()
+    resolver = attachment is not None and attachment.resolver
+    write_all_names(config, endpoints, parts.networks.host_gateway, resolver)
 
 
 def _fresh_run_directory(parts: Parts, identity: str) -> str:
@@ -235,7 +203,7 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     identity = "0" * 64
     config = ContainerConfig(values, identity, parts.home.container(identity))
     spec = options.write_spec(config, create.cgroup_of(parts, identity))
-    own = {"network"} if sandbox.network_of(config) == "bridge" else set()
+    own = {"network"} if sandbox.has_links(config) else set()
     for namespace in spec["linux"]["namespaces"]:
         if namespace["type"] in own or (
             namespace["type"] in ("network", "pid", "ipc") and config.joins(namespace["type"])

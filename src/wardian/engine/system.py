@@ -144,7 +144,7 @@ class System:
             "LayersSize": sum(parts.layers.facts(layer).size for layer in layers),
             "Images": [summary(image, counts.get(image.id, 0)) for image in images],
             "Containers": [
-                render_summary(container, {}) | {"SizeRw": parts.snapshots.size(container.id)}
+                render_summary(container, {}, ()) | {"SizeRw": parts.snapshots.size(container.id)}
                 for container in parts.registry
             ],
             "Volumes": [],

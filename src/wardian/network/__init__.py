@@ -28,21 +28,44 @@ In the container's namespace this package sets what belongs to the link: eth0's 
 `ping_group_range`) are part of the plan, as they are for a container that has no network of ours.
 """
 
+from wardian.network.attachments import check_default_bridge
 from wardian.network.bridge import BridgeNetwork
-from wardian.network.bridge_values import Endpoint, EndpointWant
-from wardian.network.catalogue import Network, Networks
-from wardian.network.files import hostname_file, hosts_file, read_host_resolv_conf, resolv_conf
+from wardian.network.catalogue import Network
+from wardian.network.files import hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
+from wardian.network.networks import Networks
 from wardian.network.state import SCHEMA
+from wardian.network.values import (
+    Attachment,
+    Done,
+    Endpoint,
+    EndpointWant,
+    HeldPort,
+    NetworkConfig,
+    PortWant,
+    SandboxWant,
+    is_mac,
+    wanted_settings,
+)
 
 __all__ = [
     "SCHEMA",
+    "Attachment",
     "BridgeNetwork",
+    "Done",
     "Endpoint",
     "EndpointWant",
+    "HeldPort",
     "Network",
+    "NetworkConfig",
     "Networks",
+    "PortWant",
+    "SandboxWant",
+    "check_default_bridge",
     "hostname_file",
     "hosts_file",
+    "is_mac",
+    "merged",
     "read_host_resolv_conf",
     "resolv_conf",
+    "wanted_settings",
 ]

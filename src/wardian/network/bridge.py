@@ -23,11 +23,11 @@ from wardian.network.bridge_values import Endpoint, EndpointWant
 from wardian.network.host import HostBridge
 from wardian.network.pool import INTERFACE, Pool, Prepared
 from wardian.network.state import EndpointRow, NetworkState
+from wardian.network.values import is_mac
 
 _T = TypeVar("_T")
 # IFNAMSIZ is 16 with the terminating zero; the name also stands in nft's text.
 _LINK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 class BridgeNetwork:
@@ -216,11 +216,5 @@ def _check_want(want: EndpointWant) -> None:
             operation="acquire an endpoint",
             subject=want.address,
         )
-    if want.mac and not _valid_mac(want.mac):
+    if want.mac and not is_mac(want.mac):
         raise WardianError(INVALID, f"invalid MAC address: {want.mac}", operation="acquire an endpoint")
-
-
-def _valid_mac(text: str) -> bool:
-    """Six octets of a single station: the lowest bit of the first would make it a group's."""
-    mac = text.lower().replace("-", ":")
-    return bool(_MAC.fullmatch(mac)) and not int(mac[:2], 16) & 1

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 HOST_FILE = "/etc/resolv.conf"
 BEHIND_A_STUB = ("/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
+RESOLVER = "127.0.0.11"
 NO_SERVER = "# The host has only loopback name servers, which a container cannot reach: name one with --dns.\n"
 
 _HOSTS = """127.0.0.1\tlocalhost
@@ -41,10 +42,13 @@ def resolv_conf(
     search: Sequence[str] = (),
     options: Sequence[str] = (),
     ipv6: bool = False,
+    resolver: bool = False,
 ) -> str:
     """A container's resolv.conf from the host's. What is given (`--dns` and its like) replaces that part of it.
 
     A search list of "." means none. IPv6 servers are left out of a container without IPv6: each would cost a timeout.
+    `resolver`: the engine's own answers at RESOLVER, and asks the servers itself; a name with a dot in it is asked for
+    as it stands (ndots:0, as with Docker), unless the options say otherwise.
     """
     kept_search: list[str] = []
     kept_options: list[str] = []
@@ -53,9 +57,11 @@ def resolv_conf(
             kept_search = words[1:]  # resolv.conf(5): the last one counts
         elif words[0] == "options":
             kept_options += words[1:]
-    use_servers = list(servers) or name_servers(host_text, ipv6)
+    use_servers = [RESOLVER] if resolver else list(servers) or name_servers(host_text, ipv6)
     use_search = [] if list(search) == ["."] else list(search) or kept_search
     use_options = list(options) or kept_options
+    if resolver and not any(option.startswith("ndots:") for option in use_options):
+        use_options = [*use_options, "ndots:0"]
     text = "".join(f"nameserver {server}\n" for server in use_servers) or NO_SERVER
     if use_search:
         text += f"search {' '.join(use_search)}\n"
@@ -64,14 +70,24 @@ def resolv_conf(
     return text
 
 
-def hosts_file(address: str, hostname: str, domain: str = "", extra: Sequence[tuple[str, str]] = ()) -> str:
-    """A container's hosts: localhost, the pairs (name, address) of `--add-host`, and itself when it has an address."""
-    text = _HOSTS + "".join(f"{at}\t{name}\n" for name, at in extra)
-    if address:
-        full = f"{hostname}.{domain}" if domain else hostname
-        label, dot, _ = full.partition(".")
-        text += f"{address}\t{full} {label}\n" if dot and label else f"{address}\t{full}\n"
-    return text
+def hosts_file(addresses: Sequence[str], hostname: str, domain: str = "", extra: Sequence[tuple[str, str]] = ()) -> str:
+    """A container's hosts: localhost, the pairs (name, address) of `--add-host`, and itself by each of its addresses."""
+    full = f"{hostname}.{domain}" if domain else hostname
+    label, dot, _ = full.partition(".")
+    names = f"{full} {label}" if dot and label else full
+    return _HOSTS + "".join(f"{at}\t{name}\n" for name, at in (*extra, *((names, at) for at in addresses)))
+
+
+def merged(edited: str, before: str, after: str) -> str:
+    """A file that was written as `before`, was edited since, and would be `after` now: the edits with our changes.
+
+    Lines of ours that are to go do; new ones come at the end; everything else is the editor's.
+    """
+    old, new = before.splitlines(), after.splitlines()
+    gone = [line for line in old if line not in new]
+    lines = [line for line in edited.splitlines() if line not in gone]
+    lines += [line for line in new if line not in old and line not in lines]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def hostname_file(hostname: str) -> str:

@@ -4,6 +4,7 @@ Names and shapes are those of the Docker Engine API (1.51): Network, EndpointSet
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -17,16 +18,27 @@ _DRIVER = "com.docker.network.driver."
 GATEWAY_MODES = ("nat", "nat-unprotected", "routed", "isolated")
 
 
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+def is_mac(text: str) -> bool:
+    """Six octets of a single station: the lowest bit of the first would make it a group's."""
+    mac = text.lower().replace("-", ":")
+    return bool(_MAC.fullmatch(mac)) and not int(mac[:2], 16) & 1
+
+
 class Subnet(NamedTuple):
     """One range of a network. Addresses are given from `ip_range` (the whole subnet without one).
 
-    `auxiliary` are addresses that others have: a name and the address, never given to an endpoint.
+    `auxiliary` are addresses that others have: a name and the address, never given to an endpoint. `chosen`: by the
+    engine, because nobody asked for a subnet.
     """
 
     subnet: IPNetwork
     gateway: IPAddress | None
     ip_range: IPNetwork | None = None
     auxiliary: tuple[tuple[str, IPAddress], ...] = ()
+    chosen: bool = False
 
 
 class NetworkConfig(NamedTuple):

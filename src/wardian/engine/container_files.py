@@ -1,0 +1,81 @@
+"""The three files that tell a container its names: hostname, hosts and resolv.conf, in its directory, bound over /etc.
+
+Each start writes them, and connect and disconnect of a running container mend them in place: a bind mount shows one
+inode, so nothing is renamed over it. What the container itself wrote there stays: beside each file lies what the engine
+wrote last (`NAME.ours`), and only the difference between that and what it would write now is applied.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+from wardian.engine.config import ContainerConfig
+from wardian.engine.endpoints import network_of
+from wardian.network import Endpoint, hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
+
+_OURS = ".ours"
+# A container may write what it likes into its files, more than anybody reads of them too.
+_MOST = 1 << 20
+
+
+def write_all_names(config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str, resolver: bool) -> None:
+    """At a start, and after a connect or disconnect. `resolver`: names are answered at 127.0.0.11."""
+    texts = {
+        "hostname": hostname_file(config.hostname()),
+        "hosts": _hosts(config, endpoints, host_gateway),
+        "resolv.conf": _resolv_conf(config, endpoints, resolver),
+    }
+    for name, text in texts.items():
+        _mend(os.path.join(config.directory, name), text, by_line=name == "hosts")
+
+
+def _hosts(config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str) -> str:
+    extra = [_extra_host(item, host_gateway) for item in config["HostConfig.ExtraHosts"]]
+    if network_of(config) == "host":
+        return _read("/etc/hosts") + "".join(f"{at}\t{name}\n" for name, at in extra)
+    addresses = [address for one in endpoints for address in (one.ipv4, one.ipv6) if address]
+    return hosts_file(addresses, config.hostname(), config["Domainname"], extra)
+
+
+def _resolv_conf(config: ContainerConfig, endpoints: Sequence[Endpoint], resolver: bool) -> str:
+    dns, search, options = (config[f"HostConfig.{name}"] for name in ("Dns", "DnsSearch", "DnsOptions"))
+    if network_of(config) == "host" and not (dns or search or options):
+        return _read("/etc/resolv.conf")
+    ipv6 = any(one.ipv6 for one in endpoints)
+    return resolv_conf(read_host_resolv_conf(), dns, search, options, ipv6, resolver)
+
+
+def _extra_host(item: str, gateway: str) -> tuple[str, str]:
+    name, _, address = item.partition(":")
+    return name, gateway if address == "host-gateway" else address.strip("[]")
+
+
+def _mend(path: str, text: str, by_line: bool) -> None:
+    """Bring a file from what we wrote last to `text`. One that the container edited is mended line by line, or left
+    alone where its lines depend on each other."""
+    ours = path + _OURS
+    before, now = _read(ours), _read(path)
+    if now and now != before:
+        text_now = merged(now, before, text) if by_line else now
+    else:
+        text_now = text
+    if text_now != now:
+        _write(path, text_now)
+    if text != before:
+        _write(ours, text)
+
+
+def _read(path: str) -> str:
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open(fd, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(_MOST)
+    return ""
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.write(fd, text.encode(errors="surrogateescape"))
+    finally:
+        os.close(fd)

@@ -1,0 +1,125 @@
+"""What a create body and a connect may ask of a network: the checks of endpoints, MAC addresses and ports. Pure."""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+from wardian.engine import checks
+from wardian.errors import INVALID, WardianError
+from wardian.network import is_mac
+
+Settings = dict[str, Any]
+_ADDRESSES = {"IPv4Address": 4, "IPv6Address": 6}
+
+
+def endpoints_config(value: Any, path: str) -> dict[str, Settings]:
+    """The check of `NetworkingConfig.EndpointsConfig`."""
+    given = checks.json_object(value, path).items()
+    return {name: endpoint_settings(item, f"{path}.{name}") for name, item in given}
+
+
+def endpoint_settings(value: Any, path: str) -> Settings:
+    """What one EndpointSettings asks. What the engine itself answers in that object (addresses given, ids) is data of
+    an earlier answer that a client sends back: it asks for nothing."""
+    asked = checks.json_object(value or {}, path)
+    found: Settings = {}
+    addresses = _addresses(asked.get("IPAMConfig") or {}, f"{path}.IPAMConfig")
+    if addresses:
+        found["IPAMConfig"] = addresses
+    if asked.get("Aliases"):
+        found["Aliases"] = _unique(checks.strings(asked["Aliases"], f"{path}.Aliases"))
+    if asked.get("MacAddress"):
+        found["MacAddress"] = mac_address(asked["MacAddress"], f"{path}.MacAddress")
+    if asked.get("DriverOpts"):
+        found["DriverOpts"] = checks.mapping(asked["DriverOpts"], f"{path}.DriverOpts")
+    if asked.get("GwPriority"):
+        found["GwPriority"] = checks.integer(-(1 << 31), (1 << 31) - 1)(asked["GwPriority"], f"{path}.GwPriority")
+    if asked.get("Links"):
+        raise checks.not_built(f"{path}.Links", "a link to another container")
+    return found
+
+
+def _addresses(value: Any, path: str) -> dict[str, Any]:
+    """EndpointIPAMConfig, refused in Docker's words: one problem on a line, several as a list."""
+    asked = checks.json_object(value, path)
+    problems: list[str] = []
+    found: dict[str, Any] = {}
+    for key, version in _ADDRESSES.items():
+        text = checks.text(asked.get(key) or "", f"{path}.{key}")
+        if text and not _is_address(text, version):
+            problems.append(f"invalid IPv{version} address: {text}")
+        elif text:
+            found[key] = str(ipaddress.ip_address(text))
+    for text in checks.strings(asked.get("LinkLocalIPs") or [], f"{path}.LinkLocalIPs"):
+        if not _is_address(text.partition("/")[0], 0):
+            problems.append(f"invalid link-local IP address: {text}")
+        else:
+            found.setdefault("LinkLocalIPs", []).append(text)
+    if problems:
+        raise invalid_settings(problems, path)
+    return found
+
+
+def invalid_settings(problems: Iterable[str], subject: str) -> WardianError:
+    """Docker's form of what is wrong with an endpoint's settings."""
+    lines = list(problems)
+    text = lines[0] if len(lines) == 1 else "\n".join(f"* {line}" for line in lines)
+    return WardianError(INVALID, f"invalid endpoint settings:\n{text}", operation="endpoint", subject=subject)
+
+
+def _is_address(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == (version or ipaddress.ip_address(text).version)
+    except ValueError:
+        return False
+
+
+def mac_address(value: Any, path: str) -> str:
+    if checks.text(value, path) and not is_mac(value):
+        raise WardianError(INVALID, f"invalid MAC address: {value}", operation="create", subject=path)
+    return str(value).lower().replace("-", ":")
+
+
+def _unique(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(item for item in items if item))
+
+
+def port_key(text: str, path: str) -> str:
+    """One port of the API's maps, "80/tcp": the protocol is tcp unless it says another."""
+    number, slash, protocol = text.partition("/")
+    protocol = protocol.lower() if slash else "tcp"
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise WardianError(INVALID, f"invalid port '{text}': unknown protocol", operation="create", subject=path)
+    if not (number.isascii() and number.isdecimal() and 0 < int(number) < 65536):
+        raise WardianError(INVALID, f"invalid port '{text}'", operation="create", subject=path)
+    return f"{int(number)}/{protocol}"
+
+
+def exposed_ports(value: Any, path: str) -> dict[str, Any]:
+    return {port_key(key, path): {} for key in checks.json_object(value, path)}
+
+
+def declared_ports(image: Any) -> dict[str, Any]:
+    """What an image says that it listens on. An image is data: what is no port exposes nothing."""
+    found: dict[str, Any] = {}
+    for key in image:
+        try:
+            found[port_key(str(key), "ExposedPorts")] = {}
+        except WardianError:
+            continue
+    return found
+
+
+def port_bindings(value: Any, path: str) -> dict[str, list[dict[str, str]]]:
+    """The shape of nat.PortMap. What it asks for is read by `wardian.network` (`parse_bindings`)."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for key, bindings in checks.json_object(value, path).items():
+        port = port_key(key, path)
+        if not isinstance(bindings or [], list):
+            raise checks.invalid(path, bindings, "must be a list")
+        for item in bindings or ():
+            asked = checks.json_object(item, path)
+            binding = {name: checks.text(asked.get(name) or "", path) for name in ("HostIp", "HostPort")}
+            found.setdefault(port, []).append(binding)
+        found.setdefault(port, [])
+    return found
