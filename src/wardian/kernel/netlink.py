@@ -185,6 +185,15 @@ def new_route(destination: str, index: int, gateway: str = "", on_link: bool = F
     return Message(RTM_NEWROUTE, NLM_F_CREATE | how, payload, f"add route to {destination}")
 
 
+def delete_route(destination: str) -> Message:
+    """The first route of the main table to `destination`, whatever link it has. ESRCH when there is none."""
+    network = ipaddress.ip_network(destination)
+    payload = _ROUTE.pack(_family(network.network_address), network.prefixlen, 0, 0, RT_TABLE_MAIN, 0, 255, 0, 0)
+    if network.prefixlen:
+        payload += attribute(RTA_DST, network.network_address.packed)
+    return Message(RTM_DELROUTE, 0, payload, f"remove route to {destination}")
+
+
 # ---- the socket ----
 
 

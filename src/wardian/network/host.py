@@ -3,6 +3,7 @@
 IPv4 forwarding is turned on and stays on: others may rely on it by the time that we go.
 """
 
+import errno
 import hashlib
 import ipaddress
 import socket
@@ -12,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wardian.errors import CONFLICT, UNAVAILABLE, WardianError
-from wardian.kernel import netlink, netns, nftables
+from wardian.kernel import links, netlink, netns, nftables
 from wardian.network import addresses
-from wardian.network.firewall import Firewall
+from wardian.network.firewall.former import Firewall
 from wardian.network.pool import Prepared, prepare
 
 SUBNET_LOCK = "\0wardian-subnet"
@@ -125,6 +126,57 @@ class HostBridge:
         gateway = addresses.gateway_of(subnet)
         if not any(one.ifindex == index and one.address == gateway for one in nl.addresses()):
             nl.send([netlink.new_address(index, self._link, str(gateway), subnet.prefixlen)])
+
+
+class Host:
+    """This host's network as the drivers change it, by a socket of the thread that made this (and uses it)."""
+
+    def __init__(self) -> None:
+        self.netlink = netlink.Netlink()
+
+    def close(self) -> None:
+        self.netlink.close()
+
+    def link(self, name: str) -> netlink.Link:
+        """Raises ENODEV with its name."""
+        link = self.netlink.link(name)
+        if link is None:
+            raise netlink.NetlinkError(errno.ENODEV, f"no link {name}")
+        return link
+
+    def sysctl(self, name: str, value: str) -> None:
+        """Below /proc/sys/net, written when it is another. A kernel that has no such file (no IPv6) needs none."""
+        if netns.read_sysctl(name) not in (None, value):
+            netns.write_sysctl(name, value)
+
+    def forward_ipv4(self) -> None:
+        """It stays on: others may rely on it by the time that we go."""
+        self.sysctl("ipv4/ip_forward", "1")
+
+    def forward_ipv6(self) -> None:
+        """A host that forwards takes no router advertisements (RFC 4861, 6.2.8): links that did before shall go on
+        (accept_ra=2), else it loses its own default route minutes later."""
+        if netns.read_sysctl("ipv6/conf/all/forwarding") != "0":
+            return
+        for link in self.netlink.links():
+            at = f"ipv6/conf/{link.name}"
+            if netns.read_sysctl(f"{at}/accept_ra") == "1" and netns.read_sysctl(f"{at}/forwarding") == "0":
+                netns.write_sysctl(f"{at}/accept_ra", "2")
+        for which in ("default", "all"):
+            netns.write_sysctl(f"ipv6/conf/{which}/forwarding", "1")
+
+    def join_again(self, alias: str, master: int, isolated: bool) -> None:
+        """The ports of a bridge that somebody deleted, found by what they say of themselves, join its successor."""
+        for link in self.netlink.links():
+            if link.kind == "veth" and link.alias == alias and not link.master:
+                messages = [links.set_master(link.ifindex, link.name, master)]
+                if isolated:
+                    messages.append(links.set_port_flags(link.ifindex, link.name, isolated, hairpin=True))
+                self.netlink.send(messages)
+
+    def taken(self, own: int = 0) -> list[addresses.Taken]:
+        """The ranges that the host uses, but for those of link `own`."""
+        return _taken(self.netlink, own)
 
 
 def _taken(nl: netlink.Netlink, own: int) -> list[addresses.Taken]:

@@ -1,0 +1,191 @@
+"""Networks on a bridge of this host: link, addresses, sysctls; what runs on it goes through the firewall.
+
+Everything about the bridge that a neighbour could use is said before it is up: no IPv6 where none was asked for, and
+no ear for router advertisements in any case (CVE-2020-13401).
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from wardian.errors import CONFLICT, NOT_IMPLEMENTED, WardianError
+from wardian.kernel import links, netlink
+from wardian.network import plan
+from wardian.network.drivers import options
+from wardian.network.host import Host
+from wardian.network.plan import Ready
+from wardian.network.steps import Step
+from wardian.network.values import Endpoint, NetworkConfig, NetworkRules, Subnet
+
+_OPTIONS: Mapping[str, Callable[[str], str]] = {
+    options.BRIDGE + "name": options.link_name,
+    options.BRIDGE + "enable_icc": options.boolean,
+    options.BRIDGE + "enable_ip_masquerade": options.boolean,
+    options.BRIDGE + "host_binding_ipv4": options.ipv4,
+    options.BRIDGE + "default_bridge": options.boolean,
+    options.BRIDGE + "gateway_mode_ipv4": options.gateway_mode,
+    options.BRIDGE + "gateway_mode_ipv6": options.gateway_mode,
+    options.BRIDGE + "inhibit_ipv4": options.boolean,
+    options.MTU: options.mtu,
+    options.PREFIX: options.interface_prefix,
+}
+_NOT_BUILT = (
+    "com.docker.network.host_ipv4",
+    "com.docker.network.host_ipv6",
+    options.BRIDGE + "trusted_host_interfaces",
+)
+
+
+class Bridge:
+    """The driver "bridge". Its methods' contract is contract.Driver's."""
+
+    name = "bridge"
+    uses_veth = True
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._indices: dict[str, int] = {}
+
+    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
+        for name in _NOT_BUILT:
+            if name in config.options:
+                raise WardianError(
+                    NOT_IMPLEMENTED, f"the option {name} is not built yet", operation="create a network", subject=name
+                )
+        options.check(config, _OPTIONS)
+        options.check_mtu(config)
+        if "isolated" in (config.gateway_mode4, config.gateway_mode6) and not config.internal:
+            raise options.refusal("gateway mode 'isolated' can only be used for an internal network", config.name)
+        for other in others:
+            if other.driver == self.name and other.link == config.link and other.id != config.id:
+                raise WardianError(
+                    CONFLICT,
+                    f"cannot create network {config.id} ({config.link}): conflicts with network {other.id} "
+                    f"({other.link}): networks have same bridge name",
+                    operation="create a network",
+                    subject=config.link,
+                )
+
+    def ensure(self, config: NetworkConfig, keep: bool) -> None:
+        nl = self._host.netlink
+        link = nl.link(config.link)
+        made = link is None
+        if link is None:
+            nl.send([netlink.new_bridge(config.link, mac_of(config.link))])
+            link = self._host.link(config.link)
+        elif link.kind != "bridge":
+            raise WardianError(
+                CONFLICT,
+                f"the link {config.link} exists and is no bridge",
+                operation="make a bridge",
+                subject=config.link,
+                hint="name another bridge (com.docker.network.bridge.name; --bridge for the engine's own)",
+            )
+        elif link.alias and link.alias != plan.alias(config) and link.alias.startswith("wardian network "):
+            raise WardianError(
+                CONFLICT,
+                f"the bridge {config.link} belongs to another network ({link.alias})",
+                operation="make a bridge",
+                subject=config.link,
+            )
+        if made or link.mac == mac_of(config.link):
+            nl.send([links.set_alias(link.ifindex, config.link, plan.alias(config))])
+        self._settle(config, link)
+        if made or not keep:
+            self._forget_addresses(config, link)
+        self._address(config, link)
+        self._forward(config)
+        if made:
+            self._host.join_again(plan.alias(config), link.ifindex, isolated=not config.icc)
+        self._indices[config.id] = link.ifindex
+
+    def mend(self, config: NetworkConfig) -> bool:
+        link = self._host.netlink.link(config.link)
+        if link is not None and self._indices.get(config.id) == link.ifindex:
+            return False
+        self.ensure(config, keep=True)
+        return True
+
+    def remove(self, config: NetworkConfig) -> None:
+        """A bridge that was there before the network stays, without the network's addresses."""
+        self._indices.pop(config.id, None)
+        link = self._host.netlink.link(config.link)
+        if link is None or link.kind != "bridge":
+            return
+        if link.alias == plan.alias(config):
+            self._host.netlink.send([netlink.delete_link(link.ifindex, config.link)])
+        else:
+            self._forget_addresses(config, link, only=True)
+
+    def endpoint_steps(
+        self, endpoint: Endpoint, gateways: Collection[int], hairpin: bool = False, ready: Ready | None = None
+    ) -> tuple[Step, ...]:
+        return plan.bridge_endpoint(endpoint, gateways, hairpin, ready)
+
+    def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
+        return plan.leaving(endpoint)
+
+    def rules(self, config: NetworkConfig) -> NetworkRules | None:
+        return NetworkRules(
+            config.link,
+            tuple(str(subnet.subnet) for subnet in config.subnets),
+            config.internal,
+            config.icc,
+            config.masquerade,
+            config.gateway_mode4,
+            config.gateway_mode6,
+        )
+
+    def _settle(self, config: NetworkConfig, link: netlink.Link) -> None:
+        """Sysctls and size, then up."""
+        name = config.link
+        self._host.sysctl(f"ipv6/conf/{name}/accept_ra", "0")
+        self._host.sysctl(f"ipv6/conf/{name}/disable_ipv6", "0" if config.enable_ipv6 else "1")
+        if publishes4(config):
+            # A host's 127.0.0.1 reaches a published port by NAT; the firewall drops 127/8 that comes from any link.
+            self._host.sysctl(f"ipv4/conf/{name}/route_localnet", "1")
+        if config.mtu and config.mtu != link.mtu:
+            self._host.netlink.send([links.set_mtu(link.ifindex, name, config.mtu)])
+        self._host.netlink.send([netlink.link_up(link.ifindex, name)])
+
+    def _address(self, config: NetworkConfig, link: netlink.Link) -> None:
+        there = {one.address for one in self._host.netlink.addresses() if one.ifindex == link.ifindex}
+        for subnet in gateways_of(config):
+            if subnet.gateway is not None and subnet.gateway not in there:
+                self._host.netlink.send(
+                    [netlink.new_address(link.ifindex, link.name, str(subnet.gateway), subnet.subnet.prefixlen)]
+                )
+
+    def _forget_addresses(self, config: NetworkConfig, link: netlink.Link, only: bool = False) -> None:
+        """Of a bridge of ours all but the network's own; `only`: of a foreign one, the network's own."""
+        own = {subnet.gateway for subnet in gateways_of(config)}
+        if not only and link.mac != mac_of(config.link):
+            return
+        for one in self._host.netlink.addresses():
+            if one.ifindex == link.ifindex and not one.address.is_link_local and (one.address in own) == only:
+                self._host.netlink.send([netlink.delete_address(link.ifindex, link.name, str(one.address), one.prefix)])
+
+    def _forward(self, config: NetworkConfig) -> None:
+        if config.internal:
+            return
+        if config.v4 is not None and config.gateway_mode4 != "isolated":
+            self._host.forward_ipv4()
+        if config.v6 is not None and config.gateway_mode6 != "isolated":
+            self._host.forward_ipv6()
+
+
+def gateways_of(config: NetworkConfig) -> list[Subnet]:
+    """The subnets in which the bridge itself has the gateway's address."""
+    mode = {4: config.gateway_mode4, 6: config.gateway_mode6}
+    without = (4,) if config.flag(options.BRIDGE + "inhibit_ipv4", False) else ()
+    return [
+        one for one in config.subnets if mode[one.subnet.version] != "isolated" and one.subnet.version not in without
+    ]
+
+
+def publishes4(config: NetworkConfig) -> bool:
+    return config.v4 is not None and not config.internal and config.gateway_mode4 in ("nat", "nat-unprotected")
+
+
+def mac_of(link: str) -> str:
+    """A locally administered address that follows from the name: the same after a restart, other than a neighbour's."""
+    return "02:42:" + hashlib.sha256(link.encode()).digest()[:4].hex(":")

@@ -1,0 +1,93 @@
+"""Networks whose containers share the parent link's MAC: L2 as macvlan, L3 routed by this host's kernel without ARP.
+
+As with macvlan there are no rules and no published ports.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from wardian.kernel.links import IPVLAN_FLAGS, IPVLAN_MODES
+from wardian.network import plan
+from wardian.network.drivers import options, parent
+from wardian.network.host import Host
+from wardian.network.plan import Ready
+from wardian.network.steps import Step
+from wardian.network.values import Endpoint, NetworkConfig, NetworkRules
+
+_OPTIONS: Mapping[str, Callable[[str], str]] = {
+    "parent": options.anything,
+    "ipvlan_mode": options.anything,
+    "ipvlan_flag": options.anything,
+    options.MTU: options.mtu,
+    options.PREFIX: options.interface_prefix,
+}
+
+
+class Ipvlan:
+    """The driver "ipvlan". Its methods' contract is contract.Driver's."""
+
+    name = "ipvlan"
+    uses_veth = False
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._indices: dict[str, int] = {}
+
+    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
+        options.check(config, _OPTIONS)
+        options.check_mtu(config)
+        parent.check(config)
+        mode, flag = mode_of(config), flag_of(config)
+        if mode not in IPVLAN_MODES:
+            raise options.refusal(
+                f"requested ipvlan mode '{mode}' is not valid, 'l2' mode is the ipvlan driver default", mode
+            )
+        if flag not in IPVLAN_FLAGS:
+            raise options.refusal(
+                f"requested ipvlan flag '{flag}' is not valid, 'bridge' is the ipvlan driver default", flag
+            )
+        for other in others:
+            # Mode and flag belong to the parent in the kernel: a second network's would change the first's.
+            same = (mode, flag) == (mode_of(other), flag_of(other))
+            if other.driver == self.name and other.link == config.link and other.id != config.id and not same:
+                raise options.refusal(
+                    f"network {other.name} is already using parent interface {config.link} in ipvlan mode "
+                    f"{mode_of(other)} ({flag_of(other)}), which all of a parent's networks share"
+                )
+
+    def ensure(self, config: NetworkConfig, keep: bool) -> None:
+        self._indices[config.id] = parent.ensure(self._host, config, dummy_name(config.id))
+
+    def mend(self, config: NetworkConfig) -> bool:
+        link = self._host.netlink.link(config.link)
+        if link is not None and link.ifindex == self._indices.get(config.id):
+            return False
+        self.ensure(config, keep=True)
+        return True
+
+    def remove(self, config: NetworkConfig) -> None:
+        self._indices.pop(config.id, None)
+        parent.remove(self._host, config)
+
+    def endpoint_steps(
+        self, endpoint: Endpoint, gateways: Collection[int], hairpin: bool = False, ready: Ready | None = None
+    ) -> tuple[Step, ...]:
+        return plan.ipvlan_endpoint(endpoint, gateways, mode_of(endpoint.network), flag_of(endpoint.network))
+
+    def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
+        return plan.leaving(endpoint)
+
+    def rules(self, config: NetworkConfig) -> NetworkRules | None:
+        return None
+
+
+def mode_of(config: NetworkConfig) -> str:
+    return config.options.get("ipvlan_mode", "") or "l2"
+
+
+def flag_of(config: NetworkConfig) -> str:
+    return config.options.get("ipvlan_flag", "") or "bridge"
+
+
+def dummy_name(network: str) -> str:
+    """The parent of a network that was given none, or that is internal."""
+    return f"di-{network[:12]}"

@@ -1,0 +1,92 @@
+"""Networks whose containers stand in the parent link's own network, each with a MAC of its own.
+
+Nothing of theirs passes through this host: there are no rules and no published ports, and the host itself cannot reach
+them through the parent (the kernel's macvlan does not hand packets between a parent and its children).
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from wardian.kernel.links import MACVLAN_MODES
+from wardian.network import plan
+from wardian.network.drivers import options, parent
+from wardian.network.host import Host
+from wardian.network.plan import Ready
+from wardian.network.steps import Step
+from wardian.network.values import Endpoint, NetworkConfig, NetworkRules
+
+_OPTIONS: Mapping[str, Callable[[str], str]] = {
+    "parent": options.anything,
+    "macvlan_mode": options.anything,
+    options.MTU: options.mtu,
+    options.PREFIX: options.interface_prefix,
+}
+
+
+class Macvlan:
+    """The driver "macvlan". Its methods' contract is contract.Driver's."""
+
+    name = "macvlan"
+    uses_veth = False
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._indices: dict[str, int] = {}
+
+    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
+        options.check(config, _OPTIONS)
+        options.check_mtu(config)
+        parent.check(config)
+        mode = mode_of(config)
+        if mode not in MACVLAN_MODES:
+            raise options.refusal(
+                f"requested macvlan mode '{mode}' is not valid, 'bridge' mode is the macvlan driver default", mode
+            )
+        for other in others:
+            if other.driver == self.name and other.link == config.link and other.id != config.id:
+                _check_beside(mode, config, other)
+
+    def ensure(self, config: NetworkConfig, keep: bool) -> None:
+        self._indices[config.id] = parent.ensure(self._host, config, dummy_name(config.id))
+
+    def mend(self, config: NetworkConfig) -> bool:
+        link = self._host.netlink.link(config.link)
+        if link is not None and link.ifindex == self._indices.get(config.id):
+            return False
+        self.ensure(config, keep=True)
+        return True
+
+    def remove(self, config: NetworkConfig) -> None:
+        self._indices.pop(config.id, None)
+        parent.remove(self._host, config)
+
+    def endpoint_steps(
+        self, endpoint: Endpoint, gateways: Collection[int], hairpin: bool = False, ready: Ready | None = None
+    ) -> tuple[Step, ...]:
+        return plan.macvlan_endpoint(endpoint, gateways, mode_of(endpoint.network))
+
+    def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
+        return plan.leaving(endpoint)
+
+    def rules(self, config: NetworkConfig) -> NetworkRules | None:
+        return None
+
+
+def mode_of(config: NetworkConfig) -> str:
+    return config.options.get("macvlan_mode", "") or "bridge"
+
+
+def dummy_name(network: str) -> str:
+    """The parent of a network that was given none, or that is internal."""
+    return f"dm-{network[:12]}"
+
+
+def _check_beside(mode: str, config: NetworkConfig, other: NetworkConfig) -> None:
+    """passthru hands the parent to one child alone."""
+    if mode == "passthru":
+        raise options.refusal(
+            f"cannot use mode passthru, macvlan network {other.name} is already using parent interface {config.link}"
+        )
+    if mode_of(other) == "passthru":
+        raise options.refusal(
+            f"macvlan network {other.name} is already using parent interface {config.link} in mode passthru"
+        )

@@ -1,0 +1,76 @@
+"""The parent links of macvlan and ipvlan networks: one that the host has, a VLAN of it, or one that leads nowhere."""
+
+import errno
+import re
+
+from wardian.errors import INVALID, UNAVAILABLE, WardianError
+from wardian.kernel import links, netlink
+from wardian.network import plan
+from wardian.network.drivers import options
+from wardian.network.host import Host
+from wardian.network.values import NetworkConfig
+
+_VLAN = re.compile(r"(?P<link>.+)\.(?P<number>[0-9]{1,4})")
+
+
+def ensure(host: Host, config: NetworkConfig, dummy: str) -> int:
+    """The parent's number; made when it is the dummy of this network or a VLAN (`eth0.10`) that is not there yet.
+
+    Raises INVALID when there is no such link, UNAVAILABLE when this kernel cannot make it.
+    """
+    nl = host.netlink
+    link = nl.link(config.link)
+    if link is None:
+        _make(host, config, dummy)
+        link = host.link(config.link)
+        nl.send([links.set_alias(link.ifindex, link.name, plan.alias(config))])
+        host.sysctl(f"ipv6/conf/{link.name}/disable_ipv6", "1")
+        nl.send([netlink.link_up(link.ifindex, link.name)])
+    return link.ifindex
+
+
+def remove(host: Host, config: NetworkConfig) -> None:
+    """Only what says of itself that it was made for this network."""
+    link = host.netlink.link(config.link)
+    if link is not None and link.alias == plan.alias(config):
+        host.netlink.send([netlink.delete_link(link.ifindex, config.link)])
+
+
+def check(config: NetworkConfig) -> None:
+    if config.link == "lo":
+        raise options.refusal(f"loopback interface is not a valid {config.driver} parent link", config.link)
+
+
+def _make(host: Host, config: NetworkConfig, dummy: str) -> None:
+    if config.link == dummy:
+        return _send(host, links.new_dummy(dummy), "dummy")
+    vlan = _VLAN.fullmatch(config.link)
+    below = host.netlink.link(vlan["link"]) if vlan is not None else None
+    if vlan is None or below is None or not 1 <= int(vlan["number"]) <= 4094:
+        raise WardianError(
+            INVALID,
+            f"the parent link {config.link} of network {config.name} does not exist",
+            operation=f"make a {config.driver} network",
+            subject=config.link,
+            hint="LINK.NUMBER names a VLAN (1-4094) of a link that exists, and is made",
+        )
+    return _send(host, links.new_vlan(config.link, below.ifindex, int(vlan["number"])), "vlan")
+
+
+def _send(host: Host, message: netlink.Message, kind: str) -> None:
+    try:
+        host.netlink.send([message])
+    except netlink.NetlinkError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise unknown_kind(kind) from error
+        raise
+
+
+def unknown_kind(kind: str) -> WardianError:
+    return WardianError(
+        UNAVAILABLE,
+        f"this kernel has no links of the kind {kind}",
+        operation=f"make a {kind} link",
+        errno=errno.EOPNOTSUPP,
+        hint=f"modprobe {'8021q' if kind == 'vlan' else kind}",
+    )

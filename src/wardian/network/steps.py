@@ -1,0 +1,360 @@
+"""What is done for an endpoint, one kernel operation each, as values: planned first, then applied, then shown.
+
+A step names links, never numbers, so that a plan is pure and can be compared; `apply` finds the numbers. `kind` is one
+of link, address, route and sysctl. What a step needs of the world is in a `Place`.
+"""
+
+import errno
+import ipaddress
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from wardian.kernel import links, netlink, netns
+from wardian.network.values import Done
+
+# A bridge's port forwards some moments after both ends of its veth came up; the kernel's worker does that.
+FORWARDING_SECONDS = 1.0
+_FORWARDING_STEP = 0.0003
+
+
+class Place:
+    """A sandbox's namespace and the host around it. `host` and `inner` are sockets in each, one thread's at a time.
+
+    `netns_fd` stays the caller's.
+    """
+
+    def __init__(self, host: netlink.Netlink, inner: netlink.Netlink, netns_fd: int) -> None:
+        self.host = host
+        self.inner = inner
+        self.netns_fd = netns_fd
+        self._inside: dict[str, int] = {}
+
+    def outside(self, name: str) -> int:
+        """The number of a host's link. Raises ENODEV with its name."""
+        return _index(self.host, name)
+
+    def inside(self, name: str) -> int:
+        if name not in self._inside:
+            self._inside[name] = _index(self.inner, name)
+        return self._inside[name]
+
+    def forget(self, name: str) -> None:
+        """The name is no longer that link's."""
+        self._inside.pop(name, None)
+
+
+class Step(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+    def describe(self) -> str:
+        """What it does, for people: one line."""
+
+    def do(self, place: Place) -> None:
+        """Carry it out. Raises OSError that names the operation."""
+
+
+# ---- links ----
+
+
+class NewVeth(NamedTuple):
+    """A pair: `link` on the host, a port of `master`; `interface` inside, with its MAC, down."""
+
+    link: str
+    master: str
+    interface: str
+    mac: str
+    mtu: int = 0
+    alias: str = ""
+    kind: str = "link"
+
+    def describe(self) -> str:
+        size = f", MTU {self.mtu}" if self.mtu else ""
+        return f"veth {self.link} on bridge {self.master}, its peer {self.interface} ({self.mac}) inside{size}"
+
+    def do(self, place: Place) -> None:
+        master = place.outside(self.master)
+        message = netlink.new_veth(self.link, master, self.interface, place.netns_fd, self.mtu, self.mac, self.alias)
+        place.host.send([message])
+
+
+class NewMacvlan(NamedTuple):
+    interface: str
+    parent: str
+    mode: str
+    mac: str
+    mtu: int = 0
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"macvlan {self.interface} ({self.mac}, mode {self.mode}) on {self.parent} inside"
+
+    def do(self, place: Place) -> None:
+        parent = place.outside(self.parent)
+        place.host.send([links.new_macvlan(self.interface, parent, self.mode, place.netns_fd, self.mac, self.mtu)])
+
+
+class NewIpvlan(NamedTuple):
+    interface: str
+    parent: str
+    mode: str
+    flag: str
+    mtu: int = 0
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"ipvlan {self.interface} (mode {self.mode}, {self.flag}) on {self.parent} inside"
+
+    def do(self, place: Place) -> None:
+        parent = place.outside(self.parent)
+        place.host.send([links.new_ipvlan(self.interface, parent, self.mode, self.flag, place.netns_fd, self.mtu)])
+
+
+class Join(NamedTuple):
+    """A host's link becomes a port of a bridge, and says in its alias whose it is."""
+
+    link: str
+    master: str
+    alias: str = ""
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"join {self.link} to bridge {self.master}"
+
+    def do(self, place: Place) -> None:
+        master = place.outside(self.master)
+        place.host.send([links.set_master(place.outside(self.link), self.link, master, self.alias)])
+
+
+class PortFlags(NamedTuple):
+    """`isolated`: no way to other isolated ports (icc=false). `hairpin`: back in through its own published port."""
+
+    link: str
+    isolated: bool
+    hairpin: bool
+    kind: str = "link"
+
+    def describe(self) -> str:
+        flags = [name for name, on in (("isolated", self.isolated), ("hairpin", self.hairpin)) if on]
+        return f"port {self.link} {' and '.join(flags) or 'without flags'}"
+
+    def do(self, place: Place) -> None:
+        index = place.outside(self.link)
+        place.host.send([links.set_port_flags(index, self.link, self.isolated, self.hairpin)])
+
+
+class Forwarding(NamedTuple):
+    """Wait until a bridge's port forwards: a packet before that is lost, and asked for again a second later."""
+
+    link: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"port {self.link} forwards"
+
+    def do(self, place: Place) -> None:
+        deadline = time.monotonic() + FORWARDING_SECONDS
+        while True:
+            link = place.host.link(self.link)
+            if link is None or link.ready:
+                return
+            if time.monotonic() > deadline:
+                return  # nothing is wrong with the link but its beginning: the kernel asks again
+            time.sleep(_FORWARDING_STEP)
+
+
+class Rename(NamedTuple):
+    """A link inside gets its final name; down meanwhile, as kernels before 6.2 want it."""
+
+    interface: str
+    name: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"rename {self.interface} to {self.name} inside"
+
+    def do(self, place: Place) -> None:
+        index = place.inside(self.interface)
+        place.inner.send(
+            [
+                links.link_down(index, self.interface),
+                links.rename(index, self.interface, self.name),
+                netlink.link_up(index, self.name),
+            ]
+        )
+        place.forget(self.interface)
+
+
+class Mtu(NamedTuple):
+    """The size of packets at both ends: `link` on the host, `interface` inside."""
+
+    link: str
+    interface: str
+    mtu: int
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"MTU {self.mtu} for {self.interface} and {self.link}"
+
+    def do(self, place: Place) -> None:
+        place.host.send([links.set_mtu(place.outside(self.link), self.link, self.mtu)])
+        place.inner.send([links.set_mtu(place.inside(self.interface), self.interface, self.mtu)])
+
+
+class Mac(NamedTuple):
+    """Set a link's MAC. With arp_notify and ndisc_notify the kernel then tells the neighbours its addresses."""
+
+    interface: str
+    mac: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"MAC {self.mac} for {self.interface}"
+
+    def do(self, place: Place) -> None:
+        place.inner.send([netlink.set_mac(place.inside(self.interface), self.interface, self.mac)])
+
+
+class Announce(NamedTuple):
+    """Tell the neighbours whose the addresses are now: a gratuitous ARP (RFC 5227) and an unsolicited neighbour
+    advertisement (RFC 4861, 7.2.6) for each. The kernel sends them when a MAC is set, be it the same."""
+
+    interface: str
+    mac: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"announce the addresses of {self.interface} at {self.mac}"
+
+    def do(self, place: Place) -> None:
+        place.inner.send([netlink.set_mac(place.inside(self.interface), self.interface, self.mac)])
+
+
+class Up(NamedTuple):
+    interface: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"{self.interface} up"
+
+    def do(self, place: Place) -> None:
+        place.inner.send([netlink.link_up(place.inside(self.interface), self.interface)])
+
+
+class Remove(NamedTuple):
+    """A link inside goes, and with a veth its other end, with its addresses and routes. No error when it is gone."""
+
+    interface: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"remove {self.interface}"
+
+    def do(self, place: Place) -> None:
+        link = place.inner.link(self.interface)
+        if link is not None:
+            place.inner.send([netlink.delete_link(link.ifindex, self.interface)])
+        place.forget(self.interface)
+
+
+# ---- addresses, routes, sysctls ----
+
+
+class Address(NamedTuple):
+    interface: str
+    address: str
+    prefix: int
+    kind: str = "address"
+
+    def describe(self) -> str:
+        return f"{self.address}/{self.prefix} on {self.interface}"
+
+    def do(self, place: Place) -> None:
+        index = place.inside(self.interface)
+        place.inner.send([netlink.new_address(index, self.interface, self.address, self.prefix)])
+
+
+class Route(NamedTuple):
+    """Takes the place of the route to the same destination. No `gateway`: all of it is reached on the link."""
+
+    destination: str
+    interface: str
+    gateway: str = ""
+    on_link: bool = False
+    kind: str = "route"
+
+    def describe(self) -> str:
+        via = f" via {self.gateway}" if self.gateway else ""
+        return f"{_called(self.destination)}{via} by {self.interface}" + (" (on link)" if self.on_link else "")
+
+    def do(self, place: Place) -> None:
+        index = place.inside(self.interface)
+        place.inner.send([netlink.new_route(self.destination, index, self.gateway, on_link=self.on_link, replace=True)])
+
+
+class NoRoute(NamedTuple):
+    """A route goes. No error when there is none."""
+
+    destination: str
+    kind: str = "route"
+
+    def describe(self) -> str:
+        return f"no {_called(self.destination)}"
+
+    def do(self, place: Place) -> None:
+        try:
+            place.inner.send([netlink.delete_route(self.destination)])
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise
+
+
+class Sysctl(NamedTuple):
+    """A file below /proc/sys/net inside; one that this kernel does not have is no error when not `needed`."""
+
+    name: str
+    value: str
+    needed: bool = False
+    kind: str = "sysctl"
+
+    def describe(self) -> str:
+        return f"net.{self.name.replace('/', '.')}={self.value}"
+
+    def do(self, place: Place) -> None:
+        """In the namespace: `apply` sees to that."""
+        try:
+            there = netns.write_sysctl(self.name, self.value)
+        except OSError as error:
+            raise OSError(error.errno, f"set {self.describe()}: {error.strerror}") from error
+        if not there and self.needed:
+            raise OSError(errno.ENOENT, f"set {self.describe()}: this kernel has no such sysctl")
+
+
+def apply(steps: Sequence[Step], place: Place) -> tuple[Done, ...]:
+    """Carry out `steps` in order; returns what each cost. Raises OSError of the first that fails, naming it."""
+    if any(isinstance(step, Sysctl) for step in steps):
+        return netns.run_inside(place.netns_fd, lambda: _carry_out(steps, place))
+    return _carry_out(steps, place)
+
+
+def _carry_out(steps: Sequence[Step], place: Place) -> tuple[Done, ...]:
+    done = []
+    for step in steps:
+        begin = time.monotonic_ns()
+        step.do(place)
+        done.append(Done(step.kind, step.describe(), time.monotonic_ns() - begin))
+    return tuple(done)
+
+
+def _index(socket: netlink.Netlink, name: str) -> int:
+    link = socket.link(name)
+    if link is None:
+        raise netlink.NetlinkError(errno.ENODEV, f"no link {name}")
+    return link.ifindex
+
+
+def _called(destination: str) -> str:
+    if ipaddress.ip_network(destination).prefixlen:
+        return f"route to {destination}"
+    return "default route" + (" (IPv6)" if ":" in destination else "")
