@@ -14,12 +14,13 @@ import needs
 from benches import bench, shared_bench
 from engines import engine, engine_socket, new_engine
 from registry import registry
+from street import street, whole_street
 from wardian.home import Home
 from wardian.runtime.launch import launcher_path
 from wardian.runtime.program import protected
 
 # fixtures that live beside what they start
-__all__ = ["bench", "engine", "engine_socket", "new_engine", "registry", "shared_bench"]
+__all__ = ["bench", "engine", "engine_socket", "new_engine", "registry", "shared_bench", "street", "whole_street"]
 
 # Cheapest first: a wrong import shows before a kernel is asked.
 ORDER = ("unit", "integration", "clients", "security", "vm", "peers", "test_nothing_left.py")
