@@ -1,0 +1,168 @@
+"""A compose project on our socket: several networks, aliases, a static address, a published port, several of a service.
+
+The same project with Debian's docker-compose 1.29 (Python, docker-py) and, where tests/peers/bring can bring it, with
+the newest compose v2 (Go). No volumes and no restart policies: those are other issues.
+"""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import needs
+from clients_shared import IMAGE
+from conftest import Command
+from engines import TestEngine
+from newest import BRING
+
+PROJECT = """
+services:
+  front:
+    image: IMAGE
+    command: ["sh", "-c", "mkdir /www && echo from-front > /www/index.html && exec httpd -f -p 80 -h /www"]
+    networks:
+      outer: {aliases: [www]}
+      inner: {}
+    ports: ["127.0.0.1::80"]
+    extra_hosts: ["elsewhere:192.0.2.9"]
+    dns_search: [example.test]
+    stop_grace_period: 0s
+  back:
+    image: IMAGE
+    command: ["sh", "-c", "mkdir /www && hostname > /www/index.html && exec httpd -f -p 80 -h /www"]
+    networks:
+      inner: {aliases: [db, database]}
+    stop_grace_period: 0s
+  fixed:
+    image: IMAGE
+    command: ["sleep", "600"]
+    networks:
+      inner: {ipv4_address: 10.87.33.40}
+    stop_grace_period: 0s
+  lone:
+    image: IMAGE
+    command: ["sleep", "600"]
+    networks: [outer]
+    stop_grace_period: 0s
+networks:
+  outer:
+    labels: {purpose: test}
+  inner:
+    internal: true
+    driver_opts: {com.docker.network.driver.mtu: "1400"}
+    ipam: {config: [{subnet: 10.87.33.0/24, gateway: 10.87.33.1}]}
+""".replace("IMAGE", IMAGE)
+
+
+class Project(NamedTuple):
+    compose: Command
+    docker: Command
+    separator: str  # between the parts of a container's name: _ in 1.29, - in v2
+
+    def container(self, service: str, number: int = 1) -> str:
+        return self.separator.join(("woven", service, str(number)))
+
+    def inside(self, service: str, *command: str, status: int | None = 0) -> str:
+        done = self.docker("exec", self.container(service), *command, status=status)
+        return (done.stdout + done.stderr).decode()
+
+
+def _newest_compose() -> list[str]:
+    found = subprocess.run([BRING, "compose"], capture_output=True, text=True)
+    if found.returncode:
+        pytest.skip(f"the newest compose is not here: {found.stderr.strip()}")
+    return found.stdout.split()
+
+
+CLIENTS: dict[str, tuple[Callable[[], list[str]], str]] = {
+    "1.29": (lambda: [needs.program("docker-compose")], "_"),
+    "v2": (_newest_compose, "-"),
+}
+
+
+@pytest.fixture(params=["1.29", pytest.param("v2", marks=pytest.mark.soak)])
+def project(
+    request: pytest.FixtureRequest, engine_with_image: TestEngine, engine_socket: str, tmp_path: Path
+) -> Iterator[Project]:
+    """The project, up."""
+    find, separator = CLIENTS[request.param]
+    file = tmp_path / "compose.yaml"
+    file.write_text(PROJECT)
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{engine_socket}", "DOCKER_CONFIG": str(tmp_path)}
+    docker = Command([needs.program("docker")], environment)
+    compose = Command([*find(), "-f", str(file), "-p", "woven"], environment)
+    try:
+        compose("up", "-d", timeout=60)
+        yield Project(compose, docker, separator)
+        compose("down", "-t", "0", timeout=60)
+        assert docker.out("ps", "-aq") == ""
+        assert docker.out("network", "ls", "-q", "-f", "name=woven") == ""
+    finally:
+        docker("rm", "-f", *docker.out("ps", "-aq").split(), "none", status=None)
+        docker("network", "prune", "-f", status=None)
+
+
+def test_names_of_services_and_aliases(project: Project) -> None:
+    for name in ("back", "db", "database", project.container("back")):
+        assert "from-front" not in project.inside("front", "wget", "-qO-", f"http://{name}/")
+    assert project.inside("lone", "wget", "-qO-", "http://www/") == "from-front\n"
+    assert project.inside("lone", "wget", "-qO-", "http://front/") == "from-front\n"
+
+
+def test_names_end_at_the_network(project: Project) -> None:
+    for name in ("back", "db", "fixed"):
+        assert project.docker("exec", project.container("lone"), "nslookup", name, status=1)
+    assert "10.87.33.40" in project.inside("front", "nslookup", "fixed")
+    assert "192.0.2.9" in project.inside("front", "cat", "/etc/hosts")
+    assert "example.test" in project.inside("front", "cat", "/etc/resolv.conf")
+
+
+def test_networks_are_apart(project: Project) -> None:
+    """An address of the other network is out of reach, and an internal network leads nowhere."""
+    address = project.docker.out(
+        "inspect", "-f", "{{.NetworkSettings.Networks.woven_inner.IPAddress}}", project.container("back")
+    )
+    assert address.startswith("10.87.33.")
+    said = project.inside("lone", "wget", "-T", "2", "-qO-", f"http://{address}/", status=1)
+    assert "from" not in said
+    assert "default" not in project.inside("fixed", "ip", "route")
+    assert "default" in project.inside("front", "ip", "route")
+
+
+def test_front_is_on_both(project: Project) -> None:
+    found = json.loads(project.docker.out("inspect", project.container("front")))[0]["NetworkSettings"]["Networks"]
+    assert sorted(found) == ["woven_inner", "woven_outer"]
+    assert "www" in found["woven_outer"]["Aliases"]
+    links = project.inside("front", "ip", "-o", "link")
+    assert "eth0" in links
+    assert "eth1" in links
+    assert "mtu 1400" in project.inside("fixed", "ip", "link", "show", "eth0")
+
+
+def test_the_published_port_answers(project: Project) -> None:
+    host, _, port = project.compose.out("port", "front", "80").rpartition(":")
+    assert host == "127.0.0.1"
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"from-front" in connection.makefile("rb").read()
+
+
+def test_several_of_a_service_share_its_name(project: Project) -> None:
+    project.compose("up", "-d", "--scale", "back=3", timeout=60)
+    assert project.inside("front", "nslookup", "db").count("10.87.33.") >= 3
+    project.compose("up", "-d", "--scale", "back=1", timeout=60)
+    assert project.inside("front", "nslookup", "db").count("10.87.33.") == 1
+
+
+def test_up_again_changes_nothing(project: Project) -> None:
+    before = project.docker.out("ps", "-q", "--no-trunc")
+    project.compose("up", "-d", timeout=60)
+    assert project.docker.out("ps", "-q", "--no-trunc") == before
+    project.compose("stop", "-t", "0", timeout=60)
+    project.compose("start", timeout=60)
+    assert project.inside("lone", "wget", "-qO-", "http://www/") == "from-front\n"
