@@ -12,6 +12,7 @@ from typing import Any
 
 from wardian.engine import create, start
 from wardian.engine.attach import AttachOptions, AttachSession
+from wardian.engine.endpoints import names_of
 from wardian.engine.filters import Filters, check_filters, matches_label
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.logs import LogOptions, LogReader, LogStream, log_path
@@ -147,6 +148,7 @@ class Containers:
                 raise
             self._registry.unclaim(old)
             container.record = container.record._replace(name=new)
+            self._parts.networks.rename(container.id, names_of(container.config, new))
         attributes = container.event_attributes() | {"oldName": f"/{old}"}
         self._parts.events.publish("container", "rename", container.id, attributes)
 

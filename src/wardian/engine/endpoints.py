@@ -53,13 +53,16 @@ def as_want(network_id: str, settings: Mapping[str, Any]) -> EndpointWant:
 
 def check_endpoint(network: Network, settings: Mapping[str, Any]) -> None:
     """At create: whether this network can give what is asked of it. Raises INVALID in Docker's words."""
-    if network.name != "bridge":
-        return
     try:
-        check_default_bridge(as_want(network.id, settings))
+        check_settings(network, settings)
     except WardianError as error:
         message = f"invalid config for network {network.name}: {error.message}"
         raise WardianError(error.kind, message, operation="create", subject=network.name) from error
+
+
+def check_settings(network: Network, settings: Mapping[str, Any]) -> None:
+    if network.name == "bridge":
+        check_default_bridge(as_want(network.id, settings))
 
 
 def names_of(config: ContainerConfig, name: str) -> tuple[str, ...]:

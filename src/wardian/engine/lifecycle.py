@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 
-from wardian.engine import attach, create, sandbox, start
+from wardian.engine import attach, connections, create, sandbox, start
 from wardian.engine.parts import Parts
 from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
@@ -63,6 +63,7 @@ class Lifecycle:
         launched = started.launched
         self.watch(container)  # first: it runs, whatever becomes of the record of it
         self.launched(container, launched.pid, launched.start_time, launched.started_at)
+        connections.publish_all(self._parts, container, "connect")
         self._publish(container, "start")
         await attach.give_late(container, started.attached)
 
@@ -174,6 +175,7 @@ class Lifecycle:
                 self._publish(container, "oom")
             duration = max(0, state.finished_at - state.started_at) // 1_000_000_000
             self._publish(container, "die", exitCode=str(state.exit_code), execDuration=str(duration))
+            connections.publish_all(self._parts, container, "disconnect")
         finally:
             answer = {"StatusCode": container.state.exit_code}
             container.answer_waiters(("not-running", "next-exit"), answer)

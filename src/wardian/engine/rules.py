@@ -8,6 +8,7 @@ from wardian.engine.config import ContainerConfig
 from wardian.engine.options import HOST
 from wardian.errors import INVALID, WardianError
 from wardian.kernel import procfs
+from wardian.network import parse_bindings
 
 
 def _refuse(path: str, message: str) -> None:
@@ -72,6 +73,7 @@ def _network_rule(config: ContainerConfig) -> None:
             _refuse(HOST + name, f"conflicting options: {name} and the network mode")
     if config.joins("network"):
         _joined_network_rule(config)
+    parse_bindings(config[HOST + "PortBindings"], config["ExposedPorts"], config[HOST + "PublishAllPorts"])
     for key in config[HOST + "Sysctls"]:
         if key.startswith("net.") and joined:
             _refuse(HOST + "Sysctls", f"sysctl '{key}' not allowed in host network namespace")

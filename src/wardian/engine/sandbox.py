@@ -12,14 +12,15 @@ from wardian.engine.endpoints import WITHOUT_LINKS, as_want, names_of, network_o
 from wardian.engine.registry import Container, Registry
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.pidfd import same_process
-from wardian.network import Attachment, Networks, PortWant, SandboxWant
+from wardian.network import Attachment, Networks, PortWant, SandboxWant, close_ports, parse_bindings
 
 # namespaces that a container may join, by their names in /proc/PID/ns
 _JOINED = {"network": "net", "pid": "pid", "ipc": "ipc"}
 
 
 class Sandbox(NamedTuple):
-    """What a start found or made. `descriptors` are namespace descriptors by OCI kind, closed after the launch."""
+    """What a start found or made. `descriptors` are namespace descriptors by OCI kind; they and
+    the sockets of published ports are closed after the launch."""
 
     id: str
     descriptors: dict[str, int]
@@ -31,6 +32,8 @@ class Sandbox(NamedTuple):
         for fd in self.descriptors.values():
             os.close(fd)
         self.descriptors.clear()
+        if self.attachment is not None:
+            close_ports(self.attachment.published)
 
 
 def has_links(config: ContainerConfig) -> bool:
@@ -82,9 +85,9 @@ def sandbox_want(config: ContainerConfig, name: str, networks: Networks) -> Sand
 
 
 def published_of(config: ContainerConfig) -> tuple[PortWant, ...]:
-    if config["HostConfig.PortBindings"] or config["HostConfig.PublishAllPorts"]:
-        raise WardianError(NOT_IMPLEMENTED, "HostConfig.PortBindings: published ports are not built yet")
-    return ()
+    """The ports that a container publishes. Raises INVALID in Docker's words."""
+    bindings = config["HostConfig.PortBindings"]
+    return parse_bindings(bindings, config["ExposedPorts"], config["HostConfig.PublishAllPorts"])
 
 
 async def release(container: Container, networks: Networks) -> None:

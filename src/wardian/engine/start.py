@@ -66,7 +66,8 @@ async def start_container(parts: Parts, container: Container) -> Started:
         drop_departed(container)
         attachers = tuple(container.attachers)
         try:
-            launched = await launch(plan_, descriptors, attachers, run_dir)
+            publishing = place.attachment.publishing if place.attachment is not None else ()
+            launched = await launch(plan_, descriptors, attachers, run_dir, publishing=publishing)
         except LaunchError as error:
             phases.mark("launch")
             LaunchRecord(plan_, error.records, phases, error.step, str(error)).write_or_log(container.config.directory)

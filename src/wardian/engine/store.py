@@ -30,7 +30,7 @@ ENGINE_SCHEMA = Schema(
 
 
 class ContainerRecord(NamedTuple):
-    """What create was asked for and found: never changed but for the name."""
+    """What create was asked for and found. Only the name changes, and the networks by connect and disconnect."""
 
     id: str
     name: str
@@ -71,6 +71,12 @@ class EngineStore:
     def rename(self, identity: str, name: str) -> None:
         with self._database.durable() as db:
             db.execute("UPDATE container SET name = ? WHERE id = ?", (name, identity))
+
+    def replace(self, record: ContainerRecord) -> None:
+        """What it asks of the networks was changed."""
+        with self._database.durable() as db:
+            text = msgspec.json.encode(record._asdict()).decode()
+            db.execute("UPDATE container SET record = ? WHERE id = ?", (text, record.id))
 
     def remove(self, identity: str) -> None:
         with self._database.durable() as db:

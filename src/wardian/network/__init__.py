@@ -33,9 +33,11 @@ from wardian.network.bridge import BridgeNetwork
 from wardian.network.catalogue import Network
 from wardian.network.files import hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
 from wardian.network.networks import Networks
+from wardian.network.ports import close_ports, parse_bindings
 from wardian.network.state import SCHEMA
 from wardian.network.values import (
     Attachment,
+    Changed,
     Done,
     Endpoint,
     EndpointWant,
@@ -51,6 +53,7 @@ __all__ = [
     "SCHEMA",
     "Attachment",
     "BridgeNetwork",
+    "Changed",
     "Done",
     "Endpoint",
     "EndpointWant",
@@ -61,10 +64,12 @@ __all__ = [
     "PortWant",
     "SandboxWant",
     "check_default_bridge",
+    "close_ports",
     "hostname_file",
     "hosts_file",
     "is_mac",
     "merged",
+    "parse_bindings",
     "read_host_resolv_conf",
     "resolv_conf",
     "wanted_settings",

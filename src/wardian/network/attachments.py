@@ -3,7 +3,7 @@
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.network import bridge_values
 from wardian.network.bridge import BridgeNetwork
-from wardian.network.values import Attachment, Endpoint, EndpointWant, HeldPort, NetworkConfig, SandboxWant
+from wardian.network.values import Attachment, Changed, Endpoint, EndpointWant, HeldPort, NetworkConfig, SandboxWant
 
 
 class Attachments:
@@ -29,11 +29,11 @@ class Attachments:
         """The sandbox's last process is gone: its places are free. No error when it has none."""
         await self._bridge.release(sandbox)
 
-    async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int) -> Endpoint:
+    async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int) -> Changed:
         """One more endpoint, in the namespace that the sandbox lives in."""
         raise WardianError(NOT_IMPLEMENTED, "connecting a running container is not built yet", operation="connect")
 
-    async def disconnect(self, sandbox: str, network: str, netns_fd: int | None) -> None:
+    async def disconnect(self, sandbox: str, network: str, netns_fd: int) -> Changed:
         raise WardianError(NOT_IMPLEMENTED, "disconnecting a running container is not built yet")
 
     def endpoints(self, sandbox: str) -> tuple[Endpoint, ...]:

@@ -71,7 +71,7 @@ def resolv_conf(
 
 
 def hosts_file(addresses: Sequence[str], hostname: str, domain: str = "", extra: Sequence[tuple[str, str]] = ()) -> str:
-    """A container's hosts: localhost, the pairs (name, address) of `--add-host`, and itself by each of its addresses."""
+    """A container's hosts: localhost, the pairs (name, address) of `--add-host`, itself by each of its addresses."""
     full = f"{hostname}.{domain}" if domain else hostname
     label, dot, _ = full.partition(".")
     names = f"{full} {label}" if dot and label else full

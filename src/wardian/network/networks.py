@@ -6,7 +6,7 @@ from wardian.database import Database
 from wardian.home import Home
 from wardian.network import catalogue
 from wardian.network.attachments import Attachments
-from wardian.network.values import Attachment, Endpoint, EndpointWant, HeldPort, SandboxWant
+from wardian.network.values import Attachment, Changed, Endpoint, EndpointWant, HeldPort, SandboxWant
 
 
 class Networks(catalogue.Networks):
@@ -22,11 +22,11 @@ class Networks(catalogue.Networks):
     async def detach(self, sandbox: str) -> None:
         await self._attachments.detach(sandbox)
 
-    async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int) -> Endpoint:
+    async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int) -> Changed:
         return await self._attachments.connect(sandbox, want, netns_fd)
 
-    async def disconnect(self, sandbox: str, network: str, netns_fd: int | None) -> None:
-        await self._attachments.disconnect(sandbox, network, netns_fd)
+    async def disconnect(self, sandbox: str, network: str, netns_fd: int) -> Changed:
+        return await self._attachments.disconnect(sandbox, network, netns_fd)
 
     def endpoints(self, sandbox: str) -> tuple[Endpoint, ...]:
         return self._attachments.endpoints(sandbox)

@@ -7,7 +7,10 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from wardian.runtime import Publication
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -71,6 +74,11 @@ class NetworkConfig(NamedTuple):
     @property
     def v6(self) -> Subnet | None:
         return next((one for one in self.subnets if one.subnet.version == 6), None)
+
+    def holding(self, address: str) -> Subnet | None:
+        """The subnet that an address of an endpoint lies in; None for ""."""
+        found = ipaddress.ip_address(address) if address else None
+        return next((one for one in self.subnets if found is not None and found in one.subnet), None)
 
     @property
     def icc(self) -> bool:
@@ -252,11 +260,26 @@ class Done(NamedTuple):
 class Attachment(NamedTuple):
     """A sandbox on its networks. `netns_fd` and the fds of `published` are the caller's to hand over or close.
 
-    `resolver`: names are answered at 127.0.0.11, which the container's resolv.conf then names.
+    `publishing` is what the supervisor holds from then on, by the same descriptors. `resolver`: names are answered at
+    127.0.0.11, which the container's resolv.conf then names.
     """
 
     netns_fd: int
     endpoints: tuple[Endpoint, ...] = ()
     published: tuple[HeldPort, ...] = ()
+    steps: tuple[Done, ...] = ()
+    resolver: bool = False
+    publishing: "tuple[Publication, ...]" = ()
+
+
+class Changed(NamedTuple):
+    """What follows from a connect or disconnect of a sandbox that lives.
+
+    `publishing`: where its published ports lead now, with a socket for those that are new (`held`, the caller's to
+    close once the supervisor has them).
+    """
+
+    publishing: "tuple[Publication, ...]" = ()
+    held: tuple[HeldPort, ...] = ()
     steps: tuple[Done, ...] = ()
     resolver: bool = False

@@ -1,0 +1,137 @@
+"""connect and disconnect: what a container asks of the networks, changed after its creation; while it runs, done too.
+
+Both hold the container's lock. What is stored is durable before the caller hears of it; a change that cannot be stored
+is taken back.
+"""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from wardian.engine.container_files import write_all_names
+from wardian.engine.endpoints import as_want, check_settings, refuse_connect, wanted
+from wardian.engine.network_checks import Settings, endpoint_settings
+from wardian.engine.options import ENDPOINTS
+from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.engine.sandbox import open_namespace
+from wardian.errors import FORBIDDEN, NOT_FOUND, WardianError
+from wardian.network import Changed, Network, close_ports
+
+
+async def connect(parts: Parts, container: Container, ref: str, body: Mapping[str, Any] | None) -> None:
+    """`POST /networks/{id}/connect`; `body` is its EndpointConfig. Raises WardianError; nothing is changed then."""
+    network = parts.networks.network(ref)
+    settings = endpoint_settings(body or {}, "EndpointConfig")
+    async with _changing(container, parts) as undo:
+        config = container.config
+        refuse_connect(config, network.name)
+        check_settings(network, settings)
+        if container.state.live:
+            await _connect_live(parts, container, network, settings)
+            undo.push_async_callback(_disconnect_live, parts, container, network)
+        _store(parts, container, wanted(config) | {network.name: settings})
+        undo.pop_all()
+    if container.state.live:
+        publish(parts, container, "connect", network)
+
+
+async def disconnect(parts: Parts, container: Container, ref: str, force: bool = False) -> None:
+    """`POST /networks/{id}/disconnect`. `force`: also from a network that is there no more."""
+    network = _known(parts, ref, force)
+    name = network.name if network is not None else ref
+    async with _changing(container, parts) as undo:
+        left = wanted(container.config)
+        _refuse_disconnect(container, name, left)
+        settings = left.pop(name)
+        was_live = container.state.live
+        if was_live and network is not None:
+            await _disconnect_live(parts, container, network)
+            undo.push_async_callback(_connect_live, parts, container, network, settings)
+        _store(parts, container, left)
+        undo.pop_all()
+    if was_live and network is not None:
+        publish(parts, container, "disconnect", network)
+
+
+def publish(parts: Parts, container: Container, action: str, network: Network) -> None:
+    """The event that a container came to a network, or left it."""
+    attributes = {"container": container.id, "name": network.name, "type": network.driver}
+    parts.events.publish("network", action, network.id, attributes)
+
+
+def publish_all(parts: Parts, container: Container, action: str) -> None:
+    """At its start, and at its end."""
+    for name in wanted(container.config):
+        try:
+            network = parts.networks.network(name)
+        except WardianError:  # removed while the container ended
+            continue
+        publish(parts, container, action, network)
+
+
+@asynccontextmanager
+async def _changing(container: Container, parts: Parts) -> AsyncIterator[AsyncExitStack]:
+    """The container's lock, and a stack of what takes back what was done when the block fails."""
+    async with container.lock, AsyncExitStack() as undo:
+        if parts.registry.get(container.id) is not container:
+            message = f"No such container: {container.id}"
+            raise WardianError(NOT_FOUND, message, operation="lock", subject=container.id)
+        yield undo
+
+
+def _known(parts: Parts, ref: str, force: bool) -> Network | None:
+    try:
+        return parts.networks.network(ref)
+    except WardianError as error:
+        if not force or error.kind != NOT_FOUND:
+            raise
+        return None
+
+
+def _refuse_disconnect(container: Container, name: str, connected: Mapping[str, Settings]) -> None:
+    if name == "host" and name in connected:
+        message = "cannot disconnect container from host network - container was created in host network mode"
+    elif name not in connected:
+        message = f"container {container.id} is not connected to network {name}"
+    else:
+        return
+    raise WardianError(FORBIDDEN, message, operation="disconnect", subject=container.id)
+
+
+async def _connect_live(parts: Parts, container: Container, network: Network, settings: Settings) -> None:
+    if any(one.network.id == network.id for one in parts.networks.endpoints(container.id)):
+        message = f"endpoint with name {container.name} already exists in network {network.name}"
+        raise WardianError(FORBIDDEN, message, operation="connect", subject=container.id)
+    want = as_want(network.id, settings)
+    await _changed(parts, container, lambda fd: parts.networks.connect(container.id, want, fd))
+
+
+async def _disconnect_live(parts: Parts, container: Container, network: Network) -> None:
+    await _changed(parts, container, lambda fd: parts.networks.disconnect(container.id, network.id, fd))
+
+
+async def _changed(parts: Parts, container: Container, work: Callable[[int], Awaitable[Changed]]) -> None:
+    """Carry out `work` in the container's namespace, and tell its supervisor and its files what follows from it."""
+    fd = open_namespace(container, "net")
+    try:
+        changed = await work(fd)
+    finally:
+        os.close(fd)
+    try:
+        if changed.publishing and container.supervisor is not None:
+            await container.supervisor.publish(changed.publishing)
+    finally:
+        close_ports(changed.held)
+    write_all_names(
+        container.config, parts.networks.endpoints(container.id), parts.networks.host_gateway, changed.resolver
+    )
+
+
+def _store(parts: Parts, container: Container, endpoints: Mapping[str, Settings]) -> None:
+    values = {**container.record.values, ENDPOINTS: dict(endpoints)}
+    record = container.record._replace(values=values)
+    parts.store.replace(record)
+    container.record = record
+    container.config = container.config.replaced({ENDPOINTS: dict(endpoints)})
