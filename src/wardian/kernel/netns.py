@@ -5,11 +5,14 @@ thread of its own that never comes back to the host's: whatever fails inside, no
 wrong network. What was opened there (a socket, a file below /proc/sys/net) stays bound to where it was opened.
 """
 
+import errno
 import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from wardian.kernel import pidfd
 from wardian.kernel.syscalls import call_libc
 
 CLONE_NEWNET = 0x40000000
@@ -30,6 +33,30 @@ def enter(netns: int) -> None:
 def current() -> int:
     """A descriptor of the calling thread's network namespace. The caller closes it."""
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def of_process(pid: int, start_time: int) -> int:
+    """A descriptor of the namespace of exactly this process. Raises ProcessLookupError. The caller closes it.
+
+    A pid may be given to another process at any moment: that ours still had it after the descriptor was opened, its
+    pidfd says (pidfd_open(2)).
+    """
+    process = os.pidfd_open(pid)
+    try:
+        if not pidfd.same_process(pid, start_time):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH), f"/proc/{pid}")
+        try:
+            netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:  # it ended and waits for its parent: it has no namespaces any more
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH), f"/proc/{pid}") from error
+        try:
+            signal.pidfd_send_signal(process, 0)
+        except BaseException:
+            os.close(netns)
+            raise
+        return netns
+    finally:
+        os.close(process)
 
 
 def run_inside(netns: int, work: Callable[[], _T]) -> _T:

@@ -1,0 +1,97 @@
+"""An event loop of the size that this process needs: epoll(7), a handler for each descriptor, and a heap of timers.
+
+Readiness is level-triggered and every handler reads once: whoever asks much waits behind the others. A handler that
+raises is reported once and its event dropped; the process goes on for all the others.
+"""
+
+import heapq
+import select
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+GONE = select.EPOLLHUP | select.EPOLLERR  # told unasked, again and again until the descriptor is closed
+_BATCH = 64
+_REPORTS = 20  # tracebacks written in a life: a log must not fill the run root, which may be memory
+
+Handler = Callable[[int], None]
+
+
+class Timer:
+    """A call that is to come. `cancel` may be called at any time."""
+
+    __slots__ = ("_order", "call", "due")
+
+    def __init__(self, due: float, order: int, call: Callable[[], None]) -> None:
+        self.due = due
+        self._order = order
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+    def __lt__(self, other: "Timer") -> bool:
+        return (self.due, self._order) < (other.due, other._order)
+
+
+class Loop:
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._timers: list[Timer] = []
+        self._made = 0
+        self._reports = 0
+        self.running = True
+
+    def watch(self, fd: int, events: int, handler: Handler) -> None:
+        self._epoll.register(fd, events)
+        self._handlers[fd] = handler
+
+    def change(self, fd: int, events: int) -> None:
+        self._epoll.modify(fd, events)
+
+    def forget(self, fd: int) -> None:
+        """To be called before `fd` is closed; no error when it is not watched."""
+        if self._handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Timer:
+        self._made += 1
+        timer = Timer(time.monotonic() + seconds, self._made, call)
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def run(self) -> None:
+        """Until `running` is set to False."""
+        poll, handlers = self._epoll.poll, self._handlers
+        while self.running:
+            for fd, events in poll(self._patience(), _BATCH):
+                handler = handlers.get(fd)
+                if handler is not None:
+                    try:
+                        handler(events)
+                    except Exception:
+                        self._report()
+
+    def _patience(self) -> float:
+        """Makes the calls that are due; returns how long it is until the next."""
+        timers = self._timers
+        while timers:
+            call = timers[0].call
+            wait = timers[0].due - time.monotonic()
+            if call is not None and wait > 0:
+                return wait
+            heapq.heappop(timers)
+            if call is not None:
+                try:
+                    call()
+                except Exception:
+                    self._report()
+        return -1
+
+    def _report(self) -> None:
+        self._reports += 1
+        if self._reports <= _REPORTS:
+            traceback.print_exc(file=sys.stderr)

@@ -1,0 +1,152 @@
+"""One sandbox's two sockets, in its namespace: questions come in, and are answered from its networks or passed on."""
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from . import message
+from .forward import Asker, Reply
+from .loop import READ
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from .service import Service
+
+LONGEST_QUESTION = 4096  # EDNS options and all; nothing that asks is longer
+MOST_STREAMS = 32
+_LOOK_AGAIN_SECONDS = 1.0  # after the process's descriptors ran out
+_OURSELVES = "127.0.0.11"  # in a sandbox this address is the resolver: it would ask itself
+
+
+class View:
+    """What one sandbox may know, as the engine said it.
+
+    `networks`: ids, in the order in which names are looked up. `upstream`: servers, () for the host's. `inside`: they
+    are asked from the sandbox's namespace. `internal`: nothing is passed on. `search`: domains that resolv.conf has.
+    """
+
+    __slots__ = ("inside", "internal", "networks", "search", "upstream")
+
+    def __init__(self, body: dict[str, object]) -> None:
+        self.networks = _texts(body.get("networks"))
+        self.upstream = _texts(body.get("upstream"))
+        self.inside = body.get("inside") is True
+        self.internal = body.get("internal") is True
+        self.search = _texts(body.get("search"))
+        if self.inside:
+            self.upstream = tuple(server for server in self.upstream if server != _OURSELVES)
+
+    def fields(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Sandbox:
+    """Owns both sockets. `view` may be replaced."""
+
+    def __init__(self, service: "Service", identity: str, view: View, datagrams: socket.socket, streams: socket.socket):
+        self.id = identity
+        self._service = service
+        self._datagrams = datagrams
+        self._listener = streams
+        self._streams: set[Stream] = set()
+        self._asker = Asker()
+        self.set_view(view)
+        service.loop.watch(datagrams.fileno(), READ, self._datagram)
+        service.loop.watch(streams.fileno(), READ, self._connection)
+
+    @property
+    def port(self) -> int:
+        port: int = self._datagrams.getsockname()[1]
+        return port
+
+    def set_view(self, view: View) -> None:
+        self.view = view
+        self._asker.inside = self._datagrams if view.inside else None
+        self._search = tuple(wire for wire in map(message.wire_name, view.search) if len(wire) > 1)
+
+    def close(self) -> None:
+        for held in (self._datagrams, self._listener):
+            self._service.loop.forget(held.fileno())
+            held.close()
+        for stream in tuple(self._streams):
+            stream.close()
+
+    def ask(self, packet: bytes, reply: Reply, stream: bool) -> None:
+        """Answer `packet`, or have it answered; what is no question gets no reply."""
+        question = message.parse(packet)
+        if isinstance(question, int):
+            if question != message.DROP:
+                reply(message.refusal(packet, question))
+            return
+        view = self.view
+        if question.space == message.INTERNET:
+            records = self._service.tables.find(view.networks, question.name, question.kind)
+            if records is None and view.internal:
+                records = self._without_search(question)
+            if records is not None:
+                limit = message.STREAM_LIMIT if stream else question.datagram_limit
+                reply(message.answer(packet, question, records, limit))
+                return
+        if view.internal:
+            reply(message.refusal(packet, message.SERVFAIL))
+            return
+        servers = view.upstream or (() if view.inside else self._service.host.read())
+        self._service.forwarder.forward(self._asker, packet, servers, reply, stream)
+
+    def _without_search(self, question: message.Question) -> Sequence[bytes] | None:
+        """A known name with one of the search domains behind it, where nobody else could know it.
+
+        musl ends its search at the first server failure, and would never ask for the bare name. Where questions are
+        passed on, the domain's own servers are asked first: a name of theirs must not be hidden.
+        """
+        for domain in self._search:
+            if question.name.endswith(domain) and len(question.name) > len(domain):
+                bare = question.name[: -len(domain)] + b"\0"
+                records = self._service.tables.find(self.view.networks, bare, question.kind)
+                if records is not None:
+                    return records
+        return None
+
+    def _datagram(self, events: int) -> None:
+        try:
+            packet, client = self._datagrams.recvfrom(LONGEST_QUESTION)
+        except OSError:
+            return
+        send = self._datagrams.sendto
+
+        def reply(answer: bytes) -> None:
+            try:
+                send(answer, client)
+            except OSError:  # the asker has gone, or its buffer is full: as on any network, it asks again
+                pass
+
+        self.ask(packet, reply, False)
+
+    def _connection(self, events: int) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._pause()
+            return
+        connection.setblocking(False)
+        if len(self._streams) >= MOST_STREAMS:
+            connection.close()
+            return
+        self._streams.add(Stream(self._service.loop, connection, self.ask, self._streams.discard, LONGEST_QUESTION))
+
+    def _pause(self) -> None:
+        """The connection stays in the queue and the socket readable: without a pause this would spin."""
+        loop, listener = self._service.loop, self._listener
+        loop.forget(listener.fileno())
+
+        def again() -> None:
+            if listener.fileno() >= 0:
+                loop.watch(listener.fileno(), READ, self._connection)
+
+        loop.after(_LOOK_AGAIN_SECONDS, again)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
