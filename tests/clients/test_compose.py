@@ -15,8 +15,7 @@ from typing import NamedTuple
 import pytest
 
 import needs
-from clients_shared import IMAGE
-from conftest import Command
+from clients_shared import IMAGE, Command
 from engines import TestEngine
 from newest import BRING
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clients_shared import IMAGE
-from conftest import Command
+from clients_shared import IMAGE, Command
 
 
 @pytest.fixture
