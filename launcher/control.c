@@ -13,17 +13,31 @@
 #include "protocol.gen.h"
 #include "supervisor.h"
 
-enum { MAX_REQUEST = SIZE_CONTROL_HEADER + SIZE_REQUEST + MAX_DETACH_KEYS, PASSED = 2, LAUNCH_PATIENCE_MS = 10000 };
+enum {
+    MAX_REST = PROTOCOL_MAX_TARGETS * SIZE_TARGET,
+    MAX_REQUEST = SIZE_CONTROL_HEADER + SIZE_REQUEST + MAX_REST,
+    PASSED = PROTOCOL_MAX_FDS,
+    LAUNCH_PATIENCE_MS = 10000
+};
 
+/* A message is carried out before the next one is read, so that one buffer is enough. */
 struct request {
     uint32_t kind, serial, numbers[2];
-    unsigned char rest[MAX_DETACH_KEYS];
-    int passed[PASSED];
+    uint32_t rest_length;
+    const unsigned char *rest;
+    int *passed;
     unsigned passed_count;
 };
 
+static unsigned char bytes_[MAX_REQUEST + 1];
+static int passed_[PASSED];
+
 /* Attachers that came with the launch, before there was a supervisor. */
-static struct request early_[MAX_ATTACHERS];
+static struct early {
+    uint32_t flags, key_count;
+    unsigned char keys[MAX_DETACH_KEYS];
+    int fd, early;
+} early_[MAX_ATTACHERS];
 static unsigned early_count_;
 
 int control_listen(int run_dir) {
@@ -64,7 +78,19 @@ static void take_passed(struct request *request, struct msghdr *message) {
     }
 }
 
-/* The decoder: exactly a header, a request, and for ATTACH its keys. Little-endian, as every machine that we run on. */
+/* What belongs to each kind, and nothing else. Of a PUBLISH some sockets may be missing: we have no room for more, which is
+ * answered. */
+static bool complete(const struct request *request) {
+    if (request->kind == KIND_ATTACH)
+        return request->rest_length <= MAX_DETACH_KEYS && request->rest_length == request->numbers[1] &&
+               request->passed_count == (request->numbers[0] & ATTACHER_EARLY ? 2 : 1);
+    if (request->kind == KIND_PUBLISH)
+        return request->numbers[0] <= PROTOCOL_MAX_TARGETS && request->rest_length == request->numbers[0] * SIZE_TARGET &&
+               request->passed_count <= (request->numbers[1] & PUBLISH_SOCKETS ? request->numbers[0] : 0);
+    return request->rest_length == 0 && request->passed_count == 0;
+}
+
+/* The decoder: exactly a header, a request, and what follows it. Little-endian, as every machine that we run on. */
 static bool decode(struct request *request, const unsigned char *bytes, size_t size) {
     uint32_t magic, length;
     uint16_t version, kind;
@@ -76,39 +102,43 @@ static bool decode(struct request *request, const unsigned char *bytes, size_t s
     memcpy(&length, bytes + 8, 4);
     memcpy(&request->serial, bytes + SIZE_CONTROL_HEADER, 4);
     memcpy(request->numbers, bytes + SIZE_CONTROL_HEADER + 4, 8);
-    size_t rest = size - SIZE_CONTROL_HEADER - SIZE_REQUEST;
-    memcpy(request->rest, bytes + SIZE_CONTROL_HEADER + SIZE_REQUEST, rest);
+    request->rest = bytes + SIZE_CONTROL_HEADER + SIZE_REQUEST;
+    request->rest_length = (uint32_t)(size - SIZE_CONTROL_HEADER - SIZE_REQUEST);
     request->kind = kind;
-    if (magic != PROTOCOL_CONTROL_MAGIC || version != PROTOCOL_VERSION || length != size - SIZE_CONTROL_HEADER)
-        return false;
-    if (kind != KIND_ATTACH)
-        return rest == 0 && request->passed_count == 0;
-    unsigned sockets = request->numbers[0] & ATTACHER_EARLY ? 2 : 1;
-    return rest == request->numbers[1] && request->passed_count == sockets;
+    return magic == PROTOCOL_CONTROL_MAGIC && version == PROTOCOL_VERSION && length == size - SIZE_CONTROL_HEADER &&
+           complete(request);
 }
 
 /* 1: a request, 0: none there, -1: the connection is over, or speaks something else (EPROTO). */
 static int receive(int fd, int flags, struct request *request) {
-    unsigned char bytes[MAX_REQUEST + 1];
     union {
         struct cmsghdr header;
-        unsigned char space[CMSG_SPACE((PASSED + 2) * sizeof(int))];
+        unsigned char space[CMSG_SPACE(PASSED * sizeof(int))];
     } control;
-    struct iovec part = {bytes, sizeof bytes};
+    struct iovec part = {bytes_, sizeof bytes_};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t n;
-    memset(request, 0, sizeof *request);
+    *request = (struct request){.passed = passed_};
     do
         n = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN ? 0 : -1;
     take_passed(request, &message);
-    if (n > 0 && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && decode(request, bytes, (size_t)n))
+    bool whole = n > 0 && !(message.msg_flags & MSG_TRUNC) && decode(request, bytes_, (size_t)n);
+    if (whole && (!(message.msg_flags & MSG_CTRUNC) || request->kind == KIND_PUBLISH))
         return 1;
     close_passed(request);
     errno = n ? EPROTO : ECONNRESET;
     return -1;
+}
+
+static void keep_early(struct early *early, const struct request *request) {
+    early->flags = request->numbers[0];
+    early->key_count = request->numbers[1];
+    memcpy(early->keys, request->rest, request->rest_length);
+    early->fd = request->passed[0];
+    early->early = request->passed_count > 1 ? request->passed[1] : -1;
 }
 
 int control_read_attachers(struct supervision *supervision, int control_fd, uint32_t count) {
@@ -120,13 +150,14 @@ int control_read_attachers(struct supervision *supervision, int control_fd, uint
         int ready = poll(&poll_one, 1, LAUNCH_PATIENCE_MS);
         if (ready <= 0)
             return ready ? errno : ETIMEDOUT;
-        struct request *request = &early_[early_count_];
-        if (receive(control_fd, MSG_DONTWAIT, request) != 1)
+        struct request request;
+        if (receive(control_fd, MSG_DONTWAIT, &request) != 1)
             return EPROTO;
-        if (request->kind != KIND_ATTACH) {
-            close_passed(request);
+        if (request.kind != KIND_ATTACH) {
+            close_passed(&request);
             return EPROTO;
         }
+        keep_early(&early_[early_count_], &request);
     }
     return 0;
 }
@@ -144,8 +175,10 @@ static int attach(struct supervisor *s, struct request *request) {
 }
 
 void control_take_early_attachers(struct supervisor *s) {
-    for (unsigned i = 0; i < early_count_; i++)
-        attach(s, &early_[i]);
+    for (unsigned i = 0; i < early_count_; i++) {
+        const struct early *one = &early_[i];
+        attacher_add(s, one->fd, one->early, one->flags, one->keys, one->key_count); /* there are as many slots */
+    }
     early_count_ = 0;
     attachers_resume_input(s);
 }
@@ -199,6 +232,20 @@ static int close_stdin(struct supervisor *s) {
     return 0;
 }
 
+/* All targets of a message, or none of them. */
+static int publish(struct supervisor *s, struct request *request) {
+    bool sockets = request->numbers[1] & PUBLISH_SOCKETS;
+    int error = s->phase != RUNNING                                        ? ESRCH
+                : sockets && request->passed_count != request->numbers[0] ? EMFILE
+                                                                           : 0;
+    if (!error)
+        error = publish_take(s, request->rest, request->numbers[0], sockets ? request->passed : NULL);
+    if (!error)
+        request->passed_count = 0; /* they are held now */
+    close_passed(request);
+    return error;
+}
+
 static int carry_out(struct supervisor *s, struct request *request) {
     int error;
     switch (request->kind) {
@@ -214,6 +261,10 @@ static int carry_out(struct supervisor *s, struct request *request) {
     case KIND_LOG_SYNC:
         sync_log(s);
         return 0;
+    case KIND_PUBLISH:
+        return publish(s, request);
+    case KIND_UNPUBLISH:
+        return publish_remove(s, request->numbers[0]);
     default:
         return ENOSYS;
     }

@@ -24,7 +24,7 @@
 
 #include "supervisor.h"
 
-enum { GRACE_MS = 50, DRAIN_MS = 2000, DEAF_MS = 100, EVENTS = 32, TERMINAL_BUFFER = 65536 };
+enum { GRACE_MS = 50, DRAIN_MS = 2000, DEAF_MS = 100, RELAY_MS = 3000, EVENTS = 32, TERMINAL_BUFFER = 65536 };
 
 static struct supervisor supervisor_;
 
@@ -64,6 +64,15 @@ static void protect_from_oom(void) {
         /* then as likely as any other process */
     }
     close(fd);
+}
+
+/* Two descriptors a published port, more than a usual soft limit has; the hard one is what the administrator gave us. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 static void take_streams(struct supervisor *s) {
@@ -117,6 +126,7 @@ static void child_ended(struct supervisor *s) {
     watch(s, s->child->pidfd, TAG_CHILD, 0, 0, &s->child_watched, 0);
     take_status(s);
     s->phase = DRAINING;
+    publish_end(s); /* the ports are free before anybody hears of the end */
     if (s->supervision->flags & SUPERVISE_SHARED_PID)
         groups_kill(s->supervision);
     sink_close(s);
@@ -186,19 +196,21 @@ static bool go_on(struct supervisor *s) {
     for (int which = 0; which < SOURCES; which++)
         log_end(which); /* nothing, unless the record did not wait */
     attachers_end(s);
-    return attachers_count(s) > 0;
+    return attachers_count(s) > 0 || (publish_relays() && now_ms() - s->exited_at < RELAY_MS);
 }
 
-static int patience(const struct supervisor *s) {
+static int patience(struct supervisor *s) {
     if (s->deaf)
         return DEAF_MS;
     if (s->phase == RUNNING)
-        return -1;
+        return publish_patience(s);
     int64_t since = now_ms() - s->exited_at;
     bool open = s->sources[SOURCE_OUT].fd >= 0 || s->sources[SOURCE_ERR].fd >= 0;
     if (open && since < GRACE_MS)
         return (int)(GRACE_MS - since);
-    return s->phase == DRAINING ? (int)(since < DRAIN_MS ? DRAIN_MS - since : 0) : -1;
+    if (s->phase == DRAINING)
+        return (int)(since < DRAIN_MS ? DRAIN_MS - since : 0);
+    return publish_relays() && since < RELAY_MS ? (int)(RELAY_MS - since) : -1;
 }
 
 static void dispatch(struct supervisor *s, const struct epoll_event *event) {
@@ -228,6 +240,12 @@ static void dispatch(struct supervisor *s, const struct epoll_event *event) {
         if (s->phase == RUNNING)
             child_ended(s);
         break;
+    case TAG_PUBLISHED:
+        publish_arrived(s);
+        break;
+    case TAG_RELAY:
+        publish_relay_ended(s, slot);
+        break;
     }
 }
 
@@ -251,6 +269,7 @@ int supervise(struct supervision *supervision, struct child *child, int control)
     s->child = child;
     s->started_at = child->started_at ? child->started_at : unix_ns();
     ignore_signals();
+    raise_descriptor_limit();
     if (chdir("/") < 0) {
         /* then some directory of the engine's stays busy, and no more */
     }

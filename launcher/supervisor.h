@@ -3,7 +3,8 @@
  *      container's stdout, stderr (or terminal) ──► source ──► log
  *                                                    └──────► attachers that want it (8-byte frames, or raw)
  *      attachers' sockets, early bytes ──► sink ──► container's stdin (or terminal)
- *      clients (engine) ──► control: ATTACH RESIZE STATUS WAIT CLOSE_STDIN LOG_SYNC
+ *      clients (engine) ──► control: ATTACH RESIZE STATUS WAIT CLOSE_STDIN LOG_SYNC PUBLISH UNPUBLISH
+ *      the host's sockets of published ports ──► publish: held; the first connection that reaches one starts the relay
  *
  * Everything is in fixed buffers: a source is read again only when its last chunk has gone to every attacher, so a slow
  * attacher slows the container, as in Docker; nothing is allocated while the container runs.
@@ -88,7 +89,7 @@ struct supervisor {
 };
 
 /* supervise.c: what an epoll event is about. A tag is kind, slot and generation. */
-enum tag { TAG_SOURCE, TAG_SINK, TAG_ATTACHER, TAG_CLIENT, TAG_LISTENER, TAG_CHILD };
+enum tag { TAG_SOURCE, TAG_SINK, TAG_ATTACHER, TAG_CLIENT, TAG_LISTENER, TAG_CHILD, TAG_PUBLISHED, TAG_RELAY };
 /* Brings the interest in `fd` from *have to `want`; 0 removes it from the loop. */
 void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have, uint32_t want);
 
@@ -139,6 +140,15 @@ int control_add(struct supervisor *s, int fd);
 void control_event(struct supervisor *s, unsigned slot, uint32_t events);
 void control_take_early_attachers(struct supervisor *s);
 void control_announce_exit(struct supervisor *s);
+
+/* publish.c: the host's sockets of the container's published ports, each with where it leads. */
+int publish_take(struct supervisor *s, const unsigned char *targets, uint32_t count, const int *sockets); /* 0 or an errno */
+int publish_remove(struct supervisor *s, uint32_t key); /* 0 or an errno */
+void publish_arrived(struct supervisor *s);
+void publish_relay_ended(struct supervisor *s, unsigned slot);
+void publish_end(struct supervisor *s);
+bool publish_relays(void); /* whether a relay still runs */
+int publish_patience(struct supervisor *s); /* ms until it must be looked at again, -1: no need */
 
 /* group.c: the container's control groups, of either version: each is asked for the files that it has. */
 struct group_usage {

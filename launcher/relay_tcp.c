@@ -1,0 +1,209 @@
+/* TCP (and SCTP, whose one-to-one sockets are used alike): pairs of sockets.
+ *
+ * Each end has what it did not take yet (`rest`) and whether its sender has finished. A direction is: read from one end,
+ * send to the other; at the end of file, once all is sent, shutdown(2). When both are done the pair is closed. An error on
+ * either side resets both: a client must not take half an answer for a whole one. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "relay.h"
+
+enum { CLIENT, CONTAINER, MAX_CONNECTIONS = 8192, ACCEPTS = 16 };
+enum { KEEPALIVE_S = 15, KEEPALIVE_PROBES = 9 };
+
+struct end {
+    struct watched watched;
+    struct connection *connection;
+    unsigned char *rest; /* NULL: it has taken everything */
+    uint32_t sent, length;
+    bool finished; /* it has sent its end of file */
+    bool broken; /* its error is known, and waits for what it had sent before to be taken */
+};
+
+struct connection {
+    struct end ends[2]; /* the first member, for relay_free_later */
+    bool connecting;
+};
+
+static uint32_t connections_;
+
+static struct end *other_of(struct end *end) {
+    struct connection *connection = end->connection;
+    return end == &connection->ends[CLIENT] ? &connection->ends[CONTAINER] : &connection->ends[CLIENT];
+}
+
+static void finish(struct connection *connection) {
+    for (int i = 0; i < 2; i++) {
+        relay_close(&connection->ends[i].watched);
+        free(connection->ends[i].rest);
+        connection->ends[i].rest = NULL;
+    }
+    connections_--;
+    relay_closed();
+    relay_free_later(&connection->ends[CLIENT].watched);
+}
+
+static void reset(struct connection *connection) {
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    for (int i = 0; i < 2; i++)
+        setsockopt(connection->ends[i].watched.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    finish(connection);
+}
+
+static void look(struct connection *connection) {
+    for (int i = 0; i < 2; i++) {
+        struct end *end = &connection->ends[i], *other = &connection->ends[!i];
+        uint32_t interest = EPOLLERR; /* always told of what is watched */
+        if (connection->connecting)
+            interest |= i == CONTAINER ? EPOLLOUT : 0u;
+        else
+            interest |= (!end->finished && !other->rest ? EPOLLIN : 0u) | (end->rest ? EPOLLOUT : 0u);
+        if (interest == EPOLLERR && (end->broken || other->finished))
+            interest = 0; /* it would tell of its error, or hang up, all the time */
+        relay_watch(&end->watched, interest);
+    }
+}
+
+/* 1: all of it went, 0: some is kept, -1: nobody takes it. */
+static int pass_on(struct end *to, const unsigned char *bytes, size_t length) {
+    ssize_t n = send(to->watched.fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        return -1;
+    size_t went = n > 0 ? (size_t)n : 0;
+    if (went == length)
+        return 1;
+    to->rest = malloc(length - went);
+    if (!to->rest)
+        return -1;
+    memcpy(to->rest, bytes + went, length - went);
+    to->length = (uint32_t)(length - went);
+    to->sent = 0;
+    return 0;
+}
+
+/* False: the connection is over. */
+static bool take(struct end *from) {
+    struct end *to = other_of(from);
+    ssize_t n = recv(from->watched.fd, relay_chunk, sizeof relay_chunk, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR;
+    if (n == 0) {
+        from->finished = true;
+        shutdown(to->watched.fd, SHUT_WR);
+        return true;
+    }
+    return pass_on(to, relay_chunk, (size_t)n) >= 0;
+}
+
+static bool flush(struct end *to) {
+    ssize_t n = send(to->watched.fd, to->rest + to->sent, to->length - to->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR;
+    to->sent += (uint32_t)n;
+    if (to->sent == to->length) {
+        free(to->rest);
+        to->rest = NULL;
+    }
+    return true;
+}
+
+static bool connected(struct end *container) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    container->connection->connecting = false;
+    return getsockopt(container->watched.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error;
+}
+
+/* What an event at one end moves. False: the connection is over. */
+static bool go_on(struct end *end, uint32_t events) {
+    const struct connection *connection = end->connection;
+    if (connection->connecting)
+        return end == &connection->ends[CONTAINER] && connected(end);
+    if (end->rest && events & (EPOLLOUT | EPOLLERR | EPOLLHUP) && !flush(end))
+        return false;
+    if (!end->finished && !other_of(end)->rest)
+        return !(events & (EPOLLIN | EPOLLERR | EPOLLHUP)) || take(end);
+    if (events & EPOLLERR && end->finished)
+        return false;
+    end->broken = end->broken || events & EPOLLERR;
+    return true;
+}
+
+static void end_ready(struct watched *watched, uint32_t events) {
+    struct end *end = (struct end *)watched;
+    struct connection *connection = end->connection;
+    if (!go_on(end, events))
+        reset(connection);
+    else if (connection->ends[CLIENT].finished && connection->ends[CONTAINER].finished)
+        finish(connection); /* the end of file is read only when all before it was sent */
+    else
+        look(connection);
+}
+
+/* Bytes go on as they come, and a peer that has vanished is found out: as a program of Go's would have it. */
+static void tune(int fd, int protocol) {
+    const struct {
+        int level, name, value;
+    } options[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S},
+        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_S},
+        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+    };
+    for (size_t i = 0; protocol == IPPROTO_TCP && i < sizeof options / sizeof options[0]; i++)
+        setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
+}
+
+static bool open_connection(const struct held *held, int client) {
+    struct connection *connection = calloc(1, sizeof *connection);
+    int container = connection ? relay_connect(held, SOCK_STREAM) : -1;
+    if (container < 0) {
+        free(connection);
+        return false;
+    }
+    int fds[2] = {client, container};
+    for (int i = 0; i < 2; i++) {
+        tune(fds[i], held->protocol);
+        connection->ends[i].connection = connection;
+        connection->ends[i].watched = (struct watched){.event = end_ready, .fd = fds[i]};
+    }
+    connection->connecting = true;
+    connections_++;
+    relay_opened();
+    look(connection);
+    return true;
+}
+
+static void refuse(int client) {
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(client);
+}
+
+void tcp_accept(const struct held *held) {
+    for (int i = 0; i < ACCEPTS; i++) {
+        if (connections_ >= MAX_CONNECTIONS) {
+            relay_rest();
+            return;
+        }
+        int client = accept4(held->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                relay_rest();
+            return; /* the others tell of one connection, or of none */
+        }
+        if (!open_connection(held, client)) {
+            int error = errno;
+            refuse(client);
+            if (error == EMFILE || error == ENFILE || error == ENOMEM)
+                relay_rest();
+        }
+    }
+}
