@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from wardian.kernel import netns as namespaces
 
-IGMP, TCP, UDP, ICMPV6 = 2, 6, 17, 58
+IGMP, TCP, UDP, ICMPV6, SCTP = 2, 6, 17, 58, 132
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 _ALL = 0x0003  # ETH_P_ALL
 _OUTGOING = 4  # PACKET_OUTGOING
@@ -89,7 +89,7 @@ def parsed(data: bytes) -> Heard:
 
 
 def _with_ports(one: Heard) -> Heard:
-    if one.protocol in (TCP, UDP) and len(one.data) >= 4:
+    if one.protocol in (TCP, UDP, SCTP) and len(one.data) >= 4:
         return one._replace(port=struct.unpack("!H", one.data[2:4])[0])
     return one
 
@@ -132,6 +132,23 @@ def tcp_syn(source: str, to: str, source_port: int, port: int) -> bytes:
     bare = struct.pack("!HHIIBBHHH", source_port, port, 1000, 0, 5 << 4, 2, 64240, 0, 0)
     total = checksum(_pseudo(source, to, TCP, len(bare)) + bare)
     return ip_packet(source, to, TCP, bare[:16] + struct.pack("!H", total) + bare[18:])
+
+
+def sctp_init(source_port: int, port: int) -> bytes:
+    """The first packet of an SCTP association, without its IP header (RFC 9260, 3.3.2)."""
+    chunk = struct.pack("!BBHIIHHI", 1, 0, 20, 7, 65536, 1, 1, 1)
+    head = struct.pack("!HHI", source_port, port, 0)
+    return head + struct.pack("<I", crc32c(head + bytes(4) + chunk)) + chunk
+
+
+def crc32c(data: bytes) -> int:
+    """RFC 9260, appendix A: as Ethernet's, with the polynomial of Castagnoli."""
+    total = 0xFFFFFFFF
+    for byte in data:
+        total ^= byte
+        for _ in range(8):
+            total = total >> 1 ^ (0x82F63B78 if total & 1 else 0)
+    return total ^ 0xFFFFFFFF
 
 
 def router_advertisement(source: str, mac: str, prefix: str) -> bytes:

@@ -71,7 +71,7 @@ class Service:
     def __init__(self, where: int, port: int = 80, protocol: str = "tcp", address: str = "::") -> None:
         self.seen: list[str] = []
         self._udp = protocol == "udp"
-        self._socket = netns.run_inside(where, lambda: _listening(address, port, self._udp))
+        self._socket = netns.run_inside(where, lambda: listening(address, port, self._udp))
         self._stop, self._told = os.pipe()
         self._thread = threading.Thread(target=self._serve, name="service")
         self._thread.start()
@@ -106,7 +106,7 @@ class Service:
         self._socket.close()
 
 
-def _listening(address: str, port: int, udp: bool) -> socket.socket:
+def listening(address: str, port: int, udp: bool) -> socket.socket:
     """`::` takes both families, and IPv4 alone where the namespace has no IPv6 (ipv6(7), IPV6_V6ONLY)."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     made = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
@@ -212,9 +212,9 @@ class Street:
         """As the neighbour."""
         return ask(self.neighbour, *arguments, **options)
 
-    def ask_all(self, *targets: tuple[Any, ...]) -> set[str]:
+    def ask_all(self, *targets: tuple[Any, ...], seconds: float = 0.5) -> set[str]:
         """As the neighbour."""
-        return ask_all(self.neighbour, *targets)
+        return ask_all(self.neighbour, *targets, seconds=seconds)
 
     def neighbour_routes(self, *targets: str) -> None:
         """The neighbour sends what is for these by the host: addresses or subnets. Gone after the test."""
