@@ -1,16 +1,18 @@
-"""Addresses and ids in the state file: never given twice, across restarts and crashes too."""
+"""Networks and addresses in the state file: never given twice, across restarts and crashes too."""
 
 import ipaddress
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from wardian.database import Database
-from wardian.errors import CONFLICT, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
+from wardian.database import Database, Schema
+from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
 from wardian.home import Home, make_home
-from wardian.network import SCHEMA, Networks, state
-from wardian.network.state import NetworkState
+from wardian.network import SCHEMA, EndpointWant, Networks, state
+from wardian.network.state import EndpointRow, NetworkRows, decode_config, encode_config
+from wardian.network.values import NetworkConfig, PortRule, Subnet
 
 
 @pytest.fixture
@@ -25,53 +27,208 @@ def database(home: Home) -> Iterator[Database]:
     database.close()
 
 
-def small(database: Database) -> NetworkState:
-    rows = NetworkState(database, "bridge", "bridge")
-    if rows.subnet is None:
-        rows.set_subnet(ipaddress.IPv4Network("10.9.0.0/29"))
+@pytest.fixture
+def rows(database: Database) -> NetworkRows:
+    rows = NetworkRows(database, "wtunit")
+    rows.add(SMALL)
+    rows.add(BOTH)
     return rows
 
 
-def test_what_was_given_is_known_after_a_crash(home: Home, database: Database) -> None:
-    first = small(database)
-    one, two = first.add_endpoint("one"), first.add_endpoint("two")
+def subnet(text: str, gateway: str, **fields: object) -> Subnet:
+    return Subnet(ipaddress.ip_network(text), ipaddress.ip_address(gateway))._replace(**fields)
+
+
+SMALL = NetworkConfig(
+    "a" * 64, "small", "bridge", "2026-01-01T00:00:00.000000Z", (subnet("10.9.0.0/29", "10.9.0.1"),), link="br-a"
+)
+BOTH = NetworkConfig(
+    "b" * 64,
+    "both",
+    "ipvlan",
+    "2026-01-01T00:00:00.000000Z",
+    (
+        subnet(
+            "10.8.0.0/24",
+            "10.8.0.9",
+            ip_range=ipaddress.ip_network("10.8.0.8/30"),
+            auxiliary=(("printer", ipaddress.ip_address("10.8.0.10")),),
+        ),
+        subnet("10.7.0.0/30", "10.7.0.1", chosen=True),
+        subnet("fd00:8::/64", "fd00:8::1"),
+    ),
+    internal=True,
+    attachable=True,
+    enable_ipv6=True,
+    options={"parent": "eth0"},
+    labels={"a": "b"},
+    ipam_options={"c": "d"},
+    link="eth0",
+)
+
+
+def give(rows: NetworkRows, sandbox: str, network: NetworkConfig = SMALL, **asked: str) -> EndpointRow:
+    return rows.allocate(sandbox, EndpointWant(network.id, **asked), "eth0")
+
+
+def test_what_was_given_is_known_after_a_crash(home: Home, rows: NetworkRows) -> None:
+    one, two = give(rows, "one"), give(rows, "two")
     other = Database(home.database, [SCHEMA])  # as an engine that starts after a kill -9 sees it
-    again = small(other)
-    assert again.row.id == first.row.id
-    assert again.endpoint("one") == one
-    assert again.endpoint("two") == two
+    again = NetworkRows(other, "wtunit")
+    assert again.networks() == rows.networks()
+    assert [config.name for config in again.networks()] == ["bridge", "host", "none", "small", "both"]
+    assert again.endpoint("one", SMALL.id) == one
+    assert again.endpoint("two", SMALL.id) == two
     assert again.keep_only({"two"}) == ["one"]
-    assert again.add_endpoint("three").address == "10.9.0.4", "the round goes on where it stood"
+    assert give(again, "three").ipv4 == "10.9.0.4", "the round goes on where it stood"
     other.close()
 
 
-def test_a_reboot_voids_what_was_given(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    small(database).add_endpoint("one")
-    assert small(database).endpoint("one") is not None
+def test_what_was_asked_is_known_after_a_crash(home: Home, rows: NetworkRows) -> None:
+    want = EndpointWant(
+        BOTH.id, "10.8.0.77", "fd00:8::77", "02:00:00:00:00:01", ("169.254.1.1",), ("web", "w"), -3, {"x": "y"}
+    )
+    given = rows.allocate("one", want, "eth1")
+    assert (given.ipv4, given.ipv6, given.mac, given.interface) == ("10.8.0.77", "fd00:8::77", want.mac, "eth1")
+    other = Database(home.database, [SCHEMA])
+    assert NetworkRows(other, "wtunit").endpoint("one", BOTH.id) == given
+    other.close()
+
+
+def test_a_reboot_voids_what_was_given(database: Database, rows: NetworkRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(rows, "one")
+    rows.set_published("one", [PortRule("tcp", "0.0.0.0", 80, "10.9.0.2", 80, "br-a")])
+    assert NetworkRows(database, "wtunit").endpoint("one", SMALL.id) is not None
     monkeypatch.setattr(state, "boot_id", lambda: "another boot")
-    again = small(database)
+    again = NetworkRows(database, "wtunit")
     assert again.endpoints() == []
-    assert again.add_endpoint("two").address == "10.9.0.3"
+    assert again.published() == {}
+    assert again.named("small") == SMALL
+    assert give(again, "two").ipv4 == "10.9.0.3"
 
 
-def test_the_round_ends_with_a_clear_error(database: Database) -> None:
-    rows = small(database)
-    given = [rows.add_endpoint(f"s{n}").address for n in range(5)]
+def test_the_round_ends_with_a_clear_error(rows: NetworkRows) -> None:
+    given = [give(rows, f"s{number}").ipv4 for number in range(5)]
     assert len(set(given)) == 5
-    with pytest.raises(WardianError, match="no available IPv4 addresses") as caught:
-        rows.add_endpoint("one too many")
+    with pytest.raises(
+        WardianError, match="no available IPv4 addresses on this network's address pools: small"
+    ) as caught:
+        give(rows, "one too many")
     assert caught.value.kind == UNAVAILABLE
-    assert rows.remove_endpoint("s3")
-    assert not rows.remove_endpoint("s3")
-    assert rows.add_endpoint("next").address == given[3]
+    assert rows.release("s3", SMALL.id)
+    assert not rows.release("s3", SMALL.id)
+    assert give(rows, "next").ipv4 == given[3]
 
 
-def test_a_sandbox_has_one_endpoint(database: Database) -> None:
-    rows = small(database)
-    rows.add_endpoint("one")
-    with pytest.raises(WardianError) as caught:
-        rows.add_endpoint("one")
-    assert caught.value.kind == CONFLICT
+def test_a_range_its_gateway_and_the_addresses_of_others(rows: NetworkRows) -> None:
+    """10.8.0.8/30 without gateway .9 and printer .10; the network's second subnet serves when it is used up."""
+    given = [give(rows, f"s{number}", BOTH) for number in range(3)]
+    assert [one.ipv4 for one in given] == ["10.8.0.8", "10.8.0.11", "10.7.0.2"]
+    assert [one.ipv6 for one in given] == ["fd00:8::2", "fd00:8::3", "fd00:8::4"]
+    assert given[0].mac == "02:42:0a:08:00:08"
+    for taken in ("10.8.0.9", "10.8.0.10", "10.8.0.11", "10.8.0.0", "10.8.0.255", "10.7.0.2"):
+        with pytest.raises(WardianError, match=r"^Address already in use$") as caught:
+            give(rows, "static", BOTH, ipv4=taken)
+        assert caught.value.kind == FORBIDDEN
+    with pytest.raises(WardianError, match=r"no configured subnet or ip-range contain the IP address 10\.6\.0\.1"):
+        give(rows, "static", BOTH, ipv4="10.6.0.1")
+    with pytest.raises(WardianError, match="Address already in use"):
+        give(rows, "static", BOTH, ipv4="10.8.0.200", ipv6="fd00:8::1")
+    assert give(rows, "static", BOTH, ipv4="10.8.0.200").ipv4 == "10.8.0.200", "outside of the range, inside the subnet"
+
+
+def test_a_static_address_leaves_the_round_where_it_was(rows: NetworkRows) -> None:
+    assert give(rows, "static", ipv4="10.9.0.3").ipv4 == "10.9.0.3"
+    assert [give(rows, name).ipv4 for name in ("one", "two")] == ["10.9.0.2", "10.9.0.4"]
+
+
+def test_the_file_itself_refuses_an_address_twice(database: Database, rows: NetworkRows) -> None:
+    """Two that believe to be the engine, which the lock of the data root rules out: not even they can."""
+    other = NetworkRows(database, "wtunit")
+    give(rows, "one", ipv4="10.9.0.5")
+    with pytest.raises(sqlite3.IntegrityError):
+        give(other, "two", ipv4="10.9.0.5")
+
+
+def test_a_family_that_is_off_gives_no_address(rows: NetworkRows) -> None:
+    six = BOTH._replace(id="c" * 64, name="six", enable_ipv4=False, subnets=(subnet("fd00:9::/64", "fd00:9::1"),))
+    rows.add(six)
+    given = give(rows, "one", six)
+    assert (given.ipv4, given.ipv6) == ("", "fd00:9::2")
+    assert given.mac.startswith("02:42:")
+    assert give(rows, "two", six).mac != given.mac
+
+
+def test_a_sandbox_has_one_endpoint_on_a_network(rows: NetworkRows) -> None:
+    give(rows, "one")
+    give(rows, "one", BOTH)
+    assert [row.network for row in rows.of_sandbox("one")] == [SMALL.id, BOTH.id]
+    with pytest.raises(WardianError, match="endpoint with name one already exists in network small") as caught:
+        give(rows, "one")
+    assert caught.value.kind == FORBIDDEN
+
+
+def test_a_network_that_goes_takes_nobody_in(rows: NetworkRows) -> None:
+    rows.leaving.add(SMALL.id)
+    with pytest.raises(WardianError, match="network small not found"):
+        give(rows, "one")
+    rows.discard(SMALL.id)
+    with pytest.raises(WardianError, match="not found") as caught:
+        give(rows, "one")
+    assert caught.value.kind == NOT_FOUND
+
+
+def test_a_network_with_endpoints_stays_in_the_file(rows: NetworkRows) -> None:
+    give(rows, "one")
+    with pytest.raises(sqlite3.IntegrityError):
+        rows.discard(SMALL.id)
+    rows.release("one", SMALL.id)
+    rows.discard(SMALL.id)
+
+
+def test_published_ports_are_kept(database: Database, rows: NetworkRows) -> None:
+    first = PortRule("tcp", "0.0.0.0", 8080, "10.9.0.2", 80, "br-a")
+    second = PortRule("tcp", "::", 8080, "10.9.0.2", 80, "br-a")
+    rows.set_published("one", [first, second])
+    rows.set_published("two", [first._replace(host_port=81)])
+    again = NetworkRows(database, "wtunit")
+    assert again.published() == {"one": (first, second), "two": (first._replace(host_port=81),)}
+    again.keep_only({"two"})
+    assert list(again.published()) == ["two"]
+
+
+def test_a_config_is_the_same_when_it_is_read_again() -> None:
+    for config in (SMALL, BOTH):
+        assert decode_config(config.id, config.name, encode_config(config)) == config
+
+
+def test_an_engine_of_the_version_before_is_taken_over(home: Home) -> None:
+    """Its two migrations, its rows: the networks keep their ids, the containers that live their addresses."""
+    old = Database(home.database, [Schema("network", SCHEMA.migrations[:2])])
+    boot = state.boot_id()
+    with old.durable() as db:
+        db.execute(
+            "INSERT INTO network VALUES (?, 'bridge', 'bridge', '192.168.16.0/20', '192.168.16.3', 'then', ?)",
+            ("1" * 64, boot),
+        )
+        db.execute("INSERT INTO network VALUES (?, 'none', 'null', '', '', 'then', ?)", ("2" * 64, boot))
+        for number in (2, 3):
+            db.execute(
+                "INSERT INTO endpoint VALUES (?, ?, ?, ?, ?)",
+                (f"s{number}", "1" * 64, f"e{number}", f"192.168.16.{number}", f"02:42:c0:a8:10:0{number}"),
+            )
+    old.close()
+    database = Database(home.database, [SCHEMA])
+    rows = NetworkRows(database, "wtunit")
+    bridge = rows.named("bridge")
+    chosen = Subnet(ipaddress.ip_network("192.168.16.0/20"), ipaddress.ip_address("192.168.16.1"), chosen=True)
+    assert bridge == NetworkConfig("1" * 64, "bridge", "bridge", "then", (chosen,), link="wtunit")
+    assert rows.named("none") == NetworkConfig("2" * 64, "none", "null", "then")
+    assert rows.endpoint("s3", bridge.id) == EndpointRow(
+        "s3", bridge.id, "e3", "192.168.16.3", "", "02:42:c0:a8:10:03", "eth0", EndpointWant(bridge.id)
+    )
+    assert give(rows, "s4", bridge).ipv4 == "192.168.16.4"
+    database.close()
 
 
 def test_networks_keep_their_ids(home: Home, database: Database) -> None:
@@ -84,14 +241,27 @@ def test_networks_keep_their_ids(home: Home, database: Database) -> None:
     assert networks.network("none").driver == "null"
 
 
-def test_inspect_names_who_is_attached(home: Home, database: Database) -> None:
-    small(database).add_endpoint("ab" * 32)
-    described = Networks(home, database).inspect("bridge", {"ab" * 32: ("cd" * 32, "web")})
-    assert described["IPAM"]["Config"] == [{"Subnet": "10.9.0.0/29", "Gateway": "10.9.0.1"}]
+def test_inspect_names_who_is_attached(home: Home, database: Database, rows: NetworkRows) -> None:
+    rows.allocate("ab" * 32, EndpointWant(BOTH.id), "eth0")
+    described = Networks(home, database).inspect("both", {"ab" * 32: ("cd" * 32, "web")})
+    assert described["IPAM"] == {
+        "Driver": "default",
+        "Options": {"c": "d"},
+        "Config": [
+            {
+                "Subnet": "10.8.0.0/24",
+                "IPRange": "10.8.0.8/30",
+                "Gateway": "10.8.0.9",
+                "AuxiliaryAddresses": {"printer": "10.8.0.10"},
+            },
+            {"Subnet": "10.7.0.0/30", "Gateway": "10.7.0.1"},
+            {"Subnet": "fd00:8::/64", "Gateway": "fd00:8::1"},
+        ],
+    }
     attached = described["Containers"]["cd" * 32]
     assert attached["Name"] == "web"
-    assert attached["IPv4Address"] == "10.9.0.2/29"
-    assert attached["MacAddress"] == "02:42:0a:09:00:02"
+    assert (attached["IPv4Address"], attached["IPv6Address"]) == ("10.8.0.8/24", "fd00:8::2/64")
+    assert (described["Options"], described["Labels"], described["Internal"]) == ({"parent": "eth0"}, {"a": "b"}, True)
 
 
 def test_filters(home: Home, database: Database) -> None:

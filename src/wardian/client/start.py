@@ -141,6 +141,7 @@ def server_arguments(home: Home) -> list[str]:
         *("--socket", home.socket),
         *("--cgroup-base", home.cgroup_base),
         *("--bridge", home.bridge),
+        *(word for pool in home.address_pools for word in ("--default-address-pool", pool)),
     ]
 
 

@@ -1,9 +1,15 @@
 """Networks as the API's calls want them, with the containers that are on them."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from wardian.engine import connections
 from wardian.engine.filters import Filters
 from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.errors import INVALID, NOT_FOUND, WardianError
+from wardian.moments import unix_moment
+from wardian.network import NetworkConfig
 
 Bodies = list[dict[str, Any]]
 
@@ -12,9 +18,61 @@ class Networks:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def list(self, filters: Filters | None = None) -> Bodies:
-        return self._parts.networks.list(filters or {})
+    def list(self, filters: Filters | None = None, detailed: bool = False) -> Bodies:
+        """`detailed`: with the containers on each, as API versions before 1.28 list them."""
+        found = self._parts.networks.list(filters or {})
+        return [self.inspect(one["Id"]) for one in found] if detailed else found
 
-    def inspect(self, ref: str) -> dict[str, Any]:
+    def inspect(self, ref: str, scope: str = "") -> dict[str, Any]:
+        """`scope`: only a network of this one; ours are all local."""
+        if scope not in ("", "local"):
+            raise WardianError(NOT_FOUND, f"network {ref} not found", operation="inspect network", subject=ref)
         attached = {container.id: (container.id, container.name) for container in self._parts.registry}
         return self._parts.networks.inspect(ref, attached)
+
+    async def create(self, body: Mapping[str, Any]) -> dict[str, str]:
+        network, warning = await self._parts.networks.create(body)
+        self._publish("create", network)
+        return {"Id": network.id, "Warning": warning}
+
+    async def remove(self, ref: str) -> None:
+        names = {container.id: container.name for container in self._parts.registry}
+        self._publish("destroy", await self._parts.networks.remove(ref, names))
+
+    async def prune(self, filters: Filters | None = None) -> dict[str, Any]:
+        filters = filters or {}
+        gone = await self._parts.networks.prune(filters, _until(filters))
+        for network in gone:
+            self._publish("destroy", network)
+        self._parts.events.publish("network", "prune", "", {"reclaimed": "0"})
+        return {"NetworksDeleted": [network.name for network in gone] or None}
+
+    async def connect(self, ref: str, container: str, endpoint: Mapping[str, Any] | None = None) -> None:
+        """`container` is on this network from now on, or from its next start."""
+        await connections.connect(self._parts, self._container(container), ref, endpoint)
+
+    async def disconnect(self, ref: str, container: str, force: bool = False) -> None:
+        await connections.disconnect(self._parts, self._container(container), ref, force)
+
+    def _container(self, ref: str) -> Container:
+        if not ref:
+            raise WardianError(INVALID, 'invalid name or ID supplied: ""', operation="connect")
+        return self._parts.registry.find(ref)
+
+    def _publish(self, action: str, network: NetworkConfig) -> None:
+        attributes = {"name": network.name, "type": network.driver}
+        self._parts.events.publish("network", action, network.id, attributes)
+
+
+def _until(filters: Filters) -> float | None:
+    values = filters.get("until", [])
+    if not values:
+        return None
+    if len(values) > 1:
+        message = "more than one until filter specified"
+    else:
+        moment = unix_moment(values[0])
+        if moment is not None:
+            return moment
+        message = f'failed to parse value as time or duration: "{values[0]}"'
+    raise WardianError(INVALID, message, operation="prune networks", subject="until")

@@ -1,18 +1,14 @@
 """Filters of `GET /images/json` over images in memory."""
 
 import fnmatch
-import re
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from wardian.errors import INVALID, WardianError
-from wardian.images.image import Image, unix_seconds
+from wardian.images.image import Image
 from wardian.images.reference import parse_reference
+from wardian.moments import unix_moment
 
 Filters = Mapping[str, Collection[str]]
-_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
-_DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _Find = Callable[[str], Image]
 
 
@@ -91,13 +87,9 @@ def _until(image: Image, values: list[str], find: _Find) -> bool:
 
 
 def _moment(text: str) -> float:
-    """Unix seconds of a number of them, a timestamp, or a Go duration before now ("24h", "1h30m"). Raises INVALID."""
-    if text.isdigit():
-        return int(text)
-    if _DURATION.fullmatch(text):
-        return time.time() - sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    found = unix_seconds(text)
-    if not found and not text.startswith("1970-01-01"):
+    """Unix seconds of a moment. Raises INVALID."""
+    found = unix_moment(text)
+    if found is None:
         raise WardianError(
             INVALID, f"invalid filter 'until={text}': neither time nor duration", operation="list images"
         )

@@ -14,15 +14,15 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from wardian.database import Database
 from wardian.errors import INVALID, NOT_IMPLEMENTED, SYSTEM, UNAVAILABLE, WardianError
 from wardian.home import Home
 from wardian.kernel import netlink
 from wardian.network import addresses
+from wardian.network.bridge_state import EndpointRow, NetworkState
 from wardian.network.bridge_values import Endpoint, EndpointWant
 from wardian.network.host import HostBridge
 from wardian.network.pool import INTERFACE, Pool, Prepared
-from wardian.network.state import EndpointRow, NetworkState
+from wardian.network.state import NetworkRows
 from wardian.network.values import is_mac
 
 _T = TypeVar("_T")
@@ -33,11 +33,11 @@ _LINK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 class BridgeNetwork:
     """The network "bridge" of one engine. Methods are called in the loop's thread. `pool` is None unless started."""
 
-    def __init__(self, home: Home, database: Database) -> None:
+    def __init__(self, home: Home, rows: NetworkRows) -> None:
         if not _LINK_NAME.fullmatch(home.bridge):
             raise WardianError(INVALID, f"invalid bridge name: {home.bridge!r}", operation="configure the bridge")
         self.link = home.bridge
-        self.state = NetworkState(database, "bridge", "bridge")
+        self.state = NetworkState(rows)
         self._kernel: HostBridge | None = None
         self._thread: ThreadPoolExecutor | None = None
         self.pool: Pool | None = None

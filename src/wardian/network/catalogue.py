@@ -1,13 +1,29 @@
-"""The networks as users know them: none, host and bridge, listed and described in the API's shape (1.51)."""
+"""The networks as users know them: made, listed, described in the API's shape (1.51) and removed.
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+A network is written before its links are made, and forgotten after they are gone: what a crash cuts off in between is
+made, or removed again, by the next engine, and no link is left that nobody knows.
+"""
+
+import asyncio
+import datetime
+import logging
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from wardian.database import Database
-from wardian.errors import INVALID, NOT_FOUND, WardianError
+from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.home import Home
+from wardian.network import filters as network_filters
+from wardian.network.addresses import engine_pools
 from wardian.network.bridge import BridgeNetwork
-from wardian.network.state import NetworkRow, NetworkState
+from wardian.network.config import Beside, complete, read_network
+from wardian.network.describe import describe, described_endpoint
+from wardian.network.ranges import host_ranges, subnet_lock
+from wardian.network.state import NetworkRows, now
+from wardian.network.values import NetworkConfig
+
+log = logging.getLogger(__name__)
 
 
 class Network(NamedTuple):
@@ -18,16 +34,42 @@ class Network(NamedTuple):
     driver: str
 
 
+class HostSide(Protocol):
+    """What of a network is the kernel's: its link, addresses and rules."""
+
+    def check(self, config: NetworkConfig) -> None:
+        """Raises WardianError for what its driver cannot make."""
+
+    async def ensure(self, config: NetworkConfig) -> None:
+        """Makes or mends it all. Raises WardianError or OSError; what is left then is taken away by `remove`."""
+
+    async def remove(self, config: NetworkConfig) -> None:
+        """Takes it all away, where it is there."""
+
+
+class Unbuilt:
+    """The host's side of an engine that has the default bridge alone."""
+
+    def check(self, config: NetworkConfig) -> None:
+        message = f"networks of driver {config.driver} beside the default bridge are not built yet"
+        raise WardianError(NOT_IMPLEMENTED, message, operation="create network", subject=config.name)
+
+    async def ensure(self, config: NetworkConfig) -> None:
+        self.check(config)
+
+    async def remove(self, config: NetworkConfig) -> None:
+        pass
+
+
 class Networks:
     """All networks of an engine. Methods are called in the loop's thread."""
 
     def __init__(self, home: Home, database: Database) -> None:
-        self.bridge = BridgeNetwork(home, database)
-        self._rows: list[NetworkState] = [
-            self.bridge.state,
-            NetworkState(database, "host", "host"),
-            NetworkState(database, "none", "null"),
-        ]
+        self.rows = NetworkRows(database, home.bridge)
+        self.bridge = BridgeNetwork(home, self.rows)
+        self.side: HostSide = Unbuilt()
+        self.pools = engine_pools(home.address_pools, self.network("bridge").id)
+        self._changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Idempotent; what lives is kept."""
@@ -42,48 +84,25 @@ class Networks:
 
         Called before `start`, it also frees the subnet of an engine that nobody lives on any more.
         """
-        return self.bridge.recover(live)
+        return self.rows.keep_only(live)
 
     def info(self) -> list[str]:
         return self.bridge.info()
 
+    # reading
+
     def network(self, mode: str) -> Network:
         """The network of a `NetworkMode`, a name, an id or its beginning. Raises NOT_FOUND in Docker's words."""
-        name = "bridge" if mode in ("default", "") else mode
-        row = self._find(name)
-        return Network(row.name, row.id, row.driver)
+        found = self.config("bridge" if mode in ("default", "") else mode)
+        return Network(found.name, found.id, found.driver)
 
-    def list(self, filters: Mapping[str, Sequence[str]] | None = None) -> list[dict[str, Any]]:
-        """`GET /networks`. Raises INVALID on a filter that is not one."""
-        chosen = [state.row for state in self._rows]
-        for key, values in (filters or {}).items():
-            if key not in _FILTERS:
-                raise WardianError(INVALID, f"invalid filter '{key}'", operation="list networks", subject=key)
-            chosen = [row for row in chosen if any(_FILTERS[key](row, value) for value in values)]
-        return [self._describe(row) | {"Containers": {}} for row in chosen]
-
-    def inspect(self, ref: str, attached: Mapping[str, tuple[str, str]] | None = None) -> dict[str, Any]:
-        """`GET /networks/{id}`. `attached` maps a sandbox's id to its container's id and name."""
-        row = self._find(ref)
-        containers = {}
-        state = next(state for state in self._rows if state.row.id == row.id)
-        for endpoint in state.endpoints():
-            container, name = (attached or {}).get(endpoint.sandbox, (endpoint.sandbox, ""))
-            assert state.subnet is not None
-            containers[container] = {
-                "Name": name,
-                "EndpointID": endpoint.id,
-                "MacAddress": endpoint.mac,
-                "IPv4Address": f"{endpoint.address}/{state.subnet.prefixlen}",
-                "IPv6Address": "",
-            }
-        return self._describe(row) | {"Containers": containers}
-
-    def _find(self, ref: str) -> NetworkRow:
-        rows = [state.row for state in self._rows]
+    def config(self, ref: str) -> NetworkConfig:
+        """By id, by name, by the unique beginning of an id, in this order."""
+        networks = self.rows.networks()
         for matches in (
-            [row for row in rows if row.name == ref or row.id == ref],
-            [row for row in rows if ref and row.id.startswith(ref)],
+            [one for one in networks if one.id == ref],
+            [one for one in networks if one.name == ref],
+            [one for one in networks if ref and one.id.startswith(ref)],
         ):
             if len(matches) == 1:
                 return matches[0]
@@ -93,46 +112,95 @@ class Networks:
                 )
         raise WardianError(NOT_FOUND, f"network {ref} not found", operation="find network", subject=ref)
 
-    def _describe(self, row: NetworkRow) -> dict[str, Any]:
-        is_bridge = row.driver == "bridge"
-        config = [{"Subnet": str(self.bridge.subnet), "Gateway": self.bridge.gateway}] if is_bridge else None
-        return {
-            "Name": row.name,
-            "Id": row.id,
-            "Created": row.created,
-            "Scope": "local",
-            "Driver": row.driver,
-            "EnableIPv4": True,
-            "EnableIPv6": False,
-            "IPAM": {"Driver": "default", "Options": None, "Config": config if self.bridge.subnet else None},
-            "Internal": False,
-            "Attachable": False,
-            "Ingress": False,
-            "ConfigFrom": {"Network": ""},
-            "ConfigOnly": False,
-            "Options": _bridge_options(self.bridge.link) if is_bridge else {},
-            "Labels": {},
-        }
+    def list(self, filters: Mapping[str, Sequence[str]] | None = None) -> list[dict[str, Any]]:
+        """`GET /networks`. Raises INVALID on a filter that is not one."""
+        chosen = network_filters.chosen(self.rows.networks(), filters or {}, self._used())
+        return [describe(one) | {"Containers": {}} for one in chosen]
+
+    def inspect(self, ref: str, attached: Mapping[str, tuple[str, str]] | None = None) -> dict[str, Any]:
+        """`GET /networks/{id}`. `attached` maps a sandbox's id to its container's id and name."""
+        found = self.config(ref)
+        containers = {}
+        for row in self.rows.endpoints(found.id):
+            container, name = (attached or {}).get(row.sandbox, (row.sandbox, ""))
+            containers[container] = described_endpoint(found, row, name)
+        return describe(found) | {"Containers": containers}
+
+    # changing
+
+    async def create(self, body: Mapping[str, Any]) -> tuple[NetworkConfig, str]:
+        """A new network and a warning, "" for none. Raises WardianError; nothing is left of it then."""
+        asked = read_network(body)
+        async with self._changing:
+            if self.rows.named(asked.name) is not None:
+                message = f"network with name {asked.name} already exists"
+                raise WardianError(CONFLICT, message, operation="create network", subject=asked.name)
+            async with subnet_lock():
+                networks = self.rows.networks()
+                links = {one.link for one in networks if one.driver == "bridge"}
+                beside = Beside(networks, await asyncio.to_thread(host_ranges, links), self.pools)
+                config, warnings = complete(asked, secrets.token_hex(32), now(), beside)
+                self.side.check(config)
+                self.rows.add(config)
+                await self._make(config)
+        return config, "; ".join(warnings)
+
+    async def _make(self, config: NetworkConfig) -> None:
+        try:
+            await self.side.ensure(config)
+        except BaseException:
+            try:
+                await asyncio.shield(self.side.remove(config))
+            except (WardianError, OSError) as error:
+                log.warning("network %s: what was made of it is still there: %s", config.name, error)
+            self.rows.discard(config.id)
+            raise
+
+    async def remove(self, ref: str, names: Mapping[str, str] | None = None) -> NetworkConfig:
+        """`names` maps a sandbox's id to the name that an error calls it by. Raises WardianError."""
+        async with self._changing:
+            found = self.config(ref)
+            if network_filters.is_predefined(found):
+                message = f"{found.name} is a pre-defined network and cannot be removed"
+                raise WardianError(FORBIDDEN, message, operation="remove network", subject=found.name)
+            rows = self.rows.endpoints(found.id)
+            if rows:
+                held = " ".join(f'name:"{(names or {}).get(row.sandbox, "")}" id:"{row.id[:12]}"' for row in rows)
+                message = f"error while removing network: network {found.name} has active endpoints ({held})"
+                raise WardianError(FORBIDDEN, message, operation="remove network", subject=found.name)
+            await self._take_away(found)
+        return found
+
+    async def _take_away(self, config: NetworkConfig) -> None:
+        """No endpoint can come in between: `leaving` refuses it, the rows go when the links are gone."""
+        self.rows.leaving.add(config.id)
+        try:
+            await self.side.remove(config)
+            self.rows.discard(config.id)
+        finally:
+            self.rows.leaving.discard(config.id)
+
+    async def prune(
+        self, filters: Mapping[str, Sequence[str]], created_before: float | None
+    ) -> tuple[NetworkConfig, ...]:
+        """Removes those that nobody is on; returns them. One that cannot be removed stays, and is logged."""
+        means = network_filters.prunable(filters, created_before)
+        gone = []
+        async with self._changing:
+            for one in self.rows.networks():
+                if not means(one, _seconds(one.created)) or one.id in self._used():
+                    continue
+                try:
+                    await self._take_away(one)
+                except (WardianError, OSError) as error:
+                    log.warning("network %s could not be removed: %s", one.name, error)
+                else:
+                    gone.append(one)
+        return tuple(gone)
+
+    def _used(self) -> set[str]:
+        return {row.network for row in self.rows.endpoints()}
 
 
-def _bridge_options(link: str) -> dict[str, str]:
-    return {
-        "com.docker.network.bridge.default_bridge": "true",
-        "com.docker.network.bridge.enable_icc": "true",
-        "com.docker.network.bridge.enable_ip_masquerade": "true",
-        "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-        "com.docker.network.bridge.name": link,
-        "com.docker.network.driver.mtu": "1500",
-    }
-
-
-# Ours are all predefined, so `dangling` finds none of them and `type=builtin` all; they have no labels.
-_FILTERS: Mapping[str, Callable[[NetworkRow, str], bool]] = {
-    "name": lambda row, value: value in row.name,
-    "id": lambda row, value: row.id.startswith(value),
-    "driver": lambda row, value: row.driver == value,
-    "scope": lambda row, value: value == "local",
-    "type": lambda row, value: value == "builtin",
-    "label": lambda row, value: False,
-    "dangling": lambda row, value: value.lower() in ("false", "0"),
-}
+def _seconds(created: str) -> float:
+    return datetime.datetime.fromisoformat(created).timestamp()

@@ -1,11 +1,12 @@
-"""What an engine's restart must know of its networks: their ids, their subnets, and who has which address.
+"""What an engine's restart must know of its networks: what each was made as, and who has which address.
 
-    network   one row each of none, host and bridge; `last_address` is where the round of addresses stands
-    endpoint  one row for each sandbox on a network; (network, address) is unique, so the file itself refuses to give
-              an address twice
+    network    one row for each; `config` is JSON; `last4` and `last6` are where the rounds of addresses stand
+    endpoint   one row for each sandbox on a network; (network, ipv4) and (network, ipv6) are unique, so the file itself
+               refuses to give an address twice; `want` is JSON: what the sandbox asked
+    published  the host's ports of each sandbox that has some, as the firewall knows them
 
-Networks are written durably. Endpoints are running state: they need survive the engine, not a reboot. A network knows
-in which boot its endpoints were given; in another one, they are void.
+Networks are written durably. Endpoints and ports are running state: they need survive the engine, not a reboot. A
+network knows in which boot its endpoints were given; in another one, they are void.
 """
 
 import datetime
@@ -13,13 +14,16 @@ import ipaddress
 import logging
 import secrets
 import sqlite3
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
 
 from wardian.database import Database, Schema
-from wardian.errors import CONFLICT, UNAVAILABLE, WardianError
+from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
 from wardian.kernel.procfs import boot_id
 from wardian.network import addresses
+from wardian.network.values import EndpointWant, IPAddress, NetworkConfig, PortRule, Subnet
 
 SCHEMA = Schema(
     "network",
@@ -44,134 +48,373 @@ SCHEMA = Schema(
         );
         """,
         "ALTER TABLE network ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
+        # The default bridge's subnet was one of /16 or /20 with its gateway at .1, so the gateway is text as well.
+        """
+        CREATE TABLE many_network (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            config TEXT NOT NULL,
+            last4 TEXT NOT NULL,
+            last6 TEXT NOT NULL,
+            boot TEXT NOT NULL
+        );
+        CREATE TABLE many_endpoint (
+            sandbox TEXT NOT NULL,
+            network TEXT NOT NULL REFERENCES many_network (id),
+            id TEXT NOT NULL,
+            ipv4 TEXT,
+            ipv6 TEXT,
+            mac TEXT NOT NULL,
+            interface TEXT NOT NULL,
+            want TEXT NOT NULL,
+            PRIMARY KEY (sandbox, network),
+            UNIQUE (network, ipv4),
+            UNIQUE (network, ipv6)
+        );
+        INSERT INTO many_network
+            SELECT id, name,
+                json_object('driver', driver, 'created', created, 'subnets',
+                    CASE subnet WHEN '' THEN json_array() ELSE json_array(json_object(
+                        'subnet', subnet,
+                        'gateway', substr(subnet, 1, instr(subnet, '/') - 2) || '1',
+                        'chosen', json('true')
+                    )) END),
+                last_address, '', boot
+            FROM network;
+        INSERT INTO many_endpoint
+            SELECT sandbox, network, id, address, NULL, mac, 'eth0', '{}' FROM endpoint ORDER BY rowid;
+        DROP TABLE endpoint;
+        DROP TABLE network;
+        ALTER TABLE many_network RENAME TO network;
+        ALTER TABLE many_endpoint RENAME TO endpoint;
+        CREATE TABLE published (
+            sandbox TEXT NOT NULL,
+            protocol TEXT NOT NULL,
+            host_ip TEXT NOT NULL,
+            host_port INTEGER NOT NULL,
+            address TEXT NOT NULL,
+            port INTEGER NOT NULL,
+            link TEXT NOT NULL,
+            UNIQUE (protocol, host_ip, host_port)
+        );
+        """,
     ],
 )
-
 
 log = logging.getLogger(__name__)
 
 
-class NetworkRow(NamedTuple):
-    id: str
-    name: str
-    driver: str
-    subnet: str
-    last_address: str
-    created: str
-    boot: str
-
-
 class EndpointRow(NamedTuple):
+    """A sandbox's place on a network as it is stored. "" where a family is not there."""
+
     sandbox: str
     network: str
     id: str
-    address: str
+    ipv4: str
+    ipv6: str
     mac: str
+    interface: str
+    want: EndpointWant
 
 
-class NetworkState:
-    """One network's rows. Used from the loop's thread, as the database is."""
+class _Addresses:
+    """What is given of one network, in memory: the unique rows are the truth, this finds a free one."""
 
-    def __init__(self, database: Database, name: str, driver: str) -> None:
+    def __init__(self, last4: str, last6: str) -> None:
+        self.used: set[IPAddress] = set()
+        self.last: dict[int, IPAddress | None] = {
+            version: ipaddress.ip_address(text) if text else None for version, text in ((4, last4), (6, last6))
+        }
+
+
+class NetworkRows:
+    """The networks of an engine and the endpoints on them. Used from the loop's thread, as the database is.
+
+    `bridge` is the link of the default bridge, which the engine's `Home` names.
+    """
+
+    def __init__(self, database: Database, bridge: str) -> None:
         self._database = database
-        self.row = self._find_or_make(name, driver)
+        self._bridge = bridge
+        self._configs: dict[str, NetworkConfig] = {}
+        self._given: dict[str, _Addresses] = {}
+        self._endpoints: dict[tuple[str, str], EndpointRow] = {}
+        self._forgotten: set[tuple[str, str]] = set()  # whose rows could not be deleted yet
+        self.leaving: set[str] = set()  # networks that are being removed: nobody comes in any more
         self._forget_other_boots()
-        rows = database.read("SELECT * FROM endpoint WHERE network = ?", (self.row.id,))
-        self._endpoints = {row["sandbox"]: EndpointRow(*row) for row in rows}
-        self._forgotten: set[str] = set()  # whose rows could not be deleted yet
-        self._used = {ipaddress.IPv4Address(row.address) for row in self._endpoints.values()}
-        self._last = ipaddress.IPv4Address(self.row.last_address) if self.row.last_address else None
+        self._load()
+        self._make_predefined()
 
-    def _find_or_make(self, name: str, driver: str) -> NetworkRow:
-        found = self._database.read("SELECT * FROM network WHERE name = ?", (name,))
-        if found:
-            return NetworkRow(*found[0])
-        created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        row = NetworkRow(secrets.token_hex(32), name, driver, "", "", created, boot_id())
+    # networks
+
+    def networks(self) -> list[NetworkConfig]:
+        """In the order in which they were made: the predefined ones first."""
+        return list(self._configs.values())
+
+    def network(self, identity: str) -> NetworkConfig | None:
+        return self._configs.get(identity)
+
+    def named(self, name: str) -> NetworkConfig | None:
+        return next((one for one in self._configs.values() if one.name == name), None)
+
+    def add(self, config: NetworkConfig) -> None:
+        """On disk when it returns. The caller has checked that the name is free."""
         with self._database.durable() as db:
-            db.execute("INSERT INTO network VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute(
+                "INSERT INTO network VALUES (?, ?, ?, '', '', ?)",
+                (config.id, config.name, encode_config(config), boot_id()),
+            )
+        self._configs[config.id] = config
+        self._given[config.id] = _Addresses("", "")
+
+    def replace(self, config: NetworkConfig) -> None:
+        """A predefined network's subnets, chosen anew: its rounds of addresses begin anew. Only without endpoints."""
+        assert not self.endpoints(config.id), "a network with endpoints keeps its subnets"
+        with self._database.durable() as db:
+            self._delete_forgotten(db)
+            db.execute(
+                "UPDATE network SET config = ?, last4 = '', last6 = '' WHERE id = ?",
+                (encode_config(config), config.id),
+            )
+        self._forgotten.clear()
+        self._configs[config.id] = config
+        self._given[config.id] = _Addresses("", "")
+
+    def discard(self, identity: str) -> None:
+        """The network is no more, on disk too. Only without endpoints."""
+        with self._database.durable() as db:
+            self._delete_forgotten(db)
+            db.execute("DELETE FROM network WHERE id = ?", (identity,))
+        self._forgotten.clear()
+        self._configs.pop(identity, None)
+        self._given.pop(identity, None)
+
+    # endpoints
+
+    def endpoints(self, network: str | None = None) -> list[EndpointRow]:
+        """In the order in which they were given; all, or those of one network."""
+        return [row for row in self._endpoints.values() if network is None or row.network == network]
+
+    def of_sandbox(self, sandbox: str) -> list[EndpointRow]:
+        return [row for row in self._endpoints.values() if row.sandbox == sandbox]
+
+    def endpoint(self, sandbox: str, network: str) -> EndpointRow | None:
+        return self._endpoints.get((sandbox, network))
+
+    def allocate(self, sandbox: str, want: EndpointWant, interface: str) -> EndpointRow:
+        """Give `sandbox` its place on the network that it wants, with the addresses that it asks for or the next ones.
+
+        Raises WardianError: NOT_FOUND for a network that goes, FORBIDDEN when it has one there or an address is taken,
+        UNAVAILABLE when all are given.
+        """
+        config = self._configs.get(want.network)
+        if config is None or config.id in self.leaving:
+            message = f"network {config.name if config else want.network} not found"
+            raise WardianError(NOT_FOUND, message, operation="allocate an address", subject=want.network)
+        if (sandbox, config.id) in self._endpoints:
+            message = f"endpoint with name {sandbox[:12]} already exists in network {config.name}"
+            raise WardianError(FORBIDDEN, message, operation="allocate an address", subject=sandbox)
+        given = self._given[config.id]
+        ipv4 = _choose(config, 4, want.ipv4, given) if config.enable_ipv4 and config.v4 is not None else None
+        ipv6 = _choose(config, 6, want.ipv6, given) if config.enable_ipv6 and config.v6 is not None else None
+        first = ipv4 or ipv6
+        mac = want.mac or (addresses.mac_of(first) if first is not None else "")
+        row = EndpointRow(
+            sandbox, config.id, secrets.token_hex(32), str(ipv4 or ""), str(ipv6 or ""), mac, interface, want
+        )
+        self._insert(row, "" if want.ipv4 else row.ipv4, "" if want.ipv6 else row.ipv6)
+        self._remember(row)
+        for address, asked in ((ipv4, want.ipv4), (ipv6, want.ipv6)):
+            if address is not None and not asked:
+                given.last[address.version] = address
         return row
 
-    def _forget_other_boots(self) -> None:
-        if self.row.boot == boot_id():
-            return
-        self.row = self.row._replace(boot=boot_id())
-        with self._database.durable() as db:
-            db.execute("DELETE FROM endpoint WHERE network = ?", (self.row.id,))
-            db.execute("UPDATE network SET boot = ? WHERE id = ?", (self.row.boot, self.row.id))
-
-    @property
-    def subnet(self) -> ipaddress.IPv4Network | None:
-        return ipaddress.IPv4Network(self.row.subnet) if self.row.subnet else None
-
-    def set_subnet(self, subnet: ipaddress.IPv4Network) -> None:
-        """Remember the subnet; the round of addresses begins anew. Only while the network has no endpoint."""
-        assert not self._endpoints, "a network with endpoints keeps its subnet"
-        self.row = self.row._replace(subnet=str(subnet), last_address="")
-        self._last = None
-        with self._database.durable() as db:
-            db.execute("UPDATE network SET subnet = ?, last_address = '' WHERE id = ?", (self.row.subnet, self.row.id))
-
-    def endpoints(self) -> list[EndpointRow]:
-        return list(self._endpoints.values())
-
-    def endpoint(self, sandbox: str) -> EndpointRow | None:
-        return self._endpoints.get(sandbox)
-
-    def add_endpoint(self, sandbox: str, mac: str = "") -> EndpointRow:
-        """Give `sandbox` the next address. Raises CONFLICT when it has one, UNAVAILABLE when all are given."""
-        subnet = self.subnet
-        assert subnet is not None, "the network was started"
-        if sandbox in self._endpoints:
-            raise WardianError(
-                CONFLICT,
-                f"endpoint with name {sandbox} already exists in network {self.row.name}",
-                operation="allocate an address",
-                subject=sandbox,
-            )
-        address = addresses.next_address(subnet, self._used, self._last)
-        if address is None:
-            raise WardianError(
-                UNAVAILABLE,
-                f"no available IPv4 addresses on this network's address pools: {self.row.name} ({self.row.id})",
-                operation="allocate an address",
-                subject=str(subnet),
-            )
-        row = EndpointRow(sandbox, self.row.id, secrets.token_hex(32), str(address), mac or addresses.mac_of(address))
+    def _insert(self, row: EndpointRow, last4: str, last6: str) -> None:
         with self._database.volatile() as db:
             self._delete_forgotten(db)  # the address may be one of theirs
-            db.execute("INSERT INTO endpoint VALUES (?, ?, ?, ?, ?)", row)
-            db.execute("UPDATE network SET last_address = ? WHERE id = ?", (row.address, self.row.id))
+            db.execute(
+                "INSERT INTO endpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row[:3], row.ipv4 or None, row.ipv6 or None, row.mac, row.interface, encode_want(row.want)),
+            )
+            for column, last in (("last4", last4), ("last6", last6)):
+                if last:
+                    db.execute(f"UPDATE network SET {column} = ? WHERE id = ?", (last, row.network))
         self._forgotten.clear()
-        self._endpoints[sandbox] = row
-        self._used.add(address)
-        self._last = address
-        return row
 
-    def remove_endpoint(self, sandbox: str) -> bool:
-        """Forget what `sandbox` has; False when it has nothing."""
-        row = self._endpoints.get(sandbox)
+    def release(self, sandbox: str, network: str) -> bool:
+        """Forget what `sandbox` has on `network`; False when it has nothing. Cannot fail."""
+        row = self._endpoints.pop((sandbox, network), None)
         if row is None:
             return False
-        del self._endpoints[sandbox]
-        self._used.discard(ipaddress.IPv4Address(row.address))
-        self._forgotten.add(sandbox)
+        used = self._given[network].used
+        used.difference_update(ipaddress.ip_address(text) for text in (row.ipv4, row.ipv6) if text)
+        self._forgotten.add((sandbox, network))
         try:
             with self._database.volatile() as db:
                 self._delete_forgotten(db)
         except WardianError as error:  # the disk is full, and the sandbox is gone all the same
-            log.warning("network %s: the end of an endpoint is not stored yet: %s", self.row.name, error)
+            log.warning("network %s: the end of an endpoint is not stored yet: %s", self._configs[network].name, error)
         else:
             self._forgotten.clear()
         return True
 
-    def _delete_forgotten(self, db: sqlite3.Connection) -> None:
-        for sandbox in self._forgotten:
-            db.execute("DELETE FROM endpoint WHERE sandbox = ? AND network = ?", (sandbox, self.row.id))
-
     def keep_only(self, live: Collection[str]) -> list[str]:
-        """Forget the endpoints of sandboxes that are not in `live`; returns whose they were."""
-        gone = [sandbox for sandbox in self._endpoints if sandbox not in live]
-        for sandbox in gone:
-            self.remove_endpoint(sandbox)
+        """Forget endpoints and ports of sandboxes that are not in `live`; returns whose they were."""
+        gone = list(dict.fromkeys(row.sandbox for row in self._endpoints.values() if row.sandbox not in live))
+        for sandbox, network in [key for key in self._endpoints if key[0] not in live]:
+            self.release(sandbox, network)
+        for sandbox in [one for one in self.published() if one not in live]:
+            self.set_published(sandbox, ())
         return gone
+
+    # ports
+
+    def published(self) -> dict[str, tuple[PortRule, ...]]:
+        """The ports of each sandbox that has some."""
+        found: dict[str, tuple[PortRule, ...]] = {}
+        for row in self._database.read("SELECT * FROM published ORDER BY rowid"):
+            found[row["sandbox"]] = (*found.get(row["sandbox"], ()), PortRule(*tuple(row)[1:]))
+        return found
+
+    def set_published(self, sandbox: str, rules: Iterable[PortRule]) -> None:
+        """All of a sandbox's ports, in place of those that it had."""
+        with self._database.volatile() as db:
+            db.execute("DELETE FROM published WHERE sandbox = ?", (sandbox,))
+            db.executemany("INSERT INTO published VALUES (?, ?, ?, ?, ?, ?, ?)", [(sandbox, *rule) for rule in rules])
+
+    # loading
+
+    def _forget_other_boots(self) -> None:
+        boot = boot_id()
+        if not self._database.read("SELECT 1 FROM network WHERE boot != ?", (boot,)):
+            return
+        with self._database.durable() as db:
+            db.execute("DELETE FROM endpoint")
+            db.execute("DELETE FROM published")
+            db.execute("UPDATE network SET boot = ?", (boot,))
+
+    def _load(self) -> None:
+        for row in self._database.read("SELECT * FROM network ORDER BY rowid"):
+            config = decode_config(row["id"], row["name"], row["config"])
+            self._configs[config.id] = config._replace(link=self._bridge) if config.name == "bridge" else config
+            self._given[config.id] = _Addresses(row["last4"], row["last6"])
+        for row in self._database.read("SELECT * FROM endpoint ORDER BY rowid"):
+            want = decode_want(row["network"], row["want"])
+            sandbox, network, identity = row["sandbox"], row["network"], row["id"]
+            ipv4, ipv6 = row["ipv4"] or "", row["ipv6"] or ""
+            found = EndpointRow(sandbox, network, identity, ipv4, ipv6, row["mac"], row["interface"], want)
+            self._remember(found)
+
+    def _remember(self, row: EndpointRow) -> None:
+        self._endpoints[row.sandbox, row.network] = row
+        self._given[row.network].used.update(ipaddress.ip_address(text) for text in (row.ipv4, row.ipv6) if text)
+
+    def _make_predefined(self) -> None:
+        for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
+            if self.named(name) is None:
+                link = self._bridge if driver == "bridge" else ""
+                self.add(NetworkConfig(secrets.token_hex(32), name, driver, now(), link=link))
+
+    def _delete_forgotten(self, db: sqlite3.Connection) -> None:
+        for key in self._forgotten:
+            db.execute("DELETE FROM endpoint WHERE sandbox = ? AND network = ?", key)
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _choose(config: NetworkConfig, version: int, asked: str, given: _Addresses) -> IPAddress:
+    subnets = [one for one in config.subnets if one.subnet.version == version]
+    if asked:
+        return _asked_for(subnets, ipaddress.ip_address(asked), given.used)
+    for one in subnets:
+        kept = _kept(one)
+        address = addresses.next_address(one.subnet, given.used | kept, given.last[version], one.ip_range)
+        if address is not None:
+            return address
+    raise WardianError(
+        UNAVAILABLE,
+        f"no available IPv{version} addresses on this network's address pools: {config.name} ({config.id})",
+        operation="allocate an address",
+        subject=config.name,
+    )
+
+
+def _kept(one: Subnet) -> set[IPAddress]:
+    """Addresses of a subnet that no endpoint gets: the gateway's and those of others."""
+    return {address for _, address in one.auxiliary} | ({one.gateway} if one.gateway is not None else set())
+
+
+def _asked_for(subnets: Sequence[Subnet], address: IPAddress, used: set[IPAddress]) -> IPAddress:
+    for one in subnets:
+        if address in one.subnet:
+            low, high = addresses.usable(one.subnet)
+            if address in used or address in _kept(one) or not low <= int(address) <= high:
+                message = "Address already in use"
+                raise WardianError(FORBIDDEN, message, operation="allocate an address", subject=str(address))
+            return address
+    message = f"invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
+    raise WardianError(INVALID, message, operation="allocate an address", subject=str(address))
+
+
+# JSON of the rows
+
+
+def encode_config(config: NetworkConfig) -> str:
+    """Without id and name, which have columns; a default bridge's link is the engine's to say."""
+    values: dict[str, Any] = {
+        "driver": config.driver,
+        "created": config.created,
+        "subnets": [_encode_subnet(one) for one in config.subnets],
+        "internal": config.internal,
+        "attachable": config.attachable,
+        "enable_ipv4": config.enable_ipv4,
+        "enable_ipv6": config.enable_ipv6,
+        "options": dict(config.options),
+        "labels": dict(config.labels),
+        "ipam_driver": config.ipam_driver,
+        "ipam_options": dict(config.ipam_options),
+        "link": config.link,
+    }
+    return msgspec.json.encode(values).decode()
+
+
+def _encode_subnet(one: Subnet) -> dict[str, Any]:
+    return {
+        "subnet": str(one.subnet),
+        "gateway": str(one.gateway or ""),
+        "ip_range": str(one.ip_range or ""),
+        "auxiliary": [[name, str(address)] for name, address in one.auxiliary],
+        "chosen": one.chosen,
+    }
+
+
+def decode_config(identity: str, name: str, text: str) -> NetworkConfig:
+    values: dict[str, Any] = msgspec.json.decode(text)
+    subnets = tuple(_decode_subnet(one) for one in values.pop("subnets", ()))
+    return NetworkConfig(id=identity, name=name, subnets=subnets, **values)
+
+
+def _decode_subnet(values: Mapping[str, Any]) -> Subnet:
+    gateway, ip_range = values.get("gateway"), values.get("ip_range")
+    return Subnet(
+        ipaddress.ip_network(values["subnet"]),
+        ipaddress.ip_address(gateway) if gateway else None,
+        ipaddress.ip_network(ip_range) if ip_range else None,
+        tuple((name, ipaddress.ip_address(address)) for name, address in values.get("auxiliary", ())),
+        values.get("chosen", False),
+    )
+
+
+def encode_want(want: EndpointWant) -> str:
+    values = want._asdict()
+    del values["network"]
+    return msgspec.json.encode({**values, "driver_opts": dict(want.driver_opts)}).decode()
+
+
+def decode_want(network: str, text: str) -> EndpointWant:
+    values: dict[str, Any] = msgspec.json.decode(text)
+    for name in ("link_local", "aliases"):
+        values[name] = tuple(values.get(name, ()))
+    return EndpointWant(network=network, **values)

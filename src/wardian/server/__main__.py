@@ -17,6 +17,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--socket", default="", help="the API's unix socket (RUN_ROOT/wardian.sock)")
     parser.add_argument("--cgroup-base", default="wardian", help="group below which containers live (%(default)s)")
     parser.add_argument("--bridge", default="wardian0", help="link of the default bridge network (%(default)s)")
+    parser.add_argument(
+        "--default-address-pool",
+        action="append",
+        default=[],
+        metavar="base=CIDR,size=N",
+        help="where networks take their subnets from, several times if need be",
+    )
     parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -34,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             os.path.abspath(given.socket) if given.socket else "",
             cgroup_base=given.cgroup_base,
             bridge=given.bridge,
+            address_pools=tuple(given.default_address_pool),
         )
         serve(home)
     except (WardianError, OSError, sqlite3.Error) as error:

@@ -93,12 +93,12 @@ _IMAGES = (
 )
 _NETWORKS = (
     Route("GET", "/networks", "networks:index", READ),
-    Route("POST", "/networks/create", "", RUN),
-    Route("POST", "/networks/prune", "", RUN, PLAIN, (1, 25)),
+    Route("POST", "/networks/create", "networks:create", RUN),
+    Route("POST", "/networks/prune", "networks:prune", RUN, PLAIN, (1, 25)),
     Route("GET", "/networks/{id}", "networks:inspect", READ),
-    Route("DELETE", "/networks/{id}", "", RUN),
-    Route("POST", "/networks/{id}/connect", "", RUN),
-    Route("POST", "/networks/{id}/disconnect", "", RUN),
+    Route("DELETE", "/networks/{id}", "networks:remove", RUN),
+    Route("POST", "/networks/{id}/connect", "networks:connect", RUN),
+    Route("POST", "/networks/{id}/disconnect", "networks:disconnect", RUN),
 )
 _VOLUMES = (
     Route("GET", "/volumes", "absent:volumes", READ),

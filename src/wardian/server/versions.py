@@ -104,11 +104,32 @@ def _writable_below(mount: Any) -> Any:
     return {**mount, "BindOptions": {**(mount.get("BindOptions") or {}), "ReadOnlyNonRecursive": True}}
 
 
+def _no_gateway_priority(body: Any) -> Any:
+    """1.48 added GwPriority; before, all endpoints had the same."""
+    endpoint = body.get("EndpointConfig")
+    if not isinstance(endpoint, dict) or "GwPriority" not in endpoint:
+        return body
+    return {**body, "EndpointConfig": _without("GwPriority")(endpoint)}
+
+
+def _no_gateway_priorities(body: Any) -> Any:
+    networking = body.get("NetworkingConfig")
+    endpoints = networking.get("EndpointsConfig") if isinstance(networking, dict) else None
+    if not isinstance(endpoints, dict):
+        return body
+    plain = {name: _without("GwPriority")(one) if isinstance(one, dict) else one for name, one in endpoints.items()}
+    return {**body, "NetworkingConfig": {**networking, "EndpointsConfig": plain}}
+
+
 REQUESTS = (
     Adapter("POST", "/containers/create", (1, 40), _ipc_was_shareable),
     Adapter("POST", "/containers/create", (1, 41), _private_cgroups_were_unknown),
     Adapter("POST", "/containers/create", (1, 44), _no_start_interval),
     Adapter("POST", "/containers/create", (1, 44), _submounts_stayed_writable),
+    Adapter("POST", "/containers/create", (1, 48), _no_gateway_priorities),
+    # 1.47 added EnableIPv4 of a network; before, all had it
+    Adapter("POST", "/networks/create", (1, 47), _without("EnableIPv4")),
+    Adapter("POST", "/networks/{id}/connect", (1, 48), _no_gateway_priority),
     Adapter("POST", "/containers/{id}/exec", (1, 42), _no_console_size),
     Adapter("POST", "/exec/{id}/start", (1, 42), _no_console_size),
 )
@@ -156,6 +177,11 @@ def stream_content_type(version: Version, tty: bool) -> str:
     """1.42 gave the framed stream its own name; before, both were called raw."""
     framed = not tty and version >= (1, 42)
     return "application/vnd.docker.multiplexed-stream" if framed else "application/vnd.docker.raw-stream"
+
+
+def lists_containers_of_networks(version: Version) -> bool:
+    """Since 1.28 only a network's own description names the containers on it."""
+    return version < (1, 28)
 
 
 def wait_condition(version: Version, asked: str) -> str:

@@ -1,0 +1,57 @@
+"""Which ranges the host uses, and the lock under which an engine takes one that is free."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+from wardian.errors import UNAVAILABLE, WardianError
+from wardian.kernel import netlink
+from wardian.network.addresses import Taken
+
+SUBNET_LOCK = "\0wardian-subnet"
+SUBNET_LOCK_SECONDS = 10
+_LOCK_STEP = 0.01
+
+
+def host_ranges(own: Collection[str]) -> list[Taken]:
+    """Routes and addresses of both families in the calling thread's network namespace, but for those of links `own`."""
+    nl = netlink.Netlink()
+    try:
+        names = {link.ifindex: link.name for link in nl.links()}
+        found = [
+            Taken(route.destination, f"a route by {names.get(route.ifindex, '?')}")
+            for route in nl.routes()
+            if names.get(route.ifindex) not in own
+        ]
+        for one in nl.addresses():
+            if names.get(one.ifindex) not in own:
+                network = ipaddress.ip_network(f"{one.address}/{one.prefix}", strict=False)
+                found.append(Taken(network, f"an address of {names.get(one.ifindex, '?')}"))
+        return found
+    finally:
+        nl.close()
+
+
+@asynccontextmanager
+async def subnet_lock() -> AsyncIterator[None]:
+    """Two engines that choose at once must not take the same range. The lock is an abstract socket's name (unix(7)):
+    it belongs to the network namespace, as the ranges do, and goes with its holder."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + SUBNET_LOCK_SECONDS
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
+        while True:
+            try:
+                lock.bind(SUBNET_LOCK)
+                break
+            except OSError as error:
+                if loop.time() > deadline:
+                    raise WardianError(
+                        UNAVAILABLE,
+                        f"another engine has been choosing its subnet for {SUBNET_LOCK_SECONDS} s",
+                        operation="choose a subnet",
+                        errno=error.errno or 0,
+                    ) from error
+                await asyncio.sleep(_LOCK_STEP)
+        yield
