@@ -29,6 +29,7 @@ IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_MACVLAN_MODE = 1
 IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS = 1, 2
 IFLA_VLAN_ID = 1
+IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
 IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
@@ -86,6 +87,13 @@ def set_alias(index: int, name: str, alias: str) -> Message:
     """A text for people, which `ip link` shows."""
     payload = link_header(index, 0, 0) + attribute(IFLA_IFALIAS, alias.encode())
     return Message(RTM_NEWLINK, 0, payload, f"set alias of link {name}")
+
+
+def without_link_local(name: str) -> Message:
+    """No link-local address, and so no IPv6 at all, until somebody gives it an address."""
+    family = attribute(socket.AF_INET6, byte(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE))
+    payload = link_header(0, 0, 0) + text(IFLA_IFNAME, name) + attribute(IFLA_AF_SPEC, family)
+    return Message(RTM_NEWLINK, 0, payload, f"keep link {name} without link-local address")
 
 
 def link_down(index: int, name: str) -> Message:

@@ -33,6 +33,7 @@ from wardian.network.values import Endpoint, NetworkConfig
 
 ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
 _OWN_SYSCTL = re.compile(r"net\.(ipv4|ipv6|mpls)\.(?:([a-z]+)\.)?IFNAME\.([a-z0-9_]+)")
+ALIAS = "wardian network "
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 # What Docker gives a link-local address (IPAMConfig.LinkLocalIPs), by family.
 _LINK_LOCAL_PREFIX = {4: 16, 6: 64}
@@ -50,7 +51,7 @@ class Ready(NamedTuple):
 def alias(config: NetworkConfig) -> str:
     """What the links of a network say of themselves on the host: `ip link` shows it, and a lost bridge's ports are
     found by it."""
-    return f"wardian network {config.id[:12]}"
+    return f"{ALIAS}{config.id[:12]}"
 
 
 def port_name(endpoint: Endpoint) -> str:

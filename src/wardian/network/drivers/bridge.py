@@ -5,33 +5,21 @@ no ear for router advertisements in any case (CVE-2020-13401).
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from wardian.errors import CONFLICT, NOT_IMPLEMENTED, WardianError
 from wardian.kernel import links, netlink
 from wardian.network import plan
-from wardian.network.drivers import options
+from wardian.network.drivers import refusals
 from wardian.network.host import Host
+from wardian.network.options import BRIDGE
 from wardian.network.plan import Ready
 from wardian.network.steps import Step
 from wardian.network.values import Endpoint, NetworkConfig, NetworkRules, Subnet
 
-_OPTIONS: Mapping[str, Callable[[str], str]] = {
-    options.BRIDGE + "name": options.link_name,
-    options.BRIDGE + "enable_icc": options.boolean,
-    options.BRIDGE + "enable_ip_masquerade": options.boolean,
-    options.BRIDGE + "host_binding_ipv4": options.ipv4,
-    options.BRIDGE + "default_bridge": options.boolean,
-    options.BRIDGE + "gateway_mode_ipv4": options.gateway_mode,
-    options.BRIDGE + "gateway_mode_ipv6": options.gateway_mode,
-    options.BRIDGE + "inhibit_ipv4": options.boolean,
-    options.MTU: options.mtu,
-    options.PREFIX: options.interface_prefix,
-}
 _NOT_BUILT = (
     "com.docker.network.host_ipv4",
     "com.docker.network.host_ipv6",
-    options.BRIDGE + "trusted_host_interfaces",
+    BRIDGE + "trusted_host_interfaces",
 )
 
 
@@ -48,22 +36,7 @@ class Bridge:
     def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
         for name in _NOT_BUILT:
             if name in config.options:
-                raise WardianError(
-                    NOT_IMPLEMENTED, f"the option {name} is not built yet", operation="create a network", subject=name
-                )
-        options.check(config, _OPTIONS)
-        options.check_mtu(config)
-        if "isolated" in (config.gateway_mode4, config.gateway_mode6) and not config.internal:
-            raise options.refusal("gateway mode 'isolated' can only be used for an internal network", config.name)
-        for other in others:
-            if other.driver == self.name and other.link == config.link and other.id != config.id:
-                raise WardianError(
-                    CONFLICT,
-                    f"cannot create network {config.id} ({config.link}): conflicts with network {other.id} "
-                    f"({other.link}): networks have same bridge name",
-                    operation="create a network",
-                    subject=config.link,
-                )
+                raise refusals.not_built(name)
 
     def ensure(self, config: NetworkConfig, keep: bool) -> None:
         nl = self._host.netlink
@@ -73,20 +46,9 @@ class Bridge:
             nl.send([netlink.new_bridge(config.link, mac_of(config.link))])
             link = self._host.link(config.link)
         elif link.kind != "bridge":
-            raise WardianError(
-                CONFLICT,
-                f"the link {config.link} exists and is no bridge",
-                operation="make a bridge",
-                subject=config.link,
-                hint="name another bridge (com.docker.network.bridge.name; --bridge for the engine's own)",
-            )
-        elif link.alias and link.alias != plan.alias(config) and link.alias.startswith("wardian network "):
-            raise WardianError(
-                CONFLICT,
-                f"the bridge {config.link} belongs to another network ({link.alias})",
-                operation="make a bridge",
-                subject=config.link,
-            )
+            raise refusals.link_in_use(config.link, "is no bridge")
+        elif _is_others(config, link):
+            raise refusals.link_in_use(config.link, f"is another network's: {link.alias}")
         if made or link.mac == mac_of(config.link):
             nl.send([links.set_alias(link.ifindex, config.link, plan.alias(config))])
         self._settle(config, link)
@@ -173,10 +135,16 @@ class Bridge:
             self._host.forward_ipv6()
 
 
+def _is_others(config: NetworkConfig, link: netlink.Link) -> bool:
+    """Whether another network made it. The default bridge of an engine that is no more is taken over by the next."""
+    of_network = link.alias.startswith(plan.ALIAS) and link.alias != plan.alias(config)
+    return of_network and not config.flag(BRIDGE + "default_bridge", False)
+
+
 def gateways_of(config: NetworkConfig) -> list[Subnet]:
     """The subnets in which the bridge itself has the gateway's address."""
     mode = {4: config.gateway_mode4, 6: config.gateway_mode6}
-    without = (4,) if config.flag(options.BRIDGE + "inhibit_ipv4", False) else ()
+    without = (4,) if config.flag(BRIDGE + "inhibit_ipv4", False) else ()
     return [
         one for one in config.subnets if mode[one.subnet.version] != "isolated" and one.subnet.version not in without
     ]

@@ -3,23 +3,14 @@
 As with macvlan there are no rules and no published ports.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from wardian.kernel.links import IPVLAN_FLAGS, IPVLAN_MODES
 from wardian.network import plan
-from wardian.network.drivers import options, parent
+from wardian.network.drivers import parent, refusals
 from wardian.network.host import Host
 from wardian.network.plan import Ready
 from wardian.network.steps import Step
 from wardian.network.values import Endpoint, NetworkConfig, NetworkRules
-
-_OPTIONS: Mapping[str, Callable[[str], str]] = {
-    "parent": options.anything,
-    "ipvlan_mode": options.anything,
-    "ipvlan_flag": options.anything,
-    options.MTU: options.mtu,
-    options.PREFIX: options.interface_prefix,
-}
 
 
 class Ipvlan:
@@ -33,23 +24,13 @@ class Ipvlan:
         self._indices: dict[str, int] = {}
 
     def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
-        options.check(config, _OPTIONS)
-        options.check_mtu(config)
         parent.check(config)
         mode, flag = mode_of(config), flag_of(config)
-        if mode not in IPVLAN_MODES:
-            raise options.refusal(
-                f"requested ipvlan mode '{mode}' is not valid, 'l2' mode is the ipvlan driver default", mode
-            )
-        if flag not in IPVLAN_FLAGS:
-            raise options.refusal(
-                f"requested ipvlan flag '{flag}' is not valid, 'bridge' is the ipvlan driver default", flag
-            )
         for other in others:
             # Mode and flag belong to the parent in the kernel: a second network's would change the first's.
             same = (mode, flag) == (mode_of(other), flag_of(other))
             if other.driver == self.name and other.link == config.link and other.id != config.id and not same:
-                raise options.refusal(
+                raise refusals.invalid(
                     f"network {other.name} is already using parent interface {config.link} in ipvlan mode "
                     f"{mode_of(other)} ({flag_of(other)}), which all of a parent's networks share"
                 )

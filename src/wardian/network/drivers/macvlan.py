@@ -4,22 +4,14 @@ Nothing of theirs passes through this host: there are no rules and no published 
 them through the parent (the kernel's macvlan does not hand packets between a parent and its children).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from wardian.kernel.links import MACVLAN_MODES
 from wardian.network import plan
-from wardian.network.drivers import options, parent
+from wardian.network.drivers import parent, refusals
 from wardian.network.host import Host
 from wardian.network.plan import Ready
 from wardian.network.steps import Step
 from wardian.network.values import Endpoint, NetworkConfig, NetworkRules
-
-_OPTIONS: Mapping[str, Callable[[str], str]] = {
-    "parent": options.anything,
-    "macvlan_mode": options.anything,
-    options.MTU: options.mtu,
-    options.PREFIX: options.interface_prefix,
-}
 
 
 class Macvlan:
@@ -33,14 +25,8 @@ class Macvlan:
         self._indices: dict[str, int] = {}
 
     def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
-        options.check(config, _OPTIONS)
-        options.check_mtu(config)
         parent.check(config)
         mode = mode_of(config)
-        if mode not in MACVLAN_MODES:
-            raise options.refusal(
-                f"requested macvlan mode '{mode}' is not valid, 'bridge' mode is the macvlan driver default", mode
-            )
         for other in others:
             if other.driver == self.name and other.link == config.link and other.id != config.id:
                 _check_beside(mode, config, other)
@@ -83,10 +69,10 @@ def dummy_name(network: str) -> str:
 def _check_beside(mode: str, config: NetworkConfig, other: NetworkConfig) -> None:
     """passthru hands the parent to one child alone."""
     if mode == "passthru":
-        raise options.refusal(
+        raise refusals.invalid(
             f"cannot use mode passthru, macvlan network {other.name} is already using parent interface {config.link}"
         )
     if mode_of(other) == "passthru":
-        raise options.refusal(
+        raise refusals.invalid(
             f"macvlan network {other.name} is already using parent interface {config.link} in mode passthru"
         )

@@ -6,7 +6,7 @@ import re
 from wardian.errors import INVALID, UNAVAILABLE, WardianError
 from wardian.kernel import links, netlink
 from wardian.network import plan
-from wardian.network.drivers import options
+from wardian.network.drivers import refusals
 from wardian.network.host import Host
 from wardian.network.values import NetworkConfig
 
@@ -38,7 +38,7 @@ def remove(host: Host, config: NetworkConfig) -> None:
 
 def check(config: NetworkConfig) -> None:
     if config.link == "lo":
-        raise options.refusal(f"loopback interface is not a valid {config.driver} parent link", config.link)
+        raise refusals.invalid(f"loopback interface is not a valid {config.driver} parent link", config.link)
 
 
 def _make(host: Host, config: NetworkConfig, dummy: str) -> None:

@@ -1,0 +1,280 @@
+"""Endpoints in the kernel: a namespace from the pool, the drivers' steps carried out, undone when one fails.
+
+Used from the loop's thread; the kernel's side runs in the executor that `start` is given, one job at a time.
+
+    plumbing = Plumbing(make_inside)                    make_inside: what answers names, made in the namespace; or None
+    await plumbing.start(executor)
+    plumbing.check(config, others)                      can it be? Raises WardianError
+    await plumbing.ensure(config, keep=False)           the host's side; the default bridge's pool begins to fill
+    plumbed = await plumbing.attach([Placed(…), …])     namespace, steps that ran; the caller owns netns_fd and names
+    done = await plumbing.connect(Placed(…), netns_fd)  one more, in a living sandbox
+    done = await plumbing.disconnect(endpoint, netns_fd, then=[Placed(…)])    `then`: who has the default routes now
+    await plumbing.remove(config)
+    await plumbing.close()
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple, TypeVar
+
+from wardian.errors import SYSTEM, WardianError
+from wardian.kernel import netlink, netns
+from wardian.network import plan
+from wardian.network.drivers import Driver, driver_of, make_drivers
+from wardian.network.host import Host
+from wardian.network.options import BRIDGE
+from wardian.network.plan import Ready
+from wardian.network.pool import INTERFACE, Closable, Pool, Prepared, prepare, prepare_bare, with_names
+from wardian.network.steps import Place, Remove, Step, apply
+from wardian.network.values import Done, Endpoint, NetworkConfig, NetworkRules
+
+_T = TypeVar("_T")
+
+
+class Placed(NamedTuple):
+    """An endpoint, and what of its sandbox goes through it: `gateways` the families (4, 6) whose default route it
+    has, `published` whether it has published ports."""
+
+    endpoint: Endpoint
+    gateways: frozenset[int] = frozenset()
+    published: bool = False
+
+
+class Plumbed(NamedTuple):
+    """`netns_fd` and `names` are the caller's to hand over or close."""
+
+    netns_fd: int
+    names: Closable | None
+    steps: tuple[Done, ...]
+
+
+class Plumbing:
+    """The kernel's side of all networks of one engine."""
+
+    def __init__(self, make_inside: Callable[[], Closable] | None = None) -> None:
+        self._make_inside = make_inside
+        self._executor: Executor | None = None
+        self._host: Host | None = None
+        self._fillers: tuple[netlink.Netlink, ...] = ()
+        self._drivers: Mapping[str, Driver] = {}
+        self._joined: Pool | None = None
+        self._default: NetworkConfig | None = None
+        self._free = Pool(self._prepare_free)
+        self._bare = Pool(self._prepare_bare)
+
+    async def start(self, executor: Executor) -> None:
+        self._executor = executor
+        # A pool's thread has a socket of its own: one serves one thread at a time.
+        host, *fillers = await self._work(lambda: (Host(), netlink.Netlink(), netlink.Netlink()))
+        self._host, self._fillers = host, tuple(fillers)
+        self._drivers = make_drivers(host)
+
+    async def close(self) -> None:
+        """Give up the pools and the sockets. What stands on the host stays."""
+        for pool in (self._joined, self._free, self._bare):
+            if pool is not None:
+                await pool.close()
+        self._joined = None
+        for filler in self._fillers:
+            filler.close()
+        if self._host is not None:
+            self._host.close()
+        self._host = None
+
+    @property
+    def host(self) -> Host:
+        """The host's side, for the executor's thread only."""
+        assert self._host is not None, "started before"
+        return self._host
+
+    def driver(self, name: str) -> Driver:
+        """Raises NOT_FOUND in Docker's words."""
+        return driver_of(self._drivers, name)
+
+    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
+        self.driver(config.driver).check(config, others)
+
+    def rules(self, config: NetworkConfig) -> NetworkRules | None:
+        return self.driver(config.driver).rules(config)
+
+    # ---- networks ----
+
+    async def ensure(self, config: NetworkConfig, keep: bool = False) -> None:
+        """Make or mend the host's side. Raises WardianError, and leaves what was not there before away."""
+        driver = self.driver(config.driver)
+        await self._asked(lambda: driver.ensure(config, keep), "make the network", config)
+        self._begin_pool(config)
+
+    def _begin_pool(self, config: NetworkConfig) -> None:
+        """Namespaces for a network of this kind are made ahead from now on."""
+        if config.flag(BRIDGE + "default_bridge", False):
+            self._default = config
+            if self._joined is None:
+                self._joined = Pool(self._prepare_joined)
+            self._joined.refill()
+        elif config.driver not in ("null", "host"):
+            (self._free if self.driver(config.driver).uses_veth else self._bare).refill()
+
+    async def remove(self, config: NetworkConfig) -> None:
+        driver = self.driver(config.driver)
+        await self._asked(lambda: driver.remove(config), "remove the network", config)
+
+    async def mend(self, config: NetworkConfig) -> bool:
+        """See Driver.mend."""
+        driver = self.driver(config.driver)
+        return await self._asked(lambda: driver.mend(config), "mend the network", config)
+
+    # ---- sandboxes ----
+
+    async def attach(self, placed: Sequence[Placed]) -> Plumbed:
+        """A namespace in which all of `placed` are, the first one's link from the pool. On failure nothing is left."""
+        prepared = await self._take(placed[0].endpoint.network)
+        job = asyncio.ensure_future(self._work(lambda: self._attach(prepared, placed)))
+        try:
+            done = await asyncio.shield(job)
+        except asyncio.CancelledError:
+            # The thread may be using the sockets: they are closed when it is done with them.
+            job.add_done_callback(lambda ended: (ended.cancelled() or ended.exception(), prepared.close()))
+            raise
+        except OSError as error:
+            prepared.close()
+            raise _failed(error, "set up the network", placed[0].endpoint) from error
+        except BaseException:
+            prepared.close()
+            raise
+        prepared.inner.close()
+        return Plumbed(prepared.netns_fd, prepared.names, done)
+
+    async def connect(self, placed: Placed, netns_fd: int) -> tuple[Done, ...]:
+        """One more link in the namespace of a living sandbox. On failure it is gone again."""
+        endpoint = placed.endpoint
+        job = self._within(netns_fd, lambda own: self._connect(placed, own))
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            await asyncio.wait([job])
+            if job.exception() is None:
+                await asyncio.wait([self._within(netns_fd, lambda own: self._disconnect(endpoint, own, ()))])
+            raise
+        except OSError as error:
+            raise _failed(error, "connect the network", endpoint) from error
+
+    async def disconnect(self, endpoint: Endpoint, netns_fd: int, then: Sequence[Placed] = ()) -> tuple[Done, ...]:
+        """The endpoint's link goes; those of `then` get the default routes that they are said to have."""
+        try:
+            return await asyncio.shield(self._within(netns_fd, lambda own: self._disconnect(endpoint, own, then)))
+        except OSError as error:
+            raise _failed(error, "disconnect the network", endpoint) from error
+
+    # ---- in the executor's thread ----
+
+    def _attach(self, prepared: Prepared, placed: Sequence[Placed]) -> tuple[Done, ...]:
+        steps: list[Step] = []
+        for number, one in enumerate(placed):
+            driver = self.driver(one.endpoint.network.driver)
+            driver.mend(one.endpoint.network)
+            ready = self._ready(prepared, one.endpoint.network) if number == 0 and prepared.ifindex else None
+            steps += driver.endpoint_steps(one.endpoint, one.gateways, one.published, ready)
+        return apply(steps, Place(self.host.netlink, prepared.inner, prepared.netns_fd))
+
+    def _ready(self, prepared: Prepared, config: NetworkConfig) -> Ready:
+        joined = prepared.master != 0 and prepared.master == self.host.link(config.link).ifindex
+        return Ready(prepared.link, INTERFACE, config.link if joined else "")
+
+    def _connect(self, placed: Placed, netns_fd: int) -> tuple[Done, ...]:
+        endpoint = placed.endpoint
+        driver = self.driver(endpoint.network.driver)
+        driver.mend(endpoint.network)
+        steps = driver.endpoint_steps(endpoint, placed.gateways, placed.published)
+        with _inside(netns_fd) as inner:
+            place = Place(self.host.netlink, inner, netns_fd)
+            there = inner.link(endpoint.interface)
+            if there is not None:
+                raise FileExistsError(17, f"the interface {endpoint.interface} is there already")
+            try:
+                return apply(steps, place)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    apply((Remove(endpoint.interface),), place)
+                raise
+
+    def _disconnect(self, endpoint: Endpoint, netns_fd: int, then: Sequence[Placed]) -> tuple[Done, ...]:
+        steps = list(self.driver(endpoint.network.driver).leaving_steps(endpoint))
+        for one in then:
+            steps += plan.routes(one.endpoint, one.gateways)
+        with _inside(netns_fd) as inner:
+            return apply(steps, Place(self.host.netlink, inner, netns_fd))
+
+    # ---- in the threads of the pools ----
+
+    def _prepare_joined(self) -> Prepared:
+        """For the default bridge, on which there are no names. Without a master when that is gone: it is mended when
+        the namespace is taken, and joined then."""
+        assert self._default is not None
+        link = self._fillers[0].link(self._default.link)
+        return prepare(self._fillers[0], link.ifindex if link else 0, plan.alias(self._default))
+
+    def _prepare_free(self) -> Prepared:
+        return self._with_names(prepare(self._fillers[1], 0))
+
+    def _prepare_bare(self) -> Prepared:
+        return self._with_names(prepare_bare())
+
+    def _with_names(self, prepared: Prepared) -> Prepared:
+        return with_names(prepared, self._make_inside) if self._make_inside is not None else prepared
+
+    # ---- the loop's thread ----
+
+    async def _take(self, config: NetworkConfig) -> Prepared:
+        if not self.driver(config.driver).uses_veth:
+            return await self._bare.take()
+        if self._joined is not None and self._default is not None and config.id == self._default.id:
+            return await self._joined.take()
+        return await self._free.take()
+
+    def _within(self, netns_fd: int, job: Callable[[int], _T]) -> asyncio.Future[_T]:
+        """`job` with a descriptor of its own: whoever waits may be cancelled and close theirs meanwhile."""
+        own = os.dup(netns_fd)
+        future = asyncio.ensure_future(self._work(lambda: job(own)))
+        future.add_done_callback(lambda _: os.close(own))
+        return future
+
+    async def _asked(self, job: Callable[[], _T], what: str, config: NetworkConfig) -> _T:
+        try:
+            return await self._work(job)
+        except OSError as error:
+            raise WardianError(
+                SYSTEM,
+                f"failed to {what} {config.name}: {error.strerror or error}",
+                operation=what,
+                subject=config.name,
+                errno=error.errno or 0,
+            ) from error
+
+    async def _work(self, job: Callable[[], _T]) -> _T:
+        assert self._executor is not None, "started before"
+        return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+
+
+@contextlib.contextmanager
+def _inside(netns_fd: int) -> Iterator[netlink.Netlink]:
+    """A socket in a namespace that others made."""
+    inner = netns.run_inside(netns_fd, netlink.Netlink)
+    try:
+        yield inner
+    finally:
+        inner.close()
+
+
+def _failed(error: OSError, what: str, endpoint: Endpoint) -> WardianError:
+    sandbox, network = endpoint.sandbox[:12], endpoint.network
+    return WardianError(
+        SYSTEM,
+        f"failed to {what} {network.name} of {sandbox} on {network.link}: {error.strerror or error}",
+        operation=what,
+        subject=endpoint.sandbox,
+        errno=error.errno or 0,
+    )
