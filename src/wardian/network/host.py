@@ -60,13 +60,16 @@ class HostBridge:
             if stored is not None and (keep or addresses.conflict(stored, taken) is None):
                 self._subnet = stored
             else:
-                self._subnet = addresses.choose_subnet(taken)
-            self._ensure_address(self._netlink, index, self._subnet)
+                chosen = addresses.choose_subnet(taken)
+                assert isinstance(chosen, ipaddress.IPv4Network), "of the default pools"
+                self._subnet = chosen
+            subnet = self._subnet
+            self._ensure_address(self._netlink, index, subnet)
         self.ifindex = index
         netns.write_sysctl("ipv4/ip_forward", "1")
         self._firewall.apply(str(self._subnet))
         self._seen = self._generation.read()
-        return self._subnet
+        return subnet
 
     def mend(self) -> bool:
         """Before each use, for some microseconds: put back what somebody deleted or flushed since the last.
