@@ -13,6 +13,7 @@ import leftovers
 import needs
 from benches import bench, shared_bench
 from engines import engine, engine_socket, new_engine
+from newest import peers
 from registry import registry
 from street import street, whole_street
 from wardian.home import Home
@@ -20,7 +21,17 @@ from wardian.runtime.launch import launcher_path
 from wardian.runtime.program import protected
 
 # fixtures that live beside what they start
-__all__ = ["bench", "engine", "engine_socket", "new_engine", "registry", "shared_bench", "street", "whole_street"]
+__all__ = [
+    "bench",
+    "engine",
+    "engine_socket",
+    "new_engine",
+    "peers",
+    "registry",
+    "shared_bench",
+    "street",
+    "whole_street",
+]
 
 # Cheapest first: a wrong import shows before a kernel is asked.
 ORDER = ("unit", "integration", "clients", "security", "vm", "peers", "test_nothing_left.py")

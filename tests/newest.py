@@ -14,6 +14,7 @@ BRING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers", "bring
 class Peers(NamedTuple):
     docker: list[str]  # the newest docker CLI: how its command line begins
     socket: str  # of its engine
+    compose: list[str]  # the newest compose, in the same way
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +28,11 @@ def peers() -> Iterator[Peers]:
             if serving.wait(60) == 3:
                 pytest.skip("peers from Debian unstable are not to be had here; tests/peers/bring said why")
             pytest.fail(f"tests/peers/bring ended with {serving.returncode}", pytrace=False)
-        docker = subprocess.run([BRING, "docker"], capture_output=True, text=True, check=True).stdout.split()
-        yield Peers(docker, socket)
+        docker, compose = (
+            subprocess.run([BRING, program], capture_output=True, text=True, check=True).stdout.split()
+            for program in ("docker", "compose")
+        )
+        yield Peers(docker, socket, compose)
         serving.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             serving.wait(60)

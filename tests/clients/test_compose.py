@@ -7,8 +7,7 @@ the newest compose v2 (Go). No volumes and no restart policies: those are other 
 import json
 import os
 import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,6 @@ import pytest
 import needs
 from clients_shared import IMAGE, Command
 from engines import TestEngine
-from newest import BRING
 
 PROJECT = """
 services:
@@ -71,17 +69,11 @@ class Project(NamedTuple):
         return (done.stdout + done.stderr).decode()
 
 
-def _newest_compose() -> list[str]:
-    found = subprocess.run([BRING, "compose"], capture_output=True, text=True)
-    if found.returncode:
-        pytest.skip(f"the newest compose is not here: {found.stderr.strip()}")
-    return found.stdout.split()
-
-
-CLIENTS: dict[str, tuple[Callable[[], list[str]], str]] = {
-    "1.29": (lambda: [needs.program("docker-compose")], "_"),
-    "v2": (_newest_compose, "-"),
-}
+def _client(request: pytest.FixtureRequest) -> tuple[list[str], str]:
+    """How a command line of compose begins, and the separator of its names."""
+    if request.param == "v2":
+        return request.getfixturevalue("peers").compose, "-"
+    return [needs.program("docker-compose")], "_"
 
 
 @pytest.fixture(params=["1.29", pytest.param("v2", marks=pytest.mark.soak)])
@@ -89,12 +81,12 @@ def project(
     request: pytest.FixtureRequest, engine_with_image: TestEngine, engine_socket: str, tmp_path: Path
 ) -> Iterator[Project]:
     """The project, up."""
-    find, separator = CLIENTS[request.param]
+    prefix, separator = _client(request)
     file = tmp_path / "compose.yaml"
     file.write_text(PROJECT)
     environment = {**os.environ, "DOCKER_HOST": f"unix://{engine_socket}", "DOCKER_CONFIG": str(tmp_path)}
     docker = Command([needs.program("docker")], environment)
-    compose = Command([*find(), "-f", str(file), "-p", "woven"], environment)
+    compose = Command([*prefix, "-f", str(file), "-p", "woven"], environment)
     try:
         compose("up", "-d", timeout=60)
         yield Project(compose, docker, separator)
