@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from wardian.network.firewall import Dropping, dropping_chains, foreign_handles, foreign_rules, marker
+from wardian.network.firewall.former import Dropping, dropping_chains, foreign_handles, foreign_rules, marker
 
 
 def chain(family: str, table: str, name: str, policy: str, hook: str = "forward") -> dict[str, Any]:

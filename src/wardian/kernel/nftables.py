@@ -5,15 +5,17 @@ the thread that makes it. Where the library is missing, the `nft` program does t
 """
 
 import ctypes
+import errno
 import json
 import os
 import socket
 import struct
 import subprocess
 import threading
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+from wardian.kernel.attributes import as_text, attributes
 
 LIBRARY = "libnftables.so.1"
 NFT_CTX_OUTPUT_JSON = 1 << 4
@@ -21,8 +23,21 @@ PROGRAM_SECONDS = 20
 
 # linux/netfilter/nfnetlink.h, nf_tables.h: NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, and its answer's attribute.
 NETLINK_NETFILTER = 12
-_GET_GENERATION, _NEW_GENERATION = 10 << 8 | 16, 10 << 8 | 15
+SUBSYS_NFTABLES = 10
+_GET_GENERATION, _NEW_GENERATION = SUBSYS_NFTABLES << 8 | 16, SUBSYS_NFTABLES << 8 | 15
 _NFTA_GEN_ID = 1
+
+# The multicast group of changes, and what its messages say: NFTA_*_TABLE is attribute 1 of every kind of them,
+# NFTA_CHAIN_NAME 3, NFTA_RULE_CHAIN 2.
+SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
+NFNLGRP_NFTABLES = 7
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python does not name it
+NEW_TABLE, DEL_TABLE, NEW_CHAIN, DEL_CHAIN, NEW_RULE, DEL_RULE = 0, 2, 3, 5, 6, 8
+_NEW_GEN = 15
+_CHAIN_ATTRIBUTE = {NEW_CHAIN: 3, DEL_CHAIN: 3, NEW_RULE: 2, DEL_RULE: 2}
+_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+# A thousand elements in one transaction are a thousand messages; what overflows is told, and looked at as a whole.
+_BUFFER = 4 << 20
 
 
 class Nftables(Protocol):
@@ -176,6 +191,91 @@ class Generation:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class Change(NamedTuple):
+    """One message of a transaction. `chain` is "" where the message is not about one or a rule in it."""
+
+    kind: int
+    family: str
+    table: str
+    chain: str = ""
+
+
+class Transaction(NamedTuple):
+    """What one commit changed, and the generation that it made."""
+
+    generation: int
+    changes: tuple[Change, ...]
+
+
+class Notifications:
+    """What is changed in the tables of a network namespace, by whomever, as it happens: nfnetlink's NFNLGRP_NFTABLES.
+
+    Stays in the network namespace of the thread that makes it.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, NETLINK_NETFILTER
+        )
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._begun: list[Change] = []
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def take(self) -> tuple[list[Transaction], bool]:
+        """What was committed since the last call, without waiting; False: and some of it was lost."""
+        found: list[Transaction] = []
+        complete = True
+        while True:
+            try:
+                data = self._socket.recv(1 << 17)
+            except BlockingIOError:
+                return found, complete
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                complete = False
+                self._begun.clear()
+                continue
+            for message in parse_changes(data):
+                if isinstance(message, int):
+                    found.append(Transaction(message, tuple(self._begun)))
+                    self._begun.clear()
+                else:
+                    self._begun.append(message)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def parse_changes(data: bytes) -> list[Change | int]:
+    """The messages of one datagram: changes, and the generation that ends a transaction as a number."""
+    found: list[Change | int] = []
+    offset = 0
+    while offset + 20 <= len(data):
+        length, kind = struct.unpack_from("=IH", data, offset)
+        if length < 20:
+            break
+        if kind >> 8 == SUBSYS_NFTABLES:
+            found.append(_parse_change(kind & 0xFF, data[offset + 16 : offset + length]))
+        offset += (length + 3) & ~3
+    return found
+
+
+def _parse_change(kind: int, payload: bytes) -> Change | int:
+    values = attributes(payload[4:])
+    if kind == _NEW_GEN:
+        return int(struct.unpack(">I", values.get(_NFTA_GEN_ID, bytes(4)))[0])
+    chain = values.get(_CHAIN_ATTRIBUTE.get(kind, 0), b"")
+    return Change(kind, _FAMILIES.get(payload[0], "?"), as_text(values.get(1, b"")), as_text(chain))
 
 
 def _objects(text: str) -> list[dict[str, Any]]:

@@ -1,0 +1,73 @@
+"""What a firewall does for the networks, whichever of the kernel's interfaces it writes to."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from wardian.network.values import NetworkRules, PortRule
+
+
+class Firewall(Protocol):
+    """All rules of one engine. Called from one thread at a time, in the network namespace in which it was opened.
+
+    It keeps what is wanted, so that all of it can be made again when somebody flushed it. Errors are WardianError;
+    a change that was refused leaves the kernel and what is wanted as before.
+    """
+
+    @property
+    def warnings(self) -> list[str]:
+        """For `info`: chains of others that drop, and what was done about it."""
+
+    def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
+        """Make all rules so, whatever was there of ours: idempotent."""
+
+    def add_network(self, network: NetworkRules) -> None: ...
+
+    def remove_network(self, link: str) -> None:
+        """No error when there is none; its published ports go with it."""
+
+    def add_ports(self, ports: Sequence[PortRule]) -> None:
+        """All of them or none. The links' networks are known already."""
+
+    def remove_ports(self, ports: Sequence[PortRule]) -> None:
+        """Those that are not there are no error."""
+
+    def mend(self) -> bool:
+        """Put back what somebody else took away since the last call; some microseconds when nobody did.
+
+        True when something had to be put back.
+        """
+
+    def remove(self) -> None:
+        """Take back everything of ours."""
+
+    def describe(self, port: PortRule) -> str:
+        """Where the kernel holds this port, for `explain`."""
+
+    def describe_network(self, link: str) -> list[str]:
+        """What the kernel holds of a network."""
+
+    def fileno(self) -> int:
+        """Readable when somebody, we too, changed the kernel's tables."""
+
+    def settled(self) -> bool:
+        """After `fileno` was readable: whether there is nothing to mend. From any thread; never waits."""
+
+    def close(self) -> None: ...
+
+
+class Wanted(NamedTuple):
+    """What an engine's rules are made from: networks by link, and ports in the order in which they came."""
+
+    networks: dict[str, NetworkRules]
+    ports: dict[PortRule, None]
+
+    def copy(self) -> "Wanted":
+        return Wanted(dict(self.networks), dict(self.ports))
+
+    def without(self, link: str) -> "Wanted":
+        networks = {name: rules for name, rules in self.networks.items() if name != link}
+        return Wanted(networks, {port: None for port in self.ports if port.link != link})
+
+
+def wanted(networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> Wanted:
+    return Wanted({rules.link: rules for rules in networks}, dict.fromkeys(ports))

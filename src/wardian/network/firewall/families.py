@@ -1,0 +1,62 @@
+"""IPv4 and IPv6 in the rules: which subnet, address and gateway mode belongs to which."""
+
+import ipaddress
+import re
+
+from wardian.errors import INVALID, WardianError
+from wardian.network.values import NetworkRules, PortRule
+
+FAMILIES = (4, 6)
+ANY = {"0.0.0.0": 4, "::": 6}
+# What dev_valid_name() of the kernel allows is more; these names stand in the text of nft and iptables, where a quote
+# ends a string and `*` or `+` is a pattern.
+_LINK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}")
+PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def check_link(name: str) -> str:
+    if not _LINK.fullmatch(name):
+        raise WardianError(INVALID, f"invalid name of a link: {name!r}", operation="make firewall rules", subject=name)
+    return name
+
+
+def subnets(network: NetworkRules, version: int) -> list[str]:
+    """The network's subnets of one family, as nft writes them."""
+    found = (ipaddress.ip_network(text, strict=False) for text in network.subnets)
+    return [str(one) for one in found if one.version == version]
+
+
+def mode(network: NetworkRules, version: int) -> str:
+    return network.mode4 if version == 4 else network.mode6
+
+
+def reaches_out(network: NetworkRules, version: int) -> bool:
+    return not network.internal and bool(subnets(network, version))
+
+
+def masqueraded(network: NetworkRules, version: int) -> list[str]:
+    """The subnets whose packets leave with the host's address."""
+    if network.internal or not network.masquerade or mode(network, version) in ("routed", "isolated"):
+        return []
+    return subnets(network, version)
+
+
+def guarded(network: NetworkRules, version: int) -> list[str]:
+    """The subnets to whose addresses nothing may come from a link that is not ours. Where nothing is masqueraded, the
+    world's answers do."""
+    return subnets(network, version) if network.internal else _only_nat(network, version)
+
+
+def _only_nat(network: NetworkRules, version: int) -> list[str]:
+    return masqueraded(network, version) if mode(network, version) == "nat" else []
+
+
+def family_of(port: PortRule) -> int:
+    """Of the container's address; 0 when the host's address is of the other family: no rule can lead there."""
+    there = ipaddress.ip_address(port.address).version
+    here = ANY.get(port.host_ip) or ipaddress.ip_address(port.host_ip or "0.0.0.0").version
+    return there if here == there else 0
+
+
+def is_loopback(port: PortRule) -> bool:
+    return port.host_ip not in ANY and ipaddress.ip_address(port.host_ip or "0.0.0.0").is_loopback

@@ -1,0 +1,133 @@
+"""The firewall by nf_tables: one table of our own, changed by elements, and marked rules where others drop."""
+
+from collections.abc import Sequence
+
+from wardian.errors import WardianError
+from wardian.kernel.nftables import Change, Nftables, open_nftables
+from wardian.network.firewall import table
+from wardian.network.firewall.changes import Changes
+from wardian.network.firewall.contract import Wanted, wanted
+from wardian.network.firewall.foreign import ForeignChains
+from wardian.network.values import NetworkRules, PortRule
+
+
+class NftFirewall:
+    """See `Firewall`. `bridge` is the default bridge's name, after which the table is called."""
+
+    def __init__(self, bridge: str, respect: bool = False, nft: Nftables | None = None) -> None:
+        self._bridge = bridge
+        self._table = table.table_name(bridge)
+        self._nft = nft or open_nftables()
+        try:
+            self._changes = Changes(self._is_own)
+        except BaseException:
+            self._nft.close()
+            raise
+        self._foreign = ForeignChains(self._nft, bridge, self._table, respect)
+        self._wanted = wanted((), ())
+
+    @property
+    def warnings(self) -> list[str]:
+        return self._foreign.warnings
+
+    def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
+        self._make(wanted(networks, ports))
+
+    def add_network(self, network: NetworkRules) -> None:
+        after = self._wanted.copy()
+        after.networks[network.link] = network
+        if self._wanted.networks.get(network.link) == network:
+            return
+        if network.link in self._wanted.networks:
+            self._make(after)
+        else:
+            self._change(after, table.add(self._bridge, table.of_network(network)))
+
+    def remove_network(self, link: str) -> None:
+        if link in self._wanted.networks:
+            after = self._wanted.without(link)
+            gone = Wanted(
+                {link: self._wanted.networks[link]}, {port: None for port in self._wanted.ports if port.link == link}
+            )
+            self._change(after, table.delete(self._bridge, table.elements(gone)))
+
+    def add_ports(self, ports: Sequence[PortRule]) -> None:
+        after = self._wanted.copy()
+        new = [port for port in ports if port not in after.ports]
+        after.ports.update(dict.fromkeys(new))
+        self._change(after, table.add(self._bridge, self._elements(new)))
+
+    def remove_ports(self, ports: Sequence[PortRule]) -> None:
+        after = self._wanted.copy()
+        old = [port for port in dict.fromkeys(ports) if port in after.ports]
+        for port in old:
+            del after.ports[port]
+        self._change(after, table.delete(self._bridge, self._elements(old)))
+
+    def mend(self) -> bool:
+        if self._changes.quiet():
+            return False
+        touched = self._changes.take()
+        try:
+            if touched.own:
+                self._run(table.whole(self._bridge, self._wanted))
+            mended = touched.foreign and self._foreign.mend(self._run)
+        except BaseException:
+            self._changes.doubt()
+            raise
+        return touched.own or mended
+
+    def remove(self) -> None:
+        try:
+            self._run(table.remove(self._bridge))
+        finally:
+            self._foreign.remove(self._run)
+        self._wanted = wanted((), ())
+
+    def describe(self, port: PortRule) -> str:
+        for name, found in self._elements([port]).items():
+            kind = "set" if name.startswith("wardian-open") else "map"
+            return f"nft: {found[0]} in the {kind} {name} of table inet {self._table}"
+        return f"no rule: [{port.host_ip}]:{port.host_port} is relayed by the container's supervisor"
+
+    def describe_network(self, link: str) -> list[str]:
+        if link not in self._wanted.networks:
+            return []
+        given = table.of_network(self._wanted.networks[link])
+        return [f"nft: {one} in the set {name} of table inet {self._table}" for name in given for one in given[name]]
+
+    def fileno(self) -> int:
+        return self._changes.fileno()
+
+    def settled(self) -> bool:
+        return self._changes.settled()
+
+    def close(self) -> None:
+        self._changes.close()
+        self._nft.close()
+
+    def _elements(self, ports: Sequence[PortRule]) -> table.Elements:
+        return table.merged(table.of_port(port, self._wanted.networks.get(port.link)) for port in ports)
+
+    def _is_own(self, change: Change) -> bool:
+        return change.family == "inet" and change.table == self._table
+
+    def _make(self, after: Wanted) -> None:
+        """The whole anew. What was pending of others' changes is answered with it."""
+        self._run(table.whole(self._bridge, after))
+        self._wanted = after
+        self._changes.take()
+        self._foreign.mend(self._run)
+
+    def _change(self, after: Wanted, commands: str) -> None:
+        """A part; when the kernel does not have what we think it has, the whole."""
+        if commands:
+            try:
+                self._run(commands)
+            except WardianError:
+                self._make(after)
+        self._wanted = after
+
+    def _run(self, commands: str) -> None:
+        with self._changes.ours():
+            self._nft.run(commands)
