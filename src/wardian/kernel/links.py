@@ -21,6 +21,7 @@ from wardian.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     RTM_NEWLINK,
+    RTM_SETLINK,
     Message,
 )
 
@@ -71,7 +72,7 @@ def set_port_flags(index: int, name: str, isolated: bool, hairpin: bool) -> Mess
     """Flags of a bridge's port: an isolated one reaches no other isolated one; a hairpin gets back what it sent."""
     flags = byte(IFLA_BRPORT_ISOLATED, isolated) + byte(IFLA_BRPORT_MODE, hairpin)
     payload = link_header(index, 0, 0, socket.AF_BRIDGE) + attribute(IFLA_PROTINFO | NLA_F_NESTED, flags)
-    return Message(RTM_NEWLINK, 0, payload, f"set port flags of link {name}")
+    return Message(RTM_SETLINK, 0, payload, f"set port flags of link {name}")
 
 
 def rename(index: int, name: str, new: str) -> Message:

@@ -25,7 +25,7 @@ from wardian.kernel.attributes import (
     text,
 )
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -38,7 +38,8 @@ SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10,
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
 IFLA_OPERSTATE, IFLA_IFALIAS, IFLA_NET_NS_FD = 16, 20, 28
-IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_DATA = 1, 2, 5
+IFLA_BRPORT_STATE, BR_STATE_FORWARDING = 1, 3
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 IFA_F_NODAD = 0x02
@@ -73,7 +74,8 @@ class Message(NamedTuple):
 
 
 class Link(NamedTuple):
-    """`ready` is RFC 2863's operational state "up": a bridge port forwards. `alias` is free text for people."""
+    """`ready` is RFC 2863's operational state "up"; `forwards`: it is a bridge's port, and passes packets. `alias` is
+    free text for people."""
 
     ifindex: int
     name: str
@@ -84,6 +86,7 @@ class Link(NamedTuple):
     up: bool
     alias: str = ""
     ready: bool = False
+    forwards: bool = False
 
 
 class Address(NamedTuple):
@@ -332,17 +335,19 @@ def _family(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
 def _parse_link(payload: bytes) -> Link:
     _, _, index, flags, _ = LINK_HEADER.unpack_from(payload)
     found = attributes(payload[LINK_HEADER.size :])
-    kind = attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
+    info = attributes(found.get(IFLA_LINKINFO, b""))
+    port = attributes(info.get(IFLA_INFO_SLAVE_DATA, b""))
     return Link(
         index,
         as_text(found.get(IFLA_IFNAME, b"")),
-        as_text(kind),
+        as_text(info.get(IFLA_INFO_KIND, b"")),
         as_number(found.get(IFLA_MASTER, b"")),
         found.get(IFLA_ADDRESS, b"").hex(":"),
         as_number(found.get(IFLA_MTU, b"")),
         bool(flags & IFF_UP),
         as_text(found.get(IFLA_IFALIAS, b"")),
         found.get(IFLA_OPERSTATE, b"")[:1] == bytes([IF_OPER_UP]),
+        port.get(IFLA_BRPORT_STATE, b"")[:1] == bytes([BR_STATE_FORWARDING]),
     )
 
 

@@ -77,7 +77,7 @@ def bridge_endpoint(
         steps.append(PortFlags(port, isolated=not config.icc, hairpin=hairpin))
     steps.append(Mac(name, endpoint.mac) if ready is not None else Up(name))
     steps += [*_ipv6(endpoint), *own_sysctls(endpoint), *_addresses(endpoint)]
-    steps += [Forwarding(port), Announce(name, endpoint.mac), *routes(endpoint, gateways)]
+    steps += [Forwarding(port, config.link), Announce(name, endpoint.mac), *routes(endpoint, gateways)]
     return tuple(steps)
 
 

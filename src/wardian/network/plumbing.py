@@ -214,8 +214,14 @@ class Plumbing:
         """For the default bridge, on which there are no names. Without a master when that is gone: it is mended when
         the namespace is taken, and joined then."""
         assert self._default is not None
-        link = self._fillers[0].link(self._default.link)
-        return prepare(self._fillers[0], link.ifindex if link else 0, plan.alias(self._default))
+        socket, alias = self._fillers[0], plan.alias(self._default)
+        bridge = socket.link(self._default.link)
+        try:
+            return prepare(socket, bridge.ifindex if bridge else 0, alias)
+        except netlink.NetlinkError:
+            if socket.link(self._default.link) == bridge:
+                raise
+            return prepare(socket, 0, alias)  # it went that very moment
 
     def _prepare_free(self) -> Prepared:
         return self._with_names(prepare(self._fillers[1], 0))

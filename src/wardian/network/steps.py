@@ -145,23 +145,29 @@ class PortFlags(NamedTuple):
 
 
 class Forwarding(NamedTuple):
-    """Wait until a bridge's port forwards: a packet before that is lost, and asked for again a second later."""
+    """Wait until a bridge and its port pass packets: one before that is lost, and asked for again a second later.
+
+    The bridge itself is up only with the first port that is.
+    """
 
     link: str
+    master: str
     kind: str = "link"
 
     def describe(self) -> str:
-        return f"port {self.link} forwards"
+        return f"{self.master} passes packets of {self.link}"
 
     def do(self, place: Place) -> None:
         deadline = time.monotonic() + FORWARDING_SECONDS
-        while True:
-            link = place.host.link(self.link)
-            if link is None or link.ready:
-                return
-            if time.monotonic() > deadline:
-                return  # nothing is wrong with the link but its beginning: the kernel asks again
-            time.sleep(_FORWARDING_STEP)
+        while not self._passes(place) and time.monotonic() < deadline:
+            time.sleep(_FORWARDING_STEP)  # after the deadline: nothing but the first second is lost
+
+    def _passes(self, place: Place) -> bool:
+        port = place.host.link(self.link)
+        if port is None or not port.forwards:
+            return False
+        master = place.host.link(self.master)
+        return master is not None and master.ready
 
 
 class Rename(NamedTuple):
