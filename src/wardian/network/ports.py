@@ -1,8 +1,9 @@
 """Published ports: what is asked for, the host's sockets that reserve it, and where each leads.
 
     PortBindings, ExposedPorts ── parse_bindings ──► PortWant ── PortBook.book ──► HeldPort (a bound socket)
-                                                       rules ──► PortRule, for the firewall's map
-                                                publications ──► Publication, for the container's supervisor
+        HeldPort and the container's addresses ── leads ───────► PortRule, a row of the state
+                                               ── rules ───────► those of them for the firewall's map
+                                               ── publications ► Publication, for the container's supervisor
 
 The supervisor holds each socket as long as its container runs. So the port has an owner that others collide with, even
 while the engine is down, and what no rule can lead to the container (::1, or IPv6 to a container with IPv4 alone)
@@ -14,7 +15,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel.netns import read_sysctl
@@ -103,31 +104,36 @@ def _invalid(text: str, subject: str) -> WardianError:
 # ---- where it leads ----
 
 
-def rules(held: Sequence[HeldPort], target: Target) -> tuple[PortRule, ...]:
-    """What the firewall leads to the container: by each family to its own address.
-
-    Not ::1: the kernel drops the answers to what was led away from there, so a client would wait for ever instead of
-    reaching the socket.
-    """
+def leads(held: Sequence[HeldPort], target: Target) -> tuple[PortRule, ...]:
+    """Each held port and the container's address that it leads to, in order: of its own family, or of the other when
+    the container has no such. This is what a row keeps of it."""
     found = []
     for port in held:
-        six = ":" in port.host_ip
-        address, link = (target.ipv6, target.link6) if six else (target.ipv4, target.link4)
-        if address and port.host_ip != LOOPBACK6:
-            found.append(PortRule(port.protocol, port.host_ip, port.host_port, address, port.port, link))
+        four, six = (target.ipv4, target.link4), (target.ipv6, target.link6)
+        same, other = (six, four) if ":" in port.host_ip else (four, six)
+        address, link = same if same[0] else other
+        found.append(PortRule(port.protocol, port.host_ip, port.host_port, address, port.port, link))
     return tuple(found)
+
+
+def rules(leads: Sequence[PortRule]) -> tuple[PortRule, ...]:
+    """Those that the firewall can lead there.
+
+    Not from one family to the other, and not ::1: the kernel drops the answers to what was led away from there, so a
+    client would wait for ever instead of reaching the socket.
+    """
+    return tuple(lead for lead in leads if (":" in lead.host_ip) == (":" in lead.address) and lead.host_ip != LOOPBACK6)
 
 
 def publications(held: Sequence[HeldPort], target: Target) -> tuple[Publication, ...]:
-    """What the supervisor holds: numbered by their order, each relayed to the container's address of the same family,
-    or of the other when it has no such."""
-    found = []
-    for key, port in enumerate(held):
-        both = (target.ipv6, target.ipv4) if ":" in port.host_ip else (target.ipv4, target.ipv6)
-        address = both[0] or both[1]
-        if address:
-            found.append(Publication(key, port.fd, address, port.port))
-    return tuple(found)
+    """What the supervisor holds, and relays there when it must: under the keys 0, 1 … in their order."""
+    targets = enumerate(zip(held, leads(held, target), strict=True))
+    return tuple(Publication(key, port.fd, lead.address, lead.port) for key, (port, lead) in targets)
+
+
+def held_of(leads: Sequence[PortRule]) -> tuple[HeldPort, ...]:
+    """The ports of rows: their sockets are with the supervisor."""
+    return tuple(HeldPort(-1, lead.protocol, lead.host_ip, lead.host_port, lead.port) for lead in leads)
 
 
 def describe_ports(held: Sequence[HeldPort]) -> dict[str, list[dict[str, str]]]:
@@ -275,12 +281,3 @@ def _range(want: PortWant, number: int) -> str:
 
 def _join(address: str, port: str) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def as_json(held: Sequence[HeldPort]) -> list[list[Any]]:
-    """What a row keeps of held ports: all but the descriptors, which are the supervisor's."""
-    return [[port.protocol, port.host_ip, port.host_port, port.port] for port in held]
-
-
-def from_json(rows: Sequence[Sequence[Any]]) -> tuple[HeldPort, ...]:
-    return tuple(HeldPort(-1, str(row[0]), str(row[1]), int(row[2]), int(row[3])) for row in rows)
