@@ -67,6 +67,9 @@ BOTH = NetworkConfig(
 )
 
 
+DEFAULT = {"com.docker.network.bridge.default_bridge": "true"}
+
+
 def give(rows: NetworkRows, sandbox: str, network: NetworkConfig = SMALL, **asked: str) -> EndpointRow:
     return rows.allocate(sandbox, EndpointWant(network.id, **asked), "eth0")
 
@@ -222,7 +225,7 @@ def test_an_engine_of_the_version_before_is_taken_over(home: Home) -> None:
     rows = NetworkRows(database, "wtunit")
     bridge = rows.named("bridge")
     chosen = Subnet(ipaddress.ip_network("192.168.16.0/20"), ipaddress.ip_address("192.168.16.1"), chosen=True)
-    assert bridge == NetworkConfig("1" * 64, "bridge", "bridge", "then", (chosen,), link="wtunit")
+    assert bridge == NetworkConfig("1" * 64, "bridge", "bridge", "then", (chosen,), link="wtunit", options=DEFAULT)
     assert rows.named("none") == NetworkConfig("2" * 64, "none", "null", "then")
     assert rows.endpoint("s3", bridge.id) == EndpointRow(
         "s3", bridge.id, "e3", "192.168.16.3", "", "02:42:c0:a8:10:03", "eth0", EndpointWant(bridge.id)

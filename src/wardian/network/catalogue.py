@@ -15,13 +15,13 @@ from wardian.database import Database
 from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.home import Home
 from wardian.network import filters as network_filters
-from wardian.network.addresses import engine_pools
+from wardian.network.addresses import Taken, choose_subnet, conflict, engine_pools, gateway_of
 from wardian.network.bridge import BridgeNetwork
-from wardian.network.config import Beside, complete, read_network
+from wardian.network.config import Beside, complete, own_ranges, read_network
 from wardian.network.describe import describe, described_endpoint
 from wardian.network.ranges import host_ranges, subnet_lock
 from wardian.network.state import NetworkRows, now
-from wardian.network.values import NetworkConfig
+from wardian.network.values import NetworkConfig, Subnet
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ class Network(NamedTuple):
 class HostSide(Protocol):
     """What of a network is the kernel's: its link, addresses and rules."""
 
-    def check(self, config: NetworkConfig) -> None:
-        """Raises WardianError for what its driver cannot make."""
+    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig]) -> None:
+        """Raises WardianError for what its driver cannot make, or not beside `others`."""
 
     async def ensure(self, config: NetworkConfig) -> None:
         """Makes or mends it all. Raises WardianError or OSError; what is left then is taken away by `remove`."""
@@ -50,12 +50,12 @@ class HostSide(Protocol):
 class Unbuilt:
     """The host's side of an engine that has the default bridge alone."""
 
-    def check(self, config: NetworkConfig) -> None:
+    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig]) -> None:
         message = f"networks of driver {config.driver} beside the default bridge are not built yet"
         raise WardianError(NOT_IMPLEMENTED, message, operation="create network", subject=config.name)
 
     async def ensure(self, config: NetworkConfig) -> None:
-        self.check(config)
+        self.check(config, ())
 
     async def remove(self, config: NetworkConfig) -> None:
         pass
@@ -137,10 +137,9 @@ class Networks:
                 raise WardianError(CONFLICT, message, operation="create network", subject=asked.name)
             async with subnet_lock():
                 networks = self.rows.networks()
-                links = {one.link for one in networks if one.driver == "bridge"}
-                beside = Beside(networks, await asyncio.to_thread(host_ranges, links), self.pools)
+                beside = Beside(networks, await self._host_ranges(), self.pools)
                 config, warnings = complete(asked, secrets.token_hex(32), now(), beside)
-                self.side.check(config)
+                self.side.check(config, networks)
                 self.rows.add(config)
                 await self._make(config)
         return config, "; ".join(warnings)
@@ -197,6 +196,22 @@ class Networks:
                 else:
                     gone.append(one)
         return tuple(gone)
+
+    async def settle_bridge(self) -> NetworkConfig:
+        """The default bridge, with a subnet that is free on this host: the stored one, unless the host has taken it
+        since and nobody lives in it. For `start`, under `subnet_lock` until the bridge has the address."""
+        bridge = self.config("bridge")
+        taken = [*await self._host_ranges(), *own_ranges([one for one in self.rows.networks() if one != bridge])]
+        if bridge.v4 is not None and (self.rows.endpoints(bridge.id) or not conflict(bridge.v4.subnet, taken)):
+            return bridge
+        subnet = choose_subnet(taken, self.pools)
+        settled = bridge._replace(subnets=(Subnet(subnet, gateway_of(subnet), chosen=True),))
+        self.rows.replace(settled)
+        return settled
+
+    async def _host_ranges(self) -> tuple[Taken, ...]:
+        own = {one.link for one in self.rows.networks() if one.driver == "bridge"}
+        return tuple(await asyncio.to_thread(host_ranges, own))
 
     def _used(self) -> set[str]:
         return {row.network for row in self.rows.endpoints()}

@@ -23,6 +23,7 @@ from wardian.database import Database, Schema
 from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
 from wardian.kernel.procfs import boot_id
 from wardian.network import addresses
+from wardian.network.options import BRIDGE
 from wardian.network.values import EndpointWant, IPAddress, NetworkConfig, PortRule, Subnet
 
 SCHEMA = Schema(
@@ -296,7 +297,7 @@ class NetworkRows:
     def _load(self) -> None:
         for row in self._database.read("SELECT * FROM network ORDER BY rowid"):
             config = decode_config(row["id"], row["name"], row["config"])
-            self._configs[config.id] = config._replace(link=self._bridge) if config.name == "bridge" else config
+            self._configs[config.id] = self._as_default(config) if config.name == "bridge" else config
             self._given[config.id] = _Addresses(row["last4"], row["last6"])
         for row in self._database.read("SELECT * FROM endpoint ORDER BY rowid"):
             want = decode_want(row["network"], row["want"])
@@ -312,8 +313,11 @@ class NetworkRows:
     def _make_predefined(self) -> None:
         for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
             if self.named(name) is None:
-                link = self._bridge if driver == "bridge" else ""
-                self.add(NetworkConfig(secrets.token_hex(32), name, driver, now(), link=link))
+                config = NetworkConfig(secrets.token_hex(32), name, driver, now())
+                self.add(self._as_default(config) if driver == "bridge" else config)
+
+    def _as_default(self, config: NetworkConfig) -> NetworkConfig:
+        return config._replace(link=self._bridge, options={BRIDGE + "default_bridge": "true"})
 
     def _delete_forgotten(self, db: sqlite3.Connection) -> None:
         for key in self._forgotten:
