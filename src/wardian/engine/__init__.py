@@ -46,7 +46,12 @@ engine.images
     async import_(file: BinaryIO, repo: str, tag: str, message: str, changes: list[str], platform: str, emit) -> None
     `emit` is called with one progress message of docker's JSON stream at a time, in the event loop's thread.
 engine.networks
-    list(filters: Filters | None = None) -> list[dict];  inspect(ref) -> dict
+    list(filters: Filters | None = None, detailed: bool = False) -> list[dict];  inspect(ref, scope: str = "") -> dict
+    async create(body) -> {"Id", "Warning"}
+    async remove(ref) -> None
+    async prune(filters: Filters | None = None) -> {"NetworksDeleted"}
+    async connect(ref, container: str, endpoint: dict | None = None) -> None
+    async disconnect(ref, container: str, force: bool = False) -> None
 engine.events
     publish(kind, action, identity, attributes) ; subscribe(since_ns, until_ns, filters) -> AsyncIterator[dict]
     (subscribe is live from the call itself, not from the first step of the iteration)

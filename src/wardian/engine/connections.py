@@ -17,7 +17,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.sandbox import open_namespace
 from wardian.errors import FORBIDDEN, NOT_FOUND, WardianError
-from wardian.network import Changed, Network, close_ports
+from wardian.network import Changed, NetworkConfig, close_ports
 
 
 async def connect(parts: Parts, container: Container, ref: str, body: Mapping[str, Any] | None) -> None:
@@ -55,7 +55,7 @@ async def disconnect(parts: Parts, container: Container, ref: str, force: bool =
         publish(parts, container, "disconnect", network)
 
 
-def publish(parts: Parts, container: Container, action: str, network: Network) -> None:
+def publish(parts: Parts, container: Container, action: str, network: NetworkConfig) -> None:
     """The event that a container came to a network, or left it."""
     attributes = {"container": container.id, "name": network.name, "type": network.driver}
     parts.events.publish("network", action, network.id, attributes)
@@ -81,7 +81,7 @@ async def _changing(container: Container, parts: Parts) -> AsyncIterator[AsyncEx
         yield undo
 
 
-def _known(parts: Parts, ref: str, force: bool) -> Network | None:
+def _known(parts: Parts, ref: str, force: bool) -> NetworkConfig | None:
     try:
         return parts.networks.network(ref)
     except WardianError as error:
@@ -100,7 +100,7 @@ def _refuse_disconnect(container: Container, name: str, connected: Mapping[str, 
     raise WardianError(FORBIDDEN, message, operation="disconnect", subject=container.id)
 
 
-async def _connect_live(parts: Parts, container: Container, network: Network, settings: Settings) -> None:
+async def _connect_live(parts: Parts, container: Container, network: NetworkConfig, settings: Settings) -> None:
     if any(one.network.id == network.id for one in parts.networks.endpoints(container.id)):
         message = f"endpoint with name {container.name} already exists in network {network.name}"
         raise WardianError(FORBIDDEN, message, operation="connect", subject=container.id)
@@ -108,7 +108,7 @@ async def _connect_live(parts: Parts, container: Container, network: Network, se
     await _changed(parts, container, lambda fd: parts.networks.connect(container.id, want, fd))
 
 
-async def _disconnect_live(parts: Parts, container: Container, network: Network) -> None:
+async def _disconnect_live(parts: Parts, container: Container, network: NetworkConfig) -> None:
     await _changed(parts, container, lambda fd: parts.networks.disconnect(container.id, network.id, fd))
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardian.engine.config import ContainerConfig
-from wardian.engine.network_checks import Settings
+from wardian.engine.network_checks import Settings, invalid_settings
 from wardian.engine.options import ENDPOINTS
 from wardian.errors import FORBIDDEN, INVALID, WardianError
-from wardian.network import EndpointWant, Network, check_default_bridge
+from wardian.network import EndpointWant, NetworkConfig, check_addresses, check_default_bridge
 
 # networks that give no link: a container is on nothing else beside one of these
 WITHOUT_LINKS = ("none", "host")
@@ -51,7 +51,7 @@ def as_want(network_id: str, settings: Mapping[str, Any]) -> EndpointWant:
     )
 
 
-def check_endpoint(network: Network, settings: Mapping[str, Any]) -> None:
+def check_endpoint(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
     """At create: whether this network can give what is asked of it. Raises INVALID in Docker's words."""
     try:
         check_settings(network, settings)
@@ -60,9 +60,12 @@ def check_endpoint(network: Network, settings: Mapping[str, Any]) -> None:
         raise WardianError(error.kind, message, operation="create", subject=network.name) from error
 
 
-def check_settings(network: Network, settings: Mapping[str, Any]) -> None:
+def check_settings(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
+    want = as_want(network.id, settings)
     if network.name == "bridge":
-        check_default_bridge(as_want(network.id, settings))
+        check_default_bridge(want)
+    if network.name not in WITHOUT_LINKS and (problems := check_addresses(network, want.ipv4, want.ipv6)):
+        raise invalid_settings(problems, network.name)
 
 
 def names_of(config: ContainerConfig, name: str) -> tuple[str, ...]:
@@ -70,7 +73,7 @@ def names_of(config: ContainerConfig, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, config.id[:12], config.hostname())))
 
 
-def has_names(network: Network) -> bool:
+def has_names(network: NetworkConfig) -> bool:
     """Whether containers find each other there by name: on networks that users made (Docker's rule)."""
     return network.name not in ("bridge", *WITHOUT_LINKS)
 

@@ -8,9 +8,12 @@ What others use, all of it named here (the loop's thread only, as the database i
     await networks.stop()                       closes the pool; removes bridge, rules and table unless somebody is on
                                                 it; purge=True or False decides that
     networks.info() -> list[str]                warnings for `GET /info`
-    networks.network(mode) -> Network           "default" | "bridge" | "none" | "host" | an id; NOT_FOUND otherwise
+    networks.network(mode) -> NetworkConfig     "default" | "bridge" | "none" | "host" | an id; NOT_FOUND otherwise
     networks.list(filters) -> list[dict]        `GET /networks`
     networks.inspect(ref, attached) -> dict     `GET /networks/{id}`; attached: sandbox id -> (container id, name)
+    await networks.create(body) -> (NetworkConfig, warning)
+    await networks.remove(ref, names) -> NetworkConfig          names: sandbox id -> the name that an error says
+    await networks.prune(filters, created_before) -> those that are gone
 
     endpoint = await networks.bridge.acquire(sandbox_id, EndpointWant())
                                                 the caller owns endpoint.netns_fd and closes it after the launch
@@ -30,7 +33,7 @@ In the container's namespace this package sets what belongs to the link: eth0's 
 
 from wardian.network.attachments import check_default_bridge
 from wardian.network.bridge import BridgeNetwork
-from wardian.network.catalogue import Network
+from wardian.network.config import check_addresses
 from wardian.network.files import hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
 from wardian.network.networks import Networks
 from wardian.network.ports import close_ports, parse_bindings
@@ -58,11 +61,11 @@ __all__ = [
     "Endpoint",
     "EndpointWant",
     "HeldPort",
-    "Network",
     "NetworkConfig",
     "Networks",
     "PortWant",
     "SandboxWant",
+    "check_addresses",
     "check_default_bridge",
     "close_ports",
     "hostname_file",

@@ -9,7 +9,7 @@ import datetime
 import logging
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from wardian.database import Database
 from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
@@ -24,14 +24,6 @@ from wardian.network.state import NetworkRows, now
 from wardian.network.values import NetworkConfig, Subnet
 
 log = logging.getLogger(__name__)
-
-
-class Network(NamedTuple):
-    """A network's name, stable id and driver: "bridge", "host" or "null"."""
-
-    name: str
-    id: str
-    driver: str
 
 
 class HostSide(Protocol):
@@ -91,12 +83,11 @@ class Networks:
 
     # reading
 
-    def network(self, mode: str) -> Network:
+    def network(self, mode: str) -> NetworkConfig:
         """The network of a `NetworkMode`, a name, an id or its beginning. Raises NOT_FOUND in Docker's words."""
-        found = self.config("bridge" if mode in ("default", "") else mode)
-        return Network(found.name, found.id, found.driver)
+        return self.find("bridge" if mode in ("default", "") else mode)
 
-    def config(self, ref: str) -> NetworkConfig:
+    def find(self, ref: str) -> NetworkConfig:
         """By id, by name, by the unique beginning of an id, in this order."""
         networks = self.rows.networks()
         for matches in (
@@ -119,7 +110,7 @@ class Networks:
 
     def inspect(self, ref: str, attached: Mapping[str, tuple[str, str]] | None = None) -> dict[str, Any]:
         """`GET /networks/{id}`. `attached` maps a sandbox's id to its container's id and name."""
-        found = self.config(ref)
+        found = self.find(ref)
         containers = {}
         for row in self.rows.endpoints(found.id):
             container, name = (attached or {}).get(row.sandbox, (row.sandbox, ""))
@@ -158,7 +149,7 @@ class Networks:
     async def remove(self, ref: str, names: Mapping[str, str] | None = None) -> NetworkConfig:
         """`names` maps a sandbox's id to the name that an error calls it by. Raises WardianError."""
         async with self._changing:
-            found = self.config(ref)
+            found = self.find(ref)
             if network_filters.is_predefined(found):
                 message = f"{found.name} is a pre-defined network and cannot be removed"
                 raise WardianError(FORBIDDEN, message, operation="remove network", subject=found.name)
@@ -200,7 +191,7 @@ class Networks:
     async def settle_bridge(self) -> NetworkConfig:
         """The default bridge, with a subnet that is free on this host: the stored one, unless the host has taken it
         since and nobody lives in it. For `start`, under `subnet_lock` until the bridge has the address."""
-        bridge = self.config("bridge")
+        bridge = self.find("bridge")
         taken = [*await self._host_ranges(), *own_ranges([one for one in self.rows.networks() if one != bridge])]
         if bridge.v4 is not None and (self.rows.endpoints(bridge.id) or not conflict(bridge.v4.subnet, taken)):
             return bridge
