@@ -1,4 +1,4 @@
-"""`explain`, and how `plan` is shown: the list of operations that make a container, numbered."""
+"""`explain`, and how `plan` is shown: the operations that make a container, numbered, and before them its networks'."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ def show_plan(answer: dict[str, Any]) -> None:
     steps = answer.get("Steps") or []
     timed = any("Nanoseconds" in step for step in steps)
     width = len(str(len(steps)))
+    for done in answer.get("Network") or ():
+        what = f"{done['Kind']}: {done['Description']}"
+        print(f"{'':{width}}  {'net':<5}  {duration_text(done['Nanoseconds']):>11}  {what}")
     for step in steps:
         print(_line(step, width, timed))
     if timed:
@@ -60,7 +63,10 @@ def _line(step: dict[str, Any], width: int, timed: bool) -> str:
 
 def _show_end(answer: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     total = sum(step.get("Nanoseconds") or 0 for step in steps)
+    network = answer.get("Network") or ()
     print(f"\n{len(steps)} steps, {duration_text(total)} in all")
+    if network:
+        print(f"{len(network)} for its networks, {duration_text(sum(done['Nanoseconds'] for done in network))} in all")
     for phase in answer.get("Phases") or ():
         print(f"{phase['Name']}: {duration_text(phase['Nanoseconds'])}")
     if answer.get("Error"):

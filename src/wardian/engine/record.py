@@ -15,6 +15,7 @@ import msgspec
 
 from wardian.engine.create import write_file
 from wardian.engine.registry import Container
+from wardian.network import Done
 from wardian.runtime import Plan, Record
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class LaunchRecord(NamedTuple):
     phases: Phases
     failed_step: int = -1
     error: str = ""
+    network: Sequence[Done] = ()
 
     def documents(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The contents of plan.json and explain.json."""
@@ -50,6 +52,9 @@ class LaunchRecord(NamedTuple):
             "phases": [{"name": name, "ns": ns} for name, ns in self.phases.list],
             "records": [
                 {"step": item.step, "errno": item.errno, "ns": item.ns, "text": item.text} for item in self.records
+            ],
+            "network": [
+                {"kind": done.kind, "description": done.description, "ns": done.nanoseconds} for done in self.network
             ],
             "failed_step": self.failed_step,
             "error": self.error,

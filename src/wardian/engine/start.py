@@ -25,6 +25,7 @@ from wardian.engine.rootfacts import facts_of_image, facts_of_root
 from wardian.engine.sandbox import Sandbox
 from wardian.engine.spec import Spec
 from wardian.errors import INVALID, SYSTEM, WardianError
+from wardian.network import Done
 from wardian.runtime import Launched, LaunchError, Placement, RootFacts, Supervision, launch, plan
 from wardian.storage import lock_root
 
@@ -70,11 +71,19 @@ async def start_container(parts: Parts, container: Container) -> Started:
             launched = await launch(plan_, descriptors, attachers, run_dir, publishing=publishing)
         except LaunchError as error:
             phases.mark("launch")
-            LaunchRecord(plan_, error.records, phases, error.step, str(error)).write_or_log(container.config.directory)
+            record = LaunchRecord(plan_, error.records, phases, error.step, str(error), _set_up(place))
+            record.write_or_log(container.config.directory)
             raise say_launch_error(error, spec["process"]["args"][0]) from error
         undo.pop_all()  # it runs: nothing of it is undone
     phases.mark("launch")
-    return Started(launched, place, LaunchRecord(plan_, launched.records, phases), len(attachers))
+    return Started(
+        launched, place, LaunchRecord(plan_, launched.records, phases, network=_set_up(place)), len(attachers)
+    )
+
+
+def _set_up(place: Sandbox) -> tuple[Done, ...]:
+    """What was done for the container's networks."""
+    return place.attachment.steps if place.attachment is not None else ()
 
 
 def say_launch_error(error: LaunchError, command: str) -> WardianError:

@@ -50,6 +50,10 @@ def explain(plan: Mapping[str, Any], report: Mapping[str, Any], identity: str, n
     return {
         "Id": identity,
         "Name": name,
+        "Network": [
+            {"Kind": done["kind"], "Description": done["description"], "Nanoseconds": done["ns"]}
+            for done in report.get("network", ())  # none in the record of an earlier version
+        ],
         "Steps": rows,
         "Phases": [{"Name": phase["name"], "Nanoseconds": phase["ns"]} for phase in report["phases"]],
         "FailedStep": report["failed_step"] if report["failed_step"] >= 0 else None,
