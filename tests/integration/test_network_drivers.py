@@ -157,6 +157,12 @@ async def attached(made: Plumbing, *endpoints: Endpoint, published: bool = False
     return await made.attach(placed)
 
 
+def let_go(plumbed: Plumbed) -> None:
+    os.close(plumbed.netns_fd)
+    if plumbed.names is not None:
+        plumbed.names.close()
+
+
 # ---- bridges ----
 
 
@@ -192,7 +198,7 @@ def test_an_ipv4_network_has_no_ipv6_on_either_side() -> None:
         assert port["addr_info"] == []
         assert sysctl("ipv6/conf/all/forwarding") == "0"
         assert "::1/128" in addresses(link_of(plumbed.netns_fd, "lo"))
-        os.close(plumbed.netns_fd)
+        let_go(plumbed)
 
     story(told)
 
@@ -216,7 +222,7 @@ def test_ipv6_endpoints_can_be_used_at_once_and_reach_each_other(v4: bool) -> No
         assert reaches(one.netns_fd, "fd00:1::1")
         assert reaches(two.netns_fd, "10.1.0.2") == v4
         for plumbed in (one, two):
-            os.close(plumbed.netns_fd)
+            let_go(plumbed)
 
     story(told)
 
@@ -249,7 +255,7 @@ def test_containers_of_a_network_without_icc_reach_the_host_alone() -> None:
         for address in ("10.1.0.1", "fd00:1::1"):
             assert reaches(one.netns_fd, address)
         for plumbed in (one, two):
-            os.close(plumbed.netns_fd)
+            let_go(plumbed)
 
     story(told)
 
@@ -263,7 +269,7 @@ def test_a_published_endpoint_gets_the_hairpin() -> None:
         assert port_of(one.netns_fd)["linkinfo"]["info_slave_data"]["hairpin"] is True
         assert port_of(two.netns_fd)["linkinfo"]["info_slave_data"]["hairpin"] is False
         for plumbed in (one, two):
-            os.close(plumbed.netns_fd)
+            let_go(plumbed)
 
     story(told)
 
@@ -281,7 +287,7 @@ def test_mtu_and_name_of_the_interface() -> None:
             1400,
         )
         assert reaches(plumbed.netns_fd, "10.1.0.1")
-        os.close(plumbed.netns_fd)
+        let_go(plumbed)
 
     story(told)
 
@@ -301,7 +307,7 @@ def test_a_sandbox_on_three_networks_has_a_link_for_each_and_one_way_out() -> No
         for number, config in enumerate(configs):
             assert port_of(plumbed.netns_fd, f"eth{number}")["master"] == config.link
         assert all(done.nanoseconds > 0 and done.description for done in plumbed.steps)
-        os.close(plumbed.netns_fd)
+        let_go(plumbed)
 
     story(told)
 
@@ -322,7 +328,7 @@ def test_a_living_sandbox_is_connected_and_disconnected() -> None:
         assert [one["ifname"] for one in inside(plumbed.netns_fd, "link")] == ["lo", "eth0"]
         assert default_routes(plumbed.netns_fd) == {4: ("10.1.0.1", "eth0")}
         assert ports_of(second) == []
-        os.close(plumbed.netns_fd)
+        let_go(plumbed)
 
     story(told)
 
@@ -342,7 +348,7 @@ def test_a_connection_that_fails_leaves_nothing() -> None:
             await made.connect(Placed(endpoint(second, 2, "eth0")), plumbed.netns_fd)
         assert ports_of(second) == before[0] == []
         assert inside(plumbed.netns_fd, "address") == before[1]
-        os.close(plumbed.netns_fd)
+        let_go(plumbed)
 
     story(told)
 
@@ -354,7 +360,7 @@ def test_an_endpoint_has_the_sysctls_that_it_asks_for() -> None:
         asked = {"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.log_martians=1"}
         plumbed = await attached(made, endpoint(config, 2, want=EndpointWant(config.id, driver_opts=asked)))
         assert inside_sysctl(plumbed.netns_fd, "ipv4/conf/eth0/log_martians") == "1"
-        os.close(plumbed.netns_fd)
+        let_go(plumbed)
 
     story(told)
 
@@ -370,7 +376,7 @@ def test_a_deleted_bridge_comes_back_with_its_ports() -> None:
         assert port_of(living.netns_fd)["linkinfo"]["info_slave_data"]["isolated"] is True
         assert reaches(living.netns_fd, "10.1.0.1") and reaches(later.netns_fd, "10.1.0.1")
         for plumbed in (living, later):
-            os.close(plumbed.netns_fd)
+            let_go(plumbed)
 
     story(told)
 
@@ -422,7 +428,7 @@ def test_an_address_that_is_used_again_is_announced() -> None:
         await made.ensure(config)
         former = await attached(made, endpoint(config, 2))
         assert reaches(former.netns_fd, "10.1.0.1") and reaches(former.netns_fd, "fd00:1::1")
-        os.close(former.netns_fd)
+        let_go(former)
         known = {one["dst"]: one["lladdr"] for one in ip("neigh", "show", "dev", config.link) if "lladdr" in one}
         assert known["10.1.0.2"] == known["fd00:1::2"] == "02:42:0a:01:00:02"
         again = await attached(made, endpoint(config, 2, mac="02:42:99:99:99:99"))
@@ -435,7 +441,7 @@ def test_an_address_that_is_used_again_is_announced() -> None:
         while not corrected() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert corrected()
-        os.close(again.netns_fd)
+        let_go(again)
 
     story(told)
 
@@ -489,7 +495,7 @@ def test_a_macvlan_container_stands_in_the_parents_network(parent: int, mode: st
         assert reaches(one.netns_fd, "10.5.0.1") and reaches(one.netns_fd, "fd00:5::1")
         assert reaches(one.netns_fd, "10.5.0.3", 0.3) == (mode == "bridge")
         for plumbed in (one, two):
-            os.close(plumbed.netns_fd)
+            let_go(plumbed)
         await made.remove(config)
         assert ip("link", "show", "up0")
 
@@ -509,7 +515,7 @@ def test_macvlan_on_ipv4_alone_and_connected_while_living(parent: int) -> None:
         assert default_routes(plumbed.netns_fd) == {4: ("10.1.0.1", "eth0")}
         await made.disconnect(there, plumbed.netns_fd)
         assert [one["ifname"] for one in inside(plumbed.netns_fd, "link")] == ["lo", "eth0"]
-        os.close(plumbed.netns_fd)
+        let_go(plumbed)
 
     story(told)
 
@@ -554,7 +560,7 @@ def test_an_ipvlan_container_shares_the_parents_mac(parent: int, mode: str) -> N
         assert reaches(one.netns_fd, "10.5.0.3") and reaches(one.netns_fd, "fd00:5::3")
         assert reaches(one.netns_fd, "10.5.0.1") == (mode == "l2")
         for plumbed in (one, two):
-            os.close(plumbed.netns_fd)
+            let_go(plumbed)
 
     story(told)
 
@@ -570,7 +576,7 @@ def test_a_network_without_parent_stays_on_this_host(driver: str) -> None:
         one, two = await attached(made, endpoint(config, 2)), await attached(made, endpoint(config, 3))
         assert reaches(one.netns_fd, "10.5.0.3")
         for plumbed in (one, two):
-            os.close(plumbed.netns_fd)
+            let_go(plumbed)
         await made.remove(config)
         assert config.link not in [one["ifname"] for one in ip("link")]
 
@@ -617,8 +623,8 @@ def test_the_default_bridges_namespaces_are_ports_before_they_are_taken() -> Non
         for number in range(3, 12):  # more than stood ready for the former bridge
             later = await attached(made, endpoint(config, number))
             assert reaches(later.netns_fd, "10.1.0.1")
-            os.close(later.netns_fd)
-        os.close(plumbed.netns_fd)
+            let_go(later)
+        let_go(plumbed)
 
     story(told)
 
@@ -636,7 +642,7 @@ def test_twenty_at_once_and_then_nothing_is_left() -> None:
                 f"fd00:1::{number:x}/64",
             }
             assert reaches(plumbed.netns_fd, "10.1.0.1")
-            os.close(plumbed.netns_fd)
+            let_go(plumbed)
         await made.remove(config)
 
     story(told)
@@ -658,7 +664,7 @@ def test_an_attachment_that_is_given_up_leaves_nothing() -> None:
             await asyncio.sleep(wait)
             task.cancel()
             try:
-                os.close((await task).netns_fd)
+                let_go(await task)
             except asyncio.CancelledError:
                 pass
 
@@ -675,6 +681,6 @@ def test_ports_of_bridges_say_whose_they_are() -> None:
         with netlink.Netlink() as nl:
             index = port_of(plumbed.netns_fd)["ifindex"]
             nl.send([links.set_master(index, "port", 0)])
-        os.close(plumbed.netns_fd)
+        let_go(plumbed)
 
     story(told)

@@ -66,19 +66,21 @@ def bridge_endpoint(
     published ports."""
     config, name = endpoint.network, endpoint.interface
     port = ready.link if ready is not None else port_name(endpoint)
-    steps: list[Step] = [] if ready is None else _taken(config, ready, name)
+    steps: list[Step] = []
     if ready is None:
-        steps += [
-            NewVeth(port, config.link, name, endpoint.mac, config.mtu, alias(config)),
-            Sysctl(f"ipv4/conf/{name}/arp_notify", "1"),
-            *(() if endpoint.ipv6 else (_no_ipv6(name),)),
-        ]
+        steps.append(NewVeth(port, config.link, name, endpoint.mac, config.mtu, alias(config)))
+        steps.append(Sysctl(f"ipv4/conf/{name}/arp_notify", "1"))
+    else:
+        steps += _taken(config, ready, name)
     if hairpin or not config.icc:
         steps.append(PortFlags(port, isolated=not config.icc, hairpin=hairpin))
-    steps.append(Mac(name, endpoint.mac) if ready is not None else Up(name))
-    steps += [*_ipv6(endpoint), *own_sysctls(endpoint), *_addresses(endpoint)]
-    steps += [Forwarding(port, config.link), Announce(name, endpoint.mac), *routes(endpoint, gateways)]
-    return tuple(steps)
+    if ready is not None:
+        steps += [Mac(name, endpoint.mac), *_ipv6(endpoint), *own_sysctls(endpoint)]
+    else:
+        quiet = _ipv6(endpoint) if endpoint.ipv6 else (_no_ipv6(name),)
+        steps += [*quiet, *own_sysctls(endpoint), Up(name)]
+    steps += [*_addresses(endpoint), Forwarding(port, config.link), Announce(name, endpoint.mac)]
+    return (*steps, *routes(endpoint, gateways))
 
 
 def macvlan_endpoint(endpoint: Endpoint, gateways: Collection[int], mode: str) -> tuple[Step, ...]:

@@ -2,7 +2,7 @@
 
 Used from the loop's thread; the kernel's side runs in the executor that `start` is given, one job at a time.
 
-    plumbing = Plumbing(make_inside)                    make_inside: what answers names, made in the namespace; or None
+    plumbing = Plumbing()
     await plumbing.start(executor)
     plumbing.check(config, others)                      can it be? Raises WardianError
     await plumbing.ensure(config, keep=False)           the host's side; the default bridge's pool begins to fill
@@ -25,9 +25,10 @@ from wardian.kernel import netlink, netns
 from wardian.network import plan
 from wardian.network.drivers import Driver, driver_of, make_drivers
 from wardian.network.host import Host
+from wardian.network.names import ResolverSockets, prepare_inside
 from wardian.network.options import BRIDGE
 from wardian.network.plan import Ready
-from wardian.network.pool import INTERFACE, Closable, Pool, Prepared, prepare, prepare_bare, with_names
+from wardian.network.pool import INTERFACE, Pool, Prepared, prepare, prepare_bare, with_names
 from wardian.network.steps import Place, Remove, Step, apply
 from wardian.network.values import Done, Endpoint, NetworkConfig, NetworkRules
 
@@ -47,14 +48,17 @@ class Plumbed(NamedTuple):
     """`netns_fd` and `names` are the caller's to hand over or close."""
 
     netns_fd: int
-    names: Closable | None
+    names: ResolverSockets | None
     steps: tuple[Done, ...]
 
 
 class Plumbing:
-    """The kernel's side of all networks of one engine."""
+    """The kernel's side of all networks of one engine.
 
-    def __init__(self, make_inside: Callable[[], Closable] | None = None) -> None:
+    `make_inside` makes what names are answered by, in a namespace of any network but the default bridge; None: nothing.
+    """
+
+    def __init__(self, make_inside: Callable[[], ResolverSockets] | None = prepare_inside) -> None:
         self._make_inside = make_inside
         self._executor: Executor | None = None
         self._host: Host | None = None

@@ -19,9 +19,10 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from wardian.kernel import links, netlink, netns
+from wardian.network.names import ResolverSockets
 
 SIZE = 4
 # Refilling waits a moment, so that it does not compete with the start that emptied the place.
@@ -30,15 +31,11 @@ INTERFACE = "eth0"
 LOOPBACK = 1  # the number that lo has in every namespace: net/core/dev.c, LOOPBACK_IFINDEX
 
 
-class Closable(Protocol):
-    def close(self) -> None: ...
-
-
 class Prepared(NamedTuple):
     """A namespace ready to be taken. `inner` is a netlink socket inside it; both descriptors keep it alive.
 
     `ifindex` is that of its eth0 (0: it has none), `link` the name of eth0's other end on the host, `master` the number
-    of the bridge which that is joined to (0: none). `names` is what was made inside for answering names.
+    of the bridge which that is joined to (0: none). `names` are the sockets inside that names are answered by.
     """
 
     netns_fd: int
@@ -46,7 +43,7 @@ class Prepared(NamedTuple):
     ifindex: int = 0
     master: int = 0
     link: str = ""
-    names: Closable | None = None
+    names: ResolverSockets | None = None
 
     def close(self) -> None:
         if self.names is not None:
@@ -83,7 +80,7 @@ def prepare_bare() -> Prepared:
     return Prepared(netns_fd, inner)
 
 
-def with_names(prepared: Prepared, make: Callable[[], Closable]) -> Prepared:
+def with_names(prepared: Prepared, make: Callable[[], ResolverSockets]) -> Prepared:
     """`make`, called in the namespace, prepares it for names. What fails leaves nothing of `prepared`."""
     try:
         return prepared._replace(names=netns.run_inside(prepared.netns_fd, make))
