@@ -5,15 +5,18 @@ One suite for both backends. Containers are namespaces behind bridges made here 
 
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
 
+import needs
 from own_host import ip, nft, own_host
 from wardian.kernel import netlink, netns
-from wardian.network.firewall import Firewall, open_firewall
+from wardian.network.firewall import BACKENDS, Firewall, open_firewall
+from wardian.network.firewall.chains import MADE
 from wardian.network.values import NetworkRules, PortRule
 
 ONE = NetworkRules("wtfa0", ("172.30.1.0/24", "fd30:1::/64"))
@@ -32,8 +35,10 @@ def host() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["nftables"])
+@pytest.fixture(params=BACKENDS)
 def firewall(request: pytest.FixtureRequest, host: None) -> Iterator[Firewall]:
+    if request.param == "iptables":
+        needs.program("iptables-restore")
     made = open_firewall("wtfa0", request.param)
     yield made
     made.close()
@@ -451,8 +456,13 @@ def test_networks_and_ports_come_and_go_one_by_one(
 
 
 def ruleset() -> list[str]:
-    """What nft lists, without counters' values and in no order: elements of a set are listed as they hash."""
-    text = nft("-s", "list", "ruleset").replace("{", "\n").replace("}", "\n").replace(",", "\n")
+    """All rules and elements there are, in no order: elements of a set are listed as they hash. Of iptables, those that
+    do something: its own chains stay, and those that we made as long as we are there."""
+    text = nft("-s", "list", "table", "inet", "wardian-wtfa0") if "wardian-wtfa0" in nft("list", "tables") else ""
+    text = text.replace("{", "\n").replace("}", "\n").replace(",", "\n")
+    for save in map(needs.program, ("iptables-save", "ip6tables-save")):
+        saved = subprocess.run([save], capture_output=True, text=True, check=True, timeout=20).stdout
+        text += "\n".join(line for line in saved.splitlines() if line.startswith("-A") and MADE not in line)
     lines = (line.strip().removeprefix("elements = ") for line in text.splitlines())
     return sorted(line for line in lines if line and line != "elements =")
 
@@ -464,3 +474,4 @@ def test_nothing_is_left(firewall: Firewall, town: Town) -> None:
     assert ruleset() != before
     firewall.remove()
     assert ruleset() == before
+    assert not [line for line in nft("list", "ruleset").splitlines() if "wardian" in line.lower() or "DOCKER" in line]

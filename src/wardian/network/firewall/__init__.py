@@ -9,8 +9,11 @@ What others use, in the network's thread:
 """
 
 from wardian.errors import INVALID, WardianError
+from wardian.kernel.nftables import open_nftables
 from wardian.network.firewall.contract import Firewall
+from wardian.network.firewall.iptables import IptablesFirewall
 from wardian.network.firewall.nft import NftFirewall
+from wardian.network.firewall.table import table_name
 from wardian.network.firewall.watch import Watch
 
 __all__ = ["BACKENDS", "Firewall", "Watch", "open_firewall"]
@@ -23,8 +26,27 @@ def open_firewall(bridge: str, backend: str = "nftables", respect: bool = False)
 
     `respect`: chains of others that drop forwarded packets are reported, and nothing is added to them.
     """
-    if backend == "nftables":
-        return NftFirewall(bridge, respect)
-    raise WardianError(
-        INVALID, f"unknown firewall backend: {backend!r}", operation="open the firewall", subject=backend
-    )
+    if backend not in BACKENDS:
+        raise WardianError(INVALID, f"unknown firewall backend {backend!r}", operation="open the firewall")
+    _clear_other(bridge, backend)
+    return NftFirewall(bridge, respect) if backend == "nftables" else IptablesFirewall(bridge)
+
+
+def _clear_other(bridge: str, backend: str) -> None:
+    """An engine that was served with the other backend before has left its rules for the living containers."""
+    nft = open_nftables()
+    try:
+        listed = [entry["chain"] for entry in nft.query("list chains") if "chain" in entry]
+    finally:
+        nft.close()
+    if backend == "iptables" and any(chain["table"] == table_name(bridge) for chain in listed):
+        _remove(NftFirewall(bridge))
+    if backend == "nftables" and any(chain["name"].startswith("WARDIAN-") for chain in listed):
+        _remove(IptablesFirewall(bridge))
+
+
+def _remove(other: Firewall) -> None:
+    try:
+        other.remove()
+    finally:
+        other.close()

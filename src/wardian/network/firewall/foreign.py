@@ -45,15 +45,15 @@ def mark(bridge: str) -> str:
     return f"wardian: {bridge}"
 
 
-def base_chains(listed: list[dict[str, Any]], own_table: str) -> list[Chain]:
-    """Others' base chains at the hook forward, from the answer to `list chains`. Other engines' tables are no others:
+def base_chains(listed: list[dict[str, Any]]) -> list[Chain]:
+    """Others' base chains at the hook forward, from the answer to `list chains`. Engines' own tables are no others:
     each judges its own links only."""
     found = []
     for entry in listed:
         one = entry.get("chain", {})
         if one.get("hook") != "forward" or one.get("family") not in ("ip", "ip6", "inet"):
             continue
-        if one["table"] == own_table or one["table"].startswith("wardian-"):
+        if one["table"].startswith("wardian-"):
             continue
         found.append(Chain(one["family"], one["table"], one["name"], int(one["prio"]), one.get("policy", "accept")))
     return found
@@ -122,6 +122,14 @@ def said(chain: Chain, bridge: str, respect: bool) -> str:
     )
 
 
+def said_beside_iptables(chain: Chain) -> str:
+    """What `info` says of it when our rules are in iptables' chains."""
+    return (
+        f"the firewall's chain {chain} drops forwarded packets: containers reach out, and published ports are reached, "
+        "only as far as it allows; with the firewall backend nftables Wardian would add a rule there"
+    )
+
+
 LEGACY = (
     "the legacy iptables table filter is in use, which nftables cannot see: if its FORWARD chain drops, add "
     f"`iptables-legacy -A FORWARD -m mark --mark {ACCEPTED:#x}/{ACCEPTED:#x} -j ACCEPT`"
@@ -140,16 +148,15 @@ def legacy_filter_in_use() -> bool:
 class ForeignChains:
     """Our marked rules in the chains of others. `respect`: they are only reported."""
 
-    def __init__(self, nft: Nftables, bridge: str, own_table: str, respect: bool) -> None:
+    def __init__(self, nft: Nftables, bridge: str, respect: bool) -> None:
         self._nft = nft
         self._bridge = bridge
-        self._own_table = own_table
         self._respect = respect
         self.warnings: list[str] = []
 
     def mend(self, run: Callable[[str], None]) -> bool:
         """Put the rules where they are needed, by `run`; True when there was one to put. `warnings` say what is so."""
-        found = self.read()
+        found = read_forwarding(self._nft)
         dropping = [chain for chain in found.chains if drops(chain, found.jumped)]
         self.warnings = [said(chain, self._bridge, self._respect) for chain in dropping]
         if legacy_filter_in_use():
@@ -163,26 +170,29 @@ class ForeignChains:
         return bool(commands)
 
     def remove(self, run: Callable[[str], None]) -> None:
-        commands = removals(self.read().chains, self._bridge)
+        commands = removals(read_forwarding(self._nft).chains, self._bridge)
         if commands:
             run(commands)
 
-    def read(self) -> Forwarding:
-        """What there is now. A chain that goes while it is read is as one that was never there."""
-        chains, jumped = [], {}
-        for chain in base_chains(self._nft.query("list chains"), self._own_table):
-            rules = self._rules(chain.family, chain.table, chain.name)
-            chains.append(chain._replace(rules=tuple(rules)))
-            for target in filter(None, map(_leads_to, rules)):
-                jumped[chain.family, chain.table, target] = self._rules(chain.family, chain.table, target)
-        return Forwarding(tuple(chains), jumped)
 
-    def _rules(self, family: str, table: str, chain: str) -> list[Rule]:
-        try:
-            listed = self._nft.query(f"list chain {family} {table} {chain}")
-        except WardianError:
-            return []
-        return [entry["rule"] for entry in listed if "rule" in entry and entry["rule"]["chain"] == chain]
+def read_forwarding(nft: Nftables) -> Forwarding:
+    """What there is now."""
+    chains, jumped = [], {}
+    for chain in base_chains(nft.query("list chains")):
+        rules = _read_rules(nft, chain.family, chain.table, chain.name)
+        chains.append(chain._replace(rules=tuple(rules)))
+        for target in filter(None, map(_leads_to, rules)):
+            jumped[chain.family, chain.table, target] = _read_rules(nft, chain.family, chain.table, target)
+    return Forwarding(tuple(chains), jumped)
+
+
+def _read_rules(nft: Nftables, family: str, table: str, chain: str) -> list[Rule]:
+    """A chain that went while it was read is as one without rules."""
+    try:
+        listed = nft.query(f"list chain {family} {table} {chain}")
+    except WardianError:
+        return []
+    return [entry["rule"] for entry in listed if "rule" in entry and entry["rule"]["chain"] == chain]
 
 
 def _names(rule: Rule) -> set[str]:

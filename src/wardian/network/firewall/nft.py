@@ -23,7 +23,7 @@ class NftFirewall:
         except BaseException:
             self._nft.close()
             raise
-        self._foreign = ForeignChains(self._nft, bridge, self._table, respect)
+        self._foreign = ForeignChains(self._nft, bridge, respect)
         self._wanted = wanted((), ())
 
     @property
