@@ -85,8 +85,12 @@ class Engine:
     def create(self, *command: str, **host: Any) -> str:
         body = {"Image": IMAGE, "Cmd": command, "HostConfig": host}
         container = str(self.call("POST", "/containers/create", body)["Id"])
-        self._made.add(container)
+        self.made(container)
         return container
+
+    def made(self, container: str) -> None:
+        """It is removed at the end, whatever comes."""
+        self._made.add(container)
 
     def start(self, container: str) -> None:
         self.call("POST", f"/containers/{container}/start")

@@ -172,7 +172,7 @@ class Street:
         self._engine = engine
         self.docker = docker_py.DockerClient(base_url=url, version="auto", timeout=60)
         self.docker.images.load(docker_archive({IMAGE: busybox_image()}))
-        self._proc = "/proc" if engine else f"/proc/{_listener(url)}/root/proc"
+        self._proc = "/proc" if engine else f"/proc/{listener_of(url)}/root/proc"
         self._services: list[Service] = []
         self._boxes: list[Box] = []
         self._networks: list[Any] = []
@@ -239,7 +239,7 @@ class Street:
             netns.run_inside(self.neighbour, lambda family=family: _forget_routes(family))
 
 
-def _listener(url: str) -> int:
+def listener_of(url: str) -> int:
     """The pid of an engine that may count in a pid namespace of its own (unix(7), SO_PEERCRED)."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.connect(url.removeprefix("unix://"))
@@ -269,6 +269,16 @@ def _set_up(link: str, ipv4: str, ipv6: str) -> None:
     ip("address", "add", f"{ipv6}/64", "dev", link, "nodad")
 
 
+class Unavailable(Exception):
+    """No newest Docker is to be had here."""
+
+
+def unpack_docker() -> None:
+    """Before `docker_here`, while there is a way to Debian's packages."""
+    if done := subprocess.run([BRING, "unpack"]).returncode:
+        raise Unavailable(f"tests/peers/bring unpack ended with {done}")
+
+
 @contextlib.contextmanager
 def docker_here() -> Iterator[str]:
     """The URL of a newest Docker's engine that runs in the calling thread's network namespace."""
@@ -280,9 +290,7 @@ def docker_here() -> Iterator[str]:
     with serving:
         url = serving.stdout.readline().strip()
         if not url:
-            if serving.wait(60) == 3:
-                pytest.skip("a newest Docker is not to be had here; tests/peers/bring said why")
-            pytest.fail(f"tests/peers/bring ended with {serving.returncode}", pytrace=False)
+            raise Unavailable(f"tests/peers/bring serve ended with {serving.wait(60)}")
         yield url
         serving.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -303,9 +311,12 @@ def host_and_neighbour() -> Iterator[tuple[int, int]]:
 @pytest.fixture(scope="module")
 def whole_street(new_home: Callable[[], Home]) -> Iterator[Street]:
     """The module's host, neighbour and engine."""
+    docker = os.environ.get("WARDIAN_STREET") == "docker"
+    if docker:
+        unpack_docker()
     with host_and_neighbour() as (host, neighbour), contextlib.ExitStack() as closing:
         engine = None
-        if os.environ.get("WARDIAN_STREET") == "docker":
+        if docker:
             url = closing.enter_context(docker_here())
         else:
             engine = TestEngine(new_home())

@@ -1,0 +1,150 @@
+"""How long a name takes inside a container, ours beside the newest Docker: asked over UDP from its own namespace.
+
+usage: dns.py [--alone] [-n N] [--gap SECONDS] [--json FILE]
+
+`forwarded` is a name of the world, whose server stands in the neighbour's namespace and answers at once.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import statistics
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from rig import Row, interleaved, machine, milliseconds
+from streets import Side, streets
+
+from questions import NOERROR, PTR, A, parse, question
+from street import NEIGHBOUR4
+from wardian.kernel import netns
+
+_EACH = 20  # questions for one sample
+
+
+class Asker(NamedTuple):
+    """A socket inside a container, and the address that `web` has there."""
+
+    socket: socket.socket
+    web: str
+
+
+def _asker(side: Side) -> Asker:
+    side.network("bench")
+    for name in ("web", "client"):
+        container = side.create("bench", None, Dns=[NEIGHBOUR4])
+        side.engine.call("POST", f"/containers/{container}/rename?name={name}")
+        side.engine.start(container)
+    inside = side.inside("client")
+
+    def made() -> socket.socket:
+        asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        asking.settimeout(5)
+        asking.connect(("127.0.0.11", 53))
+        return asking
+
+    try:
+        networks = side.engine.call("GET", "/containers/web/json")["NetworkSettings"]["Networks"]
+        return Asker(netns.run_inside(inside, made), networks["bench"]["IPAddress"])
+    finally:
+        os.close(inside)
+
+
+def ask(asker: Asker, name: str, kind: int) -> float:
+    """The median milliseconds from a question sent to its answer received."""
+    query = question(name, kind)
+    answers = []
+
+    def once() -> None:
+        asker.socket.send(query)
+        answers.append(asker.socket.recv(2000))
+
+    took = statistics.median(milliseconds(once) for _ in range(_EACH))
+    if any(parse(answer).code != NOERROR for answer in answers):
+        raise RuntimeError(f"{name} was not answered")
+    return took
+
+
+@contextmanager
+def _world(side: Side) -> Iterator[None]:
+    """A name server at the neighbour that answers everything with one address."""
+
+    def made() -> socket.socket:
+        serving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        serving.bind((NEIGHBOUR4, 53))
+        return serving
+
+    serving = netns.run_inside(side.neighbour, made)
+
+    def serve() -> None:
+        while True:
+            query, client = serving.recvfrom(2000)
+            if not query:
+                return
+            answer = struct.pack("!HHHIH", 0xC00C, 1, 1, 60, 4) + bytes([192, 0, 2, 77])
+            serving.sendto(query[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + query[12:] + answer, client)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        netns.run_inside(side.neighbour, _end)
+        thread.join()
+        serving.close()
+
+
+def _end() -> None:
+    """An empty question ends the server."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ending:
+        ending.sendto(b"", (NEIGHBOUR4, 53))
+
+
+def measure(docker: bool, count: int, gap: float) -> list[Row]:
+    with streets(docker) as sides, contextlib.ExitStack() as closing:
+        print(f"{machine()}; gap {gap} s; median ms of {count} × {_EACH}")
+        print(f"{'':24}" + "".join(f"{side.engine.name:>10}" for side in sides))
+        askers = [_asker(side) for side in sides]
+        for side, asker in zip(sides, askers, strict=True):
+            closing.enter_context(_world(side))
+            closing.callback(asker.socket.close)
+        return [
+            _row("a name", [("web", A) for _ in sides], askers, count, gap),
+            _row("an address", [(_reverse(asker.web), PTR) for asker in askers], askers, count, gap),
+            _row("forwarded", [("example.org", A) for _ in sides], askers, count, gap),
+        ]
+
+
+def _reverse(address: str) -> str:
+    return ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+
+
+def _row(name: str, questions: list[tuple[str, int]], askers: list[Asker], count: int, gap: float) -> Row:
+    pairs = zip(askers, questions, strict=True)
+    row = interleaved(name, [lambda to=asker, what=asked: ask(to, *what) for asker, asked in pairs], count, gap)
+    print(f"{name:24}" + "".join(f"{value:10.3f}" for value in row.medians) + f"   {row.ratio()}", flush=True)
+    return row
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--alone", action="store_true", help="without a Docker beside")
+    parser.add_argument("-n", type=int, default=20)
+    parser.add_argument("--gap", type=float, default=0.0)
+    parser.add_argument("--json", default="")
+    given = parser.parse_args()
+    found = measure(not given.alone, given.n, given.gap)
+    if given.json:
+        with open(given.json, "w") as file:
+            json.dump({row.case: {"median": row.medians, "best": row.bests} for row in found}, file, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
