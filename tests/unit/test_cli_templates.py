@@ -82,6 +82,15 @@ def test_what_go_knows_from_its_types():
     shapes = {"Policy": ("Name", "Count")}
     assert Template("{{.Policy}}", shapes=shapes).render({"Policy": {"Count": 0, "Name": "no"}}) == "{no 0}"
     assert Template("{{.Policy}}", shapes=shapes).render({"Policy": [{"Count": 0, "Name": "no"}]}) == "[{no 0}]"
+    ports = {"Ports": {"80/tcp": [{"HostPort": "8080", "HostIp": "::"}], "99/tcp": None}}
+    shown = Template("{{.Ports}}", shapes={"Ports": ("*", "HostIp", "HostPort")}).render(ports)
+    assert shown == "map[80/tcp:[{:: 8080}] 99/tcp:[]]"
+    assert Template("{{.Ports}}", shapes={"Ports": ("*",)}).render({"Ports": {"80/tcp": {}}}) == "map[80/tcp:{}]"
+
+
+def test_what_a_function_refuses_is_told_with_its_arguments():
+    with pytest.raises(TemplateError, match="at <index .A 0>: error calling index: index of untyped nil"):
+        Template("{{index .A 0}}").render({"A": None})
 
 
 def test_printf():

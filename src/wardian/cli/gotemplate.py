@@ -212,13 +212,15 @@ class _Run:
     def _command(self, command: Command, dot: object, last: list[object]) -> object:
         first, rest = command.operands[0], command.operands[1:]
         if isinstance(first, Function):
-            return self._call(first, rest, dot, last)
+            return self._call(first, rest, dot, last, command)
         takes = isinstance(first, Field | Variable | Chain)
         if (rest or last) and not takes:
             raise self._error(first, f"can't give argument to non-function {first.source}")
         return self._operand(first, dot, [self._operand(one, dot) for one in rest] + last)
 
-    def _call(self, first: Function, rest: list[Operand], dot: object, last: list[object]) -> object:
+    def _call(
+        self, first: Function, rest: list[Operand], dot: object, last: list[object], where: Operand | Command
+    ) -> object:
         if first.name in ("and", "or"):
             return self._short_circuit(first.name, rest, dot, last)
         arguments = [self._operand(one, dot) for one in rest] + last
@@ -229,7 +231,7 @@ class _Run:
         try:
             return function.call(*arguments)
         except CallError as error:
-            raise self._error(first, f"error calling {first.name}: {error}") from None
+            raise self._error(where, f"error calling {first.name}: {error}") from None
 
     def _short_circuit(self, word: str, rest: list[Operand], dot: object, last: list[object]) -> object:
         value: object = None
@@ -250,7 +252,7 @@ class _Run:
             return self._fields(operand, self._variable(operand), operand.names, arguments or [])
         if isinstance(operand, Chain):
             return self._fields(operand, self._pipe(operand.pipe, dot), operand.names, arguments or [])
-        return self._call(operand, [], dot, [])
+        return self._call(operand, [], dot, [], operand)
 
     def _variable(self, operand: Variable) -> object:
         for name, value in reversed(self._variables):
@@ -296,7 +298,7 @@ class _Run:
             raise self._error(operand, f'nil data; no entry for key "{name}"', depth)
         raise self._error(operand, f"can't evaluate field {name} in type {_go_type(value)}", depth)
 
-    def _error(self, where: Operand | Pipe, message: str, depth: int = 0) -> TemplateError:
+    def _error(self, where: Operand | Pipe | Command, message: str, depth: int = 0) -> TemplateError:
         at = where.column_of(depth)
         return TemplateError(
             f'template: {self._name}:{where.line}:{at}: executing "{self._name}" at <{where.source}>: {message}'
@@ -312,7 +314,9 @@ def _go_type(value: object) -> str:
 
 
 def _shaped(value: object, names: tuple[str, ...]) -> object:
-    """The object, or each of a list of them, with these fields in this order."""
+    """The object, or each of a list of them, with these fields in this order; behind a "*", each of a map of lists."""
+    if names[:1] == ("*",) and isinstance(value, dict):
+        return {key: _shaped([] if one is None else one, names[1:]) for key, one in value.items()}
     if isinstance(value, list):
         return [_shaped(one, names) for one in value]
     if not isinstance(value, dict):

@@ -18,23 +18,28 @@ _KINDS = ("container", "image", "network", "volume", "plugin")
 _ALL_KINDS = ("config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume")
 _NIL_LISTS = (
     "Aliases Binds CapAdd CapDrop Cmd DNSNames DeviceCgroupRules DeviceRequests Devices Dns DnsOptions DnsSearch "
-    "Entrypoint Env ExecIDs ExtraHosts GroupAdd Links MaskedPaths Mounts OnBuild ReadonlyPaths RepoDigests RepoTags "
-    "SecondaryIPAddresses SecondaryIPv6Addresses SecurityOpt Shell Ulimits VolumesFrom"
+    "Entrypoint Env ExecIDs ExtraHosts GroupAdd Links MaskedPaths Mounts OnBuild Peers ReadonlyPaths RepoDigests "
+    "RepoTags SecondaryIPAddresses SecondaryIPv6Addresses SecurityOpt Shell Ulimits VolumesFrom"
 )
 _NIL_MAPS = (
-    "Annotations DriverOpts ExposedPorts Labels Networks Options PortBindings Ports StorageOpt Sysctls Tmpfs Volumes"
+    "Annotations AuxiliaryAddresses DriverOpts ExposedPorts Labels Networks Options PortBindings Ports StorageOpt "
+    "Sysctls Tmpfs Volumes"
 )
-_NIL_POINTERS = "Health Healthcheck Init MemorySwappiness OomKillDisable PidsLimit StopTimeout"
-_NIL_TEXTS = "Domainname MacAddress StopSignal"
+_NIL_POINTERS = "Health Healthcheck IPAMConfig Init MemorySwappiness OomKillDisable PidsLimit StopTimeout"
+_NIL_TEXTS = "Domainname Gateway IPRange MacAddress StopSignal"
 _NILS = {
     **dict.fromkeys(_NIL_LISTS.split(), "[]"),
     **dict.fromkeys(_NIL_MAPS.split(), "map[]"),
     **dict.fromkeys(_NIL_POINTERS.split(), "<nil>"),
     **dict.fromkeys(_NIL_TEXTS.split(), ""),
 }
-_SHAPES = {
+_SHAPES: dict[str, tuple[str, ...]] = {
+    "ConfigFrom": ("Network",),
+    "ExposedPorts": ("*",),
     "LogConfig": ("Type", "Config"),
     "Mounts": ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation"),
+    "PortBindings": ("*", "HostIp", "HostPort"),
+    "Ports": ("*", "HostIp", "HostPort"),
     "RestartPolicy": ("Name", "MaximumRetryCount"),
 }
 _PATHS = {
