@@ -163,12 +163,12 @@ def engine_socket(engine: TestEngine) -> Iterator[str]:
 
 
 @pytest.fixture
-def new_engine(new_home: Callable[[], Home]) -> Iterator[Callable[[], TestEngine]]:
-    """Starts engines for one test, each on a home of its own."""
+def new_engine(new_home: Callable[[], Home]) -> Iterator[Callable[..., TestEngine]]:
+    """Starts engines for one test, each on a home of its own; `new_engine(bridge="x")` changes what that home says."""
     started: list[TestEngine] = []
 
-    def new() -> TestEngine:
-        started.append(TestEngine(new_home()))
+    def new(**changes: Any) -> TestEngine:
+        started.append(TestEngine(new_home()._replace(**changes)))
         return started[-1]
 
     with contextlib.ExitStack() as closing:  # each is closed, whatever ails the others

@@ -1,0 +1,329 @@
+"""Networks as objects: what docker's command line and the PyPI package `docker` make, see, filter and remove.
+
+What is expected was seen at Docker 28.5 beside.
+"""
+
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker as docker_py
+import pytest
+
+from clients_shared import IMAGE, Command
+from engines import TestEngine
+
+
+@pytest.fixture(autouse=True)
+def no_network_left(engine_with_image: TestEngine) -> Iterator[None]:
+    yield
+    engine_with_image.remove_containers()
+    engine_with_image.client.request("POST", "/networks/prune")
+    left = engine_with_image.client.call("GET", "/networks", query={"filters": '{"type":["custom"]}'})
+    assert left == []
+
+
+@pytest.fixture
+def client(engine_with_image: TestEngine, engine_socket: str) -> Iterator[docker_py.DockerClient]:
+    connected = docker_py.DockerClient(base_url=f"unix://{engine_socket}", version="auto", timeout=20)
+    yield connected
+    connected.close()
+
+
+def described(docker: Command, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = json.loads(docker.out("network", "inspect", name))
+    return found[0]
+
+
+def links(name: str) -> list[dict[str, Any]]:
+    done = subprocess.run(["ip", "-j", "address", "show", "dev", name], capture_output=True, text=True, timeout=20)
+    return list(json.loads(done.stdout or "[]"))
+
+
+def test_a_network_from_nothing(docker: Command) -> None:
+    identity = docker.out("network", "create", "plain")
+    assert re.fullmatch("[0-9a-f]{64}", identity)
+    found = described(docker, "plain")
+    assert found.pop("Id") == identity
+    assert found.pop("Created").endswith("Z")
+    (config,) = found.pop("IPAM")["Config"]
+    assert config["Gateway"] == config["Subnet"].partition("/")[0].removesuffix("0") + "1"
+    assert found == {
+        "Name": "plain",
+        "Scope": "local",
+        "Driver": "bridge",
+        "EnableIPv4": True,
+        "EnableIPv6": False,
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {},
+        "Options": {},
+        "Labels": {},
+    }
+    (link,) = links(f"br-{identity[:12]}")
+    assert [one["local"] for one in link["addr_info"] if one["family"] == "inet"] == [config["Gateway"]]
+    assert docker.out("network", "rm", "plain") == "plain"
+    assert links(f"br-{identity[:12]}") == []
+
+
+def test_a_network_with_everything(docker: Command) -> None:
+    docker(
+        "network", "create", "--ipv6", "--internal", "--attachable", "--label", "a=b", "--label", "c",
+        "--subnet", "10.231.5.0/24", "--ip-range", "10.231.5.128/25", "--gateway", "10.231.5.254",
+        "--aux-address", "printer=10.231.5.129", "--subnet", "fd12:3456:5::/64", "--gateway", "fd12:3456:5::9",
+        "-o", "com.docker.network.driver.mtu=1400", "-o", "com.docker.network.bridge.enable_icc=false", "whole",
+    )  # fmt: skip
+    found = described(docker, "whole")
+    assert sorted(found["IPAM"]["Config"], key=lambda one: str(one["Subnet"])) == [
+        {
+            "Subnet": "10.231.5.0/24",
+            "IPRange": "10.231.5.128/25",
+            "Gateway": "10.231.5.254",
+            "AuxiliaryAddresses": {"printer": "10.231.5.129"},
+        },
+        {"Subnet": "fd12:3456:5::/64", "Gateway": "fd12:3456:5::9"},
+    ]
+    assert (found["Internal"], found["Attachable"], found["EnableIPv6"]) == (True, True, True)
+    assert found["Labels"] == {"a": "b", "c": ""}
+    assert found["Options"]["com.docker.network.driver.mtu"] == "1400"
+    (link,) = links(f"br-{found['Id'][:12]}")
+    assert link["mtu"] == 1400
+    assert {"10.231.5.254", "fd12:3456:5::9"} <= {one["local"] for one in link["addr_info"]}
+    docker("run", "-d", "--name", "on-it", "--network", "whole", IMAGE, "sleep", "100")
+    (attached,) = described(docker, "whole")["Containers"].values()
+    assert attached["Name"] == "on-it"
+    assert attached["IPv4Address"] == "10.231.5.128/24"
+    assert attached["IPv6Address"] == "fd12:3456:5::1/64"
+
+
+def test_what_stands_in_the_way(docker: Command) -> None:
+    docker("network", "create", "--subnet", "10.231.6.0/24", "taken")
+    refused = [
+        (("create", "taken"), "network with name taken already exists"),
+        (("create", "host"), "operation is not permitted on predefined host network"),
+        (("create", "-d", "null", "another"), 'only one instance of "null" network is allowed'),
+        (("create", "-d", "nope", "another"), 'plugin "nope" not found'),
+        (("create", "--subnet", "10.231.6.128/25", "another"), "Pool overlaps with other one on this address space"),
+        (
+            ("create", "--subnet", "10.231.7.5/24", "another"),
+            "invalid subnet 10.231.7.5/24: it should be 10.231.7.0/24",
+        ),
+        (
+            ("create", "-o", "com.docker.network.driver.mtu=x", "another"),
+            "failed to parse com.docker.network.driver.mtu",
+        ),
+        (("rm", "bridge"), "bridge is a pre-defined network and cannot be removed"),
+        (("rm", "nope"), "network nope not found"),
+        (("inspect", "nope"), "network nope not found"),
+        (("connect", "nope", "nobody"), "No such container: nobody"),
+        (("disconnect", "taken", "nobody"), "No such container: nobody"),
+    ]
+    for words, text in refused:
+        done = docker("network", *words, status=1)
+        assert text in done.stderr.decode(), words
+    docker("run", "-d", "--name", "holder", "--network", "taken", IMAGE, "sleep", "100")
+    done = docker("network", "rm", "taken", status=1)
+    assert re.search(r'network taken has active endpoints \(name:"holder" id:"[0-9a-f]{12}"\)', done.stderr.decode()), (
+        done.stderr
+    )
+    docker("rm", "-f", "holder")
+    docker("network", "rm", "taken")
+
+
+def test_a_network_goes_while_a_stopped_container_names_it(docker: Command) -> None:
+    """As in Docker: only who runs is on a network."""
+    docker("network", "create", "gone")
+    docker("create", "--name", "later", "--network", "gone", IMAGE, "true")
+    docker("network", "rm", "gone")
+    assert b"network gone not found" in docker("start", "later", status=1).stderr
+
+
+def test_filters(docker: Command) -> None:
+    docker("network", "create", "--label", "tier=front", "front")
+    docker("network", "create", "--label", "tier=back", "--internal", "back")
+    docker("run", "-d", "--name", "on-front", "--network", "front", IMAGE, "sleep", "100")
+    identity = docker.out("network", "ls", "-q", "--no-trunc", "--filter", "name=^back$")
+
+    def listed(*filters: str) -> set[str]:
+        words = [word for one in filters for word in ("--filter", one)]
+        return set(docker.out("network", "ls", "--format", "{{.Name}}", *words).split())
+
+    assert listed() == {"bridge", "host", "none", "front", "back"}
+    assert listed("type=custom") == listed("name=front", "name=back") == listed("label=tier") == {"front", "back"}
+    assert listed("type=builtin") == {"bridge", "host", "none"}
+    assert listed("label=tier=front") == {"front"}
+    assert listed(f"id={identity[:12]}") == {"back"}
+    assert listed("driver=null", "driver=host") == {"none", "host"}
+    assert listed("dangling=true") == {"back"}
+    assert listed("scope=swarm") == set()
+    assert b"invalid filter 'colour'" in docker("network", "ls", "--filter", "colour=red", status=1).stderr
+
+
+def test_prune(docker: Command) -> None:
+    for name, label in (("used", "x"), ("idle", "x"), ("kept", "keep")):
+        docker("network", "create", "--label", label, name)
+    docker("run", "-d", "--name", "user", "--network", "used", IMAGE, "sleep", "100")
+    assert docker.out("network", "prune", "-f", "--filter", "until=1h") == ""
+    assert docker.out("network", "prune", "-f", "--filter", "label!=keep") == "Deleted Networks:\nidle"
+    assert docker.out("network", "prune", "-f") == "Deleted Networks:\nkept"
+    assert b"invalid filter 'name'" in docker("network", "prune", "-f", "--filter", "name=x", status=1).stderr
+
+
+def test_a_stopped_container_is_connected_and_disconnected(docker: Command) -> None:
+    docker("network", "create", "--subnet", "10.231.8.0/24", "more")
+    docker("create", "--name", "still", IMAGE, "sleep", "100")
+    docker("network", "connect", "--alias", "other", "--ip", "10.231.8.77", "more", "still")
+    (inspected,) = json.loads(docker.out("inspect", "still"))
+    asked = inspected["NetworkSettings"]["Networks"]["more"]
+    assert asked["Aliases"] == ["other"]
+    assert asked["IPAMConfig"] == {"IPv4Address": "10.231.8.77"}
+    docker("start", "still")
+    assert described(docker, "more")["Containers"][inspected["Id"]]["IPv4Address"] == "10.231.8.77/24"
+    assert "still" in str(described(docker, "bridge")["Containers"])
+    docker("stop", "-t", "0", "still")
+    docker("network", "disconnect", "more", "still")
+    docker("start", "still")
+    assert described(docker, "more")["Containers"] == {}
+    done = docker("network", "disconnect", "more", "still", status=1)
+    assert f"container {inspected['Id']} is not connected to network more" in done.stderr.decode()
+
+
+def test_events(client: docker_py.DockerClient) -> None:
+    seen: list[dict[str, Any]] = []
+    stream = client.events(decode=True, filters={"type": "network"})
+
+    def follow() -> None:
+        for event in stream:
+            seen.append(event)
+            if event["Action"] == "destroy":
+                return
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    network = client.networks.create("told")
+    container = client.containers.run(IMAGE, ["sleep", "100"], detach=True, name="guest", network="told")
+    network.disconnect(container)
+    network.connect(container)
+    container.remove(force=True)
+    network.remove()
+    follower.join(10)
+    stream.close()
+    plain, full = (network.name, "bridge"), (container.id, network.name, "bridge")
+    assert [(one["Action"], tuple(one["Actor"]["Attributes"].values())) for one in seen] == [
+        ("create", plain),
+        ("connect", full),
+        ("disconnect", full),
+        ("connect", full),
+        ("disconnect", full),
+        ("destroy", plain),
+    ]
+    assert {one["Actor"]["ID"] for one in seen} == {network.id}
+    assert list(seen[1]["Actor"]["Attributes"]) == ["container", "name", "type"]
+
+
+def test_networks_of_docker_py(client: docker_py.DockerClient) -> None:
+    pool = docker_py.types.IPAMPool(subnet="10.231.9.0/24", gateway="10.231.9.1", aux_addresses={"a": "10.231.9.2"})
+    network = client.networks.create(
+        "py", driver="bridge", ipam=docker_py.types.IPAMConfig(pool_configs=[pool]), labels={"a": "b"}, internal=True,
+        enable_ipv6=True, check_duplicate=True, attachable=True,
+    )  # fmt: skip
+    assert client.networks.get(network.id[:12]) == client.networks.get("py") == network
+    assert client.networks.list(filters={"label": "a=b"}) == client.networks.list(names=["py"]) == [network]
+    container = client.containers.run(IMAGE, ["sleep", "100"], detach=True, network="py")
+    assert client.networks.list(names=["py"], greedy=True)[0].containers == [container]
+    network.reload()
+    assert network.containers == [container]
+    assert network.attrs["Containers"][container.id]["IPv4Address"] == "10.231.9.3/24"
+    with pytest.raises(docker_py.errors.APIError) as caught:
+        client.networks.create("py")
+    assert caught.value.status_code == 409
+    with pytest.raises(docker_py.errors.APIError) as caught:
+        network.remove()
+    assert caught.value.status_code == 403
+    container.remove(force=True)
+    assert client.networks.prune({"label": "a=b"}) == {"NetworksDeleted": ["py"]}
+    with pytest.raises(docker_py.errors.NotFound):
+        client.networks.get("py")
+
+
+def test_older_versions(engine_with_image: TestEngine, client: docker_py.DockerClient) -> None:
+    client.networks.create("aged")
+    container = client.containers.run(IMAGE, ["sleep", "100"], detach=True, network="aged")
+    old = docker_py.APIClient(base_url=engine_with_image.url, version="1.27")
+    (listed,) = old.networks(names=["aged"])
+    assert list(listed["Containers"]) == [container.id], "before 1.28 a list says who is on a network"
+    old.close()
+    newer = docker_py.APIClient(base_url=engine_with_image.url, version="1.28")
+    assert newer.networks(names=["aged"])[0]["Containers"] == {}
+    body = {"Name": "four", "EnableIPv4": False, "EnableIPv6": True}
+    url = f"{newer.base_url}/v{{}}/networks/create"
+    assert newer.post(url.format("1.46"), json=body).status_code == 201
+    assert newer.inspect_network("four")["EnableIPv4"] is True, "1.47 brought networks without IPv4"
+    newer.remove_network("four")
+    assert newer.post(url.format("1.47"), json=body).status_code == 201
+    assert newer.inspect_network("four")["EnableIPv4"] is False
+    newer.close()
+
+
+def test_many_at_once_take_no_range_twice(client: docker_py.DockerClient) -> None:
+    errors: list[Exception] = []
+
+    def make(number: int) -> None:
+        try:
+            client.networks.create(f"many{number}", enable_ipv6=True)
+        except Exception as error:  # told in the test's own thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert errors == []
+    subnets = [
+        one["Subnet"] for network in client.networks.list(names=["many"]) for one in network.attrs["IPAM"]["Config"]
+    ]
+    assert len(subnets) == len(set(subnets)) == 24
+
+
+def test_the_same_name_at_once(client: docker_py.DockerClient) -> None:
+    said: list[int] = []
+
+    def make() -> None:
+        try:
+            client.networks.create("once")
+            said.append(201)
+        except docker_py.errors.APIError as error:
+            said.append(error.status_code)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(said) == [201] + [409] * 7
+
+
+def test_pools_of_an_engine(new_engine: Callable[..., TestEngine]) -> None:
+    engine = new_engine(address_pools=("base=10.231.64.0/24,size=26", "base=fd12:3456:7::/62,size=64"))
+    client = docker_py.DockerClient(base_url=engine.url, timeout=20)
+    made = [client.networks.create(f"n{number}", enable_ipv6=True) for number in range(3)]
+    subnets = [[one["Subnet"] for one in client.networks.get(network.id).attrs["IPAM"]["Config"]] for network in made]
+    assert client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"] == "10.231.64.0/26"
+    assert subnets == [
+        [f"10.231.64.{64 * number}/26", f"fd12:3456:7{tail}::/64"] for number, tail in ((1, ""), (2, ":1"), (3, ":2"))
+    ]
+    with pytest.raises(docker_py.errors.APIError) as caught:
+        client.networks.create("one-too-many")
+    assert "all predefined address pools have been fully subnetted" in caught.value.explanation
+    for name in ("bridge", "n0", "n1", "n2"):
+        assert f"the network {name}" in caught.value.explanation
+    for network in made:
+        network.remove()
+    client.close()
