@@ -89,7 +89,7 @@ def test_what_go_knows_from_its_types():
 
 
 def test_what_a_function_refuses_is_told_with_its_arguments():
-    with pytest.raises(TemplateError, match="at <index .A 0>: error calling index: index of untyped nil"):
+    with pytest.raises(TemplateError, match=r"at <index \.A 0>: error calling index: index of untyped nil"):
         Template("{{index .A 0}}").render({"A": None})
 
 
