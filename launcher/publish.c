@@ -3,6 +3,7 @@
  *
  * They are all in an epoll of their own, which the supervisor's looks at as one: while a relay runs it is left alone. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -140,13 +141,21 @@ static bool decode(struct target *target, const unsigned char *bytes) {
     return (target->family == AF_INET || target->family == AF_INET6) && target->port;
 }
 
+static int option(int fd, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? -1 : value;
+}
+
+/* What does not listen would be ready all the time. */
 static int hold(int fd, const struct target *target) {
     struct epoll_event event = {.events = EPOLLIN};
-    int protocol = 0;
-    socklen_t size = sizeof protocol;
+    int family = option(fd, SO_DOMAIN), protocol = option(fd, SO_PROTOCOL);
     if (count_ == MAX_HELD)
         return ENFILE;
-    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0 || epoll_ctl(ready_, EPOLL_CTL_ADD, fd, &event) < 0)
+    if ((family != AF_INET && family != AF_INET6) || (protocol != IPPROTO_UDP && option(fd, SO_ACCEPTCONN) != 1))
+        return EINVAL;
+    if (epoll_ctl(ready_, EPOLL_CTL_ADD, fd, &event) < 0)
         return errno;
     held_[count_++] = (struct held){.fd = fd, .protocol = protocol, .target = *target};
     return 0;

@@ -689,6 +689,28 @@ def test_an_address_that_the_host_has_not(inside: int) -> None:
         PortBook().book([tcp(8080, address="192.0.2.1")], TARGET4)
 
 
+def test_only_what_can_be_held_is(program: str, inside: int, tmp_path: Any) -> None:
+    """No file, no unix socket, none that does not listen; and of a message all or nothing."""
+
+    async def test() -> None:
+        async with published(program, str(tmp_path), [tcp(8080)]) as (s, _):
+            (good,) = PortBook().book([tcp(8081, address="127.0.0.1")], TARGET4)
+            one, other = socket.socketpair()
+            with one, other, socket.socket() as idle, open("/dev/null") as file:
+                for bad in (file, one, idle):
+                    both = [Publication(5, good.fd, INSIDE4, 80), Publication(6, bad.fileno(), INSIDE4, 80)]
+                    with pytest.raises(WardianError) as raised:
+                        await s.client.publish(both)
+                    assert raised.value.errno == errno.EINVAL
+            os.close(good.fd)
+            ports.close_ports(PortBook().book([tcp(8081, address="127.0.0.1")], TARGET4))
+            with pytest.raises(WardianError):
+                await s.client.unpublish(5)
+            assert relays(s) == []
+
+    run(test())
+
+
 def test_publishing_after_the_end_is_refused(program: str, inside: int, tmp_path: Any) -> None:
     async def test() -> None:
         async with supervised(program, str(tmp_path), ["/bin/true"]) as s:

@@ -359,6 +359,11 @@ BAD = [
     message("ATTACH", protocol.REQUEST.pack(1, 7, 0xFFFFFFFF) + b"k" * 16),
     message("HELLO", b"\0" * 12)[:4] + b"\xff\xff" + message("HELLO", b"\0" * 12)[6:],  # a version from the future
     message("STATUS", b"\0" * 12) + b"\0" * 5000,
+    message("STATUS", b"\0" * 12) + b"\0" * 9000,
+    message("PUBLISH", protocol.REQUEST.pack(1, 1, 0)),  # and no target
+    message("PUBLISH", protocol.REQUEST.pack(1, 0x0AAAAAAB, 0) + b"\0" * 8),  # 24 times that is 8 in 32 bits
+    message("PUBLISH", protocol.REQUEST.pack(1, 251, 0) + protocol.TARGET.pack(0, 2, 80, b"") * 251),
+    message("UNPUBLISH", protocol.REQUEST.pack(1, 0, 0) + b"\0"),
 ]
 
 
@@ -396,6 +401,8 @@ def test_mutated_messages(start: Test) -> None:
             message("RESIZE", protocol.REQUEST.pack(2, 24, 80)),
             message("WAIT", protocol.REQUEST.pack(3, 0, 0)),
             message("LOG_SYNC", protocol.REQUEST.pack(4, 0, 0)),
+            message("PUBLISH", protocol.REQUEST.pack(5, 2, 1) + protocol.TARGET.pack(0, 2, 80, b"") * 2),
+            message("UNPUBLISH", protocol.REQUEST.pack(6, protocol.NONE, 0)),
         ]
         async with start("echo x; read x", OPEN_STDIN) as s:
             for _ in range(500):
