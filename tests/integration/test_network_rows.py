@@ -1,4 +1,4 @@
-"""The rows of networks and endpoints when their writer is killed at any moment: nothing is given twice, nothing hangs."""
+"""The rows of networks and endpoints when their writer is killed at any moment: nothing is given twice or hangs."""
 
 import os
 import signal

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wardian.engine import connections
+from wardian.engine.endpoints import WITHOUT_LINKS, network_of
 from wardian.engine.filters import Filters
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
@@ -28,7 +29,19 @@ class Networks:
         if scope not in ("", "local"):
             raise WardianError(NOT_FOUND, f"network {ref} not found", operation="inspect network", subject=ref)
         attached = {container.id: (container.id, container.name) for container in self._parts.registry}
-        return self._parts.networks.inspect(ref, attached)
+        found = self._parts.networks.inspect(ref, attached)
+        if found["Name"] in WITHOUT_LINKS:
+            found["Containers"] = self._without_links(found["Name"])
+        return found
+
+    def _without_links(self, name: str) -> dict[str, dict[str, str]]:
+        """Who runs on the host's network, or on none: they are there without an endpoint."""
+        blank = dict.fromkeys(("EndpointID", "MacAddress", "IPv4Address", "IPv6Address"), "")
+        return {
+            container.id: {"Name": container.name, **blank}
+            for container in self._parts.registry
+            if container.state.live and network_of(container.config) == name
+        }
 
     async def create(self, body: Mapping[str, Any]) -> dict[str, str]:
         network, warning = await self._parts.networks.create(body)

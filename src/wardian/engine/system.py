@@ -68,7 +68,7 @@ class System:
             "DriverStatus": [["Mounts", "detached: no host-visible mount while a container runs"]],
             "Plugins": {
                 "Volume": [],
-                "Network": ["bridge", "host", "null"],
+                "Network": ["bridge", "host", "ipvlan", "macvlan", "null"],
                 "Authorization": None,
                 "Log": ["json-file"],
             },
