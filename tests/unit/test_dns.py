@@ -1,4 +1,4 @@
-"""DNS messages: questions are read, answers are what an independent reader (dnslib) reads, hostile packets are refused."""
+"""DNS messages: questions are read, dnslib reads the answers alike, and hostile packets are refused."""
 
 import ipaddress
 import json

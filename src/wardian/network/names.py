@@ -26,7 +26,7 @@ import msgspec
 
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
-from wardian.kernel import netns
+from wardian.kernel import netlink, netns
 from wardian.kernel.nftables import open_nftables
 from wardian.network import resolver_process
 from wardian.network.resolver import protocol
@@ -39,13 +39,13 @@ TABLE = "wardian_names"
 _PORTS = range(61001, 65536)
 _PORT_TRIES = 64
 _BACKLOG = 64
-_IP_FREEBIND = 15  # linux/in.h: lo, and with it the address, may not be up yet
+_LO = 1  # ifindex: the first link of every namespace
 _REMAKE_ROUNDS, _REMAKE_PAUSE = 20, 0.5
 _START_PAUSES = (0.0, 0.1, 0.5, 2.0, 5.0)
 _END_SECONDS = 3.0
 
-_RULES = """add table ip {table}
-delete table ip {table}
+_FORGET = "delete table ip {table}\n"
+_RULES = """create table ip {table}
 table ip {table} {{
   chain asked {{
     type filter hook output priority 300; policy accept;
@@ -95,7 +95,13 @@ class _Known(NamedTuple):
 
 
 def prepare_inside() -> ResolverSockets:
-    """Sockets and redirect in the calling thread's network namespace. Raises OSError or WardianError, leaves none."""
+    """Sockets and redirect in the calling thread's network namespace. Raises OSError or WardianError, leaves none.
+
+    lo is brought up: before, its addresses are nobody's. (IP_FREEBIND binds to one, but a UDP socket that was bound so
+    answers from 127.0.0.1: inet_bind takes an address that no table knows for a broadcast's.)
+    """
+    with netlink.Netlink() as inner:
+        inner.send([netlink.link_up(_LO, "lo")])
     for _ in range(_PORT_TRIES):
         try:
             sockets = _open_sockets(secrets.choice(_PORTS))
@@ -128,7 +134,6 @@ def _open_sockets(port: int) -> ResolverSockets:
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
             one = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
             opened.append(one)
-            one.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
             if kind == socket.SOCK_STREAM:  # connections of sockets that were here before do not stand in the way
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind((ADDRESS, port))
@@ -142,7 +147,14 @@ def _open_sockets(port: int) -> ResolverSockets:
 def _redirect(port: int) -> None:
     nft = open_nftables()
     try:
-        nft.run(_RULES.format(table=TABLE, address=ADDRESS, port=port))
+        rules = _RULES.format(table=TABLE, address=ADDRESS, port=port)
+        try:
+            nft.run(rules)
+        except WardianError as refused:
+            # One of an earlier engine's stands. Not deleted at a venture: the kernel takes 10 ms and more over that.
+            if refused.errno != errno.EEXIST:
+                raise
+            nft.run(_FORGET.format(table=TABLE) + rules)
     finally:
         nft.close()
 
@@ -317,9 +329,13 @@ class Names:
     async def _end(self) -> None:
         if self._client is None and not await self._find():
             return
-        await self._ask(protocol.END, {})
-        if not await resolver_process.ended(self._process, _END_SECONDS):
-            log.warning("the resolver does not end")
+        process, self._process = self._process, -1
+        try:
+            await self._ask(protocol.END, {})
+            if not await resolver_process.ended(process, _END_SECONDS):
+                log.warning("the resolver does not end")
+        finally:
+            os.close(process)
 
     def _let_go(self) -> None:
         if self._client is not None:

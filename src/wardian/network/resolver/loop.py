@@ -78,7 +78,7 @@ class Loop:
     def _patience(self) -> float:
         """Makes the calls that are due; returns how long it is until the next."""
         timers = self._timers
-        while timers:
+        while timers and self.running:
             call = timers[0].call
             wait = timers[0].due - time.monotonic()
             if call is not None and wait > 0:
@@ -89,7 +89,7 @@ class Loop:
                     call()
                 except Exception:
                     self._report()
-        return -1
+        return -1 if self.running else 0
 
     def _report(self) -> None:
         self._reports += 1
