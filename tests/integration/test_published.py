@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import launched
 import needs
 from own_host import ip, own_host
 from supervised import Supervised, compile_c, supervised
@@ -27,7 +28,8 @@ from wardian.network import ports
 from wardian.network.owners import owner_of
 from wardian.network.ports import PortBook, Target
 from wardian.network.values import HeldPort, PortWant
-from wardian.runtime.supervisor import Publication
+from wardian.runtime import LaunchError, launch
+from wardian.runtime.supervisor import Publication, SupervisorClient
 
 INSIDE4, INSIDE6 = "10.77.0.2", "fd77::2"
 HERE4, HERE6 = "10.77.0.1", "fd77::1"
@@ -625,6 +627,60 @@ def test_a_thousand_ports_in_one_go(program: str, inside: int, tmp_path: Any) ->
 
     run(test())
     server.close()
+
+
+# ---- the real launcher ----
+
+
+def test_ports_travel_with_the_launch_and_outlive_the_engine(inside: int, tmp_path: Any) -> None:
+    """More than the launch socket takes at once, held when `launch` returns or soon; another engine lets go of them."""
+    server = Server(inside, 80, echo)
+    many = [tcp(10000 + i, 80) for i in range(1000)]
+
+    async def test() -> None:
+        held = PortBook().book(many, TARGET4)
+        publishing = ports.publications(held, TARGET4)
+        run_dir = str(tmp_path)
+        started = await launch(launched.plan(run_dir, "exec sleep 600"), {}, (), run_dir, publishing=publishing)
+        ports.close_ports(held)
+        started.supervisor.close()
+        for port in (10000, 10999):
+            connection = await inside_thread(lambda p=port: connect("::1", p))
+            await inside_thread(lambda c=connection: c.sendall(b"x"))
+            assert await inside_thread(lambda c=connection: c.recv(1)) == b"x"
+            connection.close()
+        client = await SupervisorClient.connect(run_dir)
+        await client.unpublish(0)
+        await client.unpublish(1)
+        ports.close_ports(PortBook().book(many[:1], TARGET4))
+        with pytest.raises(WardianError, match="10001 failed: port is already allocated"):
+            PortBook().book(many[1:2], TARGET4)
+        os.kill(started.pid, signal.SIGKILL)
+        await client.wait_exit()
+        ports.close_ports(PortBook().book(many, TARGET4))
+        client.close()
+
+    launched.run(test())
+    server.close()
+
+
+@pytest.mark.parametrize("command", ["exit 3", "no such step"])
+def test_ports_of_what_does_not_run_are_free(inside: int, tmp_path: Any, command: str) -> None:
+    async def test() -> None:
+        held = PortBook().book([tcp(10000 + i, 80) for i in range(1000)], TARGET4)
+        publishing, run_dir = ports.publications(held, TARGET4), str(tmp_path)
+        plan = launched.plan(run_dir, command)
+        if command == "exit 3":
+            started = await launch(plan, {}, (), run_dir, publishing=publishing)
+            assert (await started.supervisor.wait_exit()).exit_code == 3
+            started.supervisor.close()
+        else:
+            with pytest.raises(LaunchError):
+                await launch(plan, {}, (), run_dir, publishing=publishing, fail_step=len(plan.ops) - 1)
+        ports.close_ports(held)
+        ports.close_ports(PortBook().book([tcp(10000 + i, 80) for i in range(1000)], TARGET4))
+
+    launched.run(test())
 
 
 # ---- booking ----
