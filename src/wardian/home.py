@@ -6,7 +6,7 @@ Nothing else in Wardian names these places, and nothing imports more than `os` h
 import os
 from collections import namedtuple
 
-_Fields = namedtuple("_Fields", "data_root run_root socket cgroup_base network_backend bridge address_pools")
+_Fields = namedtuple("_Fields", "data_root run_root socket cgroup_base network_backend bridge address_pools respect_host_firewall")
 
 DEFAULT_DATA_ROOT = "/var/lib/wardian"
 DEFAULT_RUN_ROOT = "/run/wardian"
@@ -17,8 +17,9 @@ class Home(_Fields):
 
     `data_root` holds what a reboot must not lose, `run_root` what it may; `socket` is the API's unix socket;
     `cgroup_base` is a group path relative to each hierarchy's root ("wardian" or "wardian/TEST"), below which
-    `containers/ID` and `supervisors` are made; `network_backend` is "nftables"; `bridge` names the default bridge link;
-    `address_pools` are texts, base=…,size=…, from which networks take subnets (none: the built-in ones).
+    `containers/ID` and `supervisors` are made; `network_backend` is "nftables" or "iptables", and with
+    `respect_host_firewall` nothing is added to chains of others that drop what is forwarded; `bridge` names the default
+    bridge link; `address_pools` are texts, base=…,size=…, from which networks take subnets (none: the built-in ones).
     """
 
     __slots__ = ()
@@ -62,10 +63,13 @@ def make_home(
     network_backend: str = "nftables",
     bridge: str = "wardian0",
     address_pools: tuple[str, ...] = (),
+    respect_host_firewall: bool = False,
 ) -> Home:
     """A Home from absolute paths; `socket` is `RUN_ROOT/wardian.sock` unless given. ValueError on a relative path."""
     for name, path in (("data root", data_root), ("run root", run_root)):
         if not os.path.isabs(path):
             raise ValueError(f"{name} must be an absolute path: {path!r}")
     socket = socket or os.path.join(run_root, "wardian.sock")
-    return Home(data_root, run_root, socket, cgroup_base, network_backend, bridge, address_pools)
+    return Home(
+        data_root, run_root, socket, cgroup_base, network_backend, bridge, address_pools, respect_host_firewall
+    )

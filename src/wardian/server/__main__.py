@@ -24,6 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="base=CIDR,size=N",
         help="where networks take their subnets from, several times if need be",
     )
+    parser.add_argument(
+        "--firewall-backend",
+        choices=("nftables", "iptables"),
+        default="nftables",
+        help="a table of our own, or Docker's chains of iptables (%(default)s)",
+    )
+    parser.add_argument(
+        "--respect-host-firewall",
+        action="store_true",
+        help="add no rule where another firewall's chain drops what is forwarded, only report it",
+    )
     parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -40,8 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
             os.path.abspath(given.run_root),
             os.path.abspath(given.socket) if given.socket else "",
             cgroup_base=given.cgroup_base,
+            network_backend=given.firewall_backend,
             bridge=given.bridge,
             address_pools=tuple(given.default_address_pool),
+            respect_host_firewall=given.respect_host_firewall,
         )
         serve(home)
     except (WardianError, OSError, sqlite3.Error) as error:

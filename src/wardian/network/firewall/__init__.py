@@ -5,7 +5,8 @@ What others use, in the network's thread:
     firewall = open_firewall(bridge, backend, respect)      backend "nftables" or "iptables"; the thread's namespace
     firewall.apply(networks, ports)                         everything anew; then add_network, add_ports, … by element
     watch = Watch(firewall, work); watch.start()            on the loop: what somebody flushes comes back; await stop()
-    exposed(ports, host_firewalls())                        what a host's firewall does not keep from others: warnings
+    firewall.exposures(ports)                               what a host's firewall does not keep from others: warnings
+    firewall.describe(port), .describe_network(link)        where the kernel holds it, for explain
 """
 
 from wardian.errors import INVALID, WardianError

@@ -31,6 +31,9 @@ class Firewall(Protocol):
     def remove_ports(self, ports: Sequence[PortRule]) -> None:
         """Those that are not there are no error."""
 
+    def exposures(self, ports: Sequence[PortRule]) -> list[str]:
+        """What other machines reach despite this host's firewall (ufw, firewalld, …): warnings for who publishes."""
+
     def mend(self) -> bool:
         """Put back what somebody else took away since the last call; some microseconds when nobody did.
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from wardian.errors import WardianError
 from wardian.kernel.nftables import Nftables
+from wardian.network.firewall.exposure import exposures, walls
 from wardian.network.firewall.table import ACCEPTED, FORWARD_PRIORITY
+from wardian.network.values import PortRule
 
 Rule = Mapping[str, Any]
 _MATCH = f"meta mark & {ACCEPTED:#x} == {ACCEPTED:#x}"
@@ -34,10 +36,13 @@ class Chain(NamedTuple):
 
 
 class Forwarding(NamedTuple):
-    """What can drop forwarded packets on this host, and what its chains jump to: (family, table, chain) → rules."""
+    """What can drop forwarded packets on this host, and what its chains jump to: (family, table, chain) → rules.
+
+    `walls` are the firewalls that filter what comes in."""
 
     chains: tuple[Chain, ...]
     jumped: Mapping[tuple[str, str, str], Sequence[Rule]]
+    walls: tuple[str, ...] = ()
 
 
 def mark(bridge: str) -> str:
@@ -153,11 +158,14 @@ class ForeignChains:
         self._bridge = bridge
         self._respect = respect
         self.warnings: list[str] = []
+        self._walls: tuple[str, ...] = ()
+        self._judged = False
 
     def mend(self, run: Callable[[str], None]) -> bool:
         """Put the rules where they are needed, by `run`; True when there was one to put. `warnings` say what is so."""
         found = read_forwarding(self._nft)
         dropping = [chain for chain in found.chains if drops(chain, found.jumped)]
+        self._walls, self._judged = found.walls, self._respect and bool(dropping)
         self.warnings = [said(chain, self._bridge, self._respect) for chain in dropping]
         if legacy_filter_in_use():
             self.warnings.append(LEGACY)
@@ -169,6 +177,10 @@ class ForeignChains:
             run(commands)
         return bool(commands)
 
+    def exposures(self, ports: Sequence[PortRule]) -> list[str]:
+        """What others reach despite this host's firewalls, as they were when last looked at."""
+        return exposures(ports, self._walls, self._judged)
+
     def remove(self, run: Callable[[str], None]) -> None:
         commands = removals(read_forwarding(self._nft).chains, self._bridge)
         if commands:
@@ -177,13 +189,14 @@ class ForeignChains:
 
 def read_forwarding(nft: Nftables) -> Forwarding:
     """What there is now."""
+    listed = nft.query("list chains")
     chains, jumped = [], {}
-    for chain in base_chains(nft.query("list chains")):
+    for chain in base_chains(listed):
         rules = _read_rules(nft, chain.family, chain.table, chain.name)
         chains.append(chain._replace(rules=tuple(rules)))
         for target in filter(None, map(_leads_to, rules)):
             jumped[chain.family, chain.table, target] = _read_rules(nft, chain.family, chain.table, target)
-    return Forwarding(tuple(chains), jumped)
+    return Forwarding(tuple(chains), jumped, walls(listed))
 
 
 def _read_rules(nft: Nftables, family: str, table: str, chain: str) -> list[Rule]:

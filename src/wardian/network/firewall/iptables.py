@@ -12,6 +12,7 @@ from wardian.kernel.nftables import DEL_CHAIN, DEL_RULE, DEL_TABLE, Change, open
 from wardian.network.firewall import chains, foreign
 from wardian.network.firewall.changes import Changes
 from wardian.network.firewall.contract import Wanted, wanted
+from wardian.network.firewall.exposure import exposures
 from wardian.network.values import NetworkRules, PortRule
 
 SECONDS = 20
@@ -42,6 +43,7 @@ class IptablesFirewall:
             self._nft.close()
             raise
         self._wanted = wanted((), ())
+        self._walls: tuple[str, ...] = ()
         self.warnings: list[str] = []
 
     def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
@@ -71,6 +73,9 @@ class IptablesFirewall:
         for port in old:
             del after.ports[port]
         self._change(after, old, adding=False)
+
+    def exposures(self, ports: Sequence[PortRule]) -> list[str]:
+        return exposures(ports, self._walls, forwards_judged=False)
 
     def mend(self) -> bool:
         if self._changes.quiet():
@@ -149,6 +154,7 @@ class IptablesFirewall:
         """Chains of others that drop, but for FORWARD, into which our chains are reached. They are only named: what
         iptables accepted cannot be told from what it did not there."""
         found = foreign.read_forwarding(self._nft)
+        self._walls = found.walls
         dropping = [one for one in found.chains if foreign.drops(one, found.jumped) and not _is_forward(one)]
         self.warnings = [foreign.said_beside_iptables(chain) for chain in dropping]
 

@@ -64,6 +64,9 @@ class NftFirewall:
             del after.ports[port]
         self._change(after, table.delete(self._bridge, self._elements(old)))
 
+    def exposures(self, ports: Sequence[PortRule]) -> list[str]:
+        return self._foreign.exposures(ports)
+
     def mend(self) -> bool:
         if self._changes.quiet():
             return False
