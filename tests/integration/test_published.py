@@ -21,7 +21,7 @@ import pytest
 import launched
 import needs
 from own_host import ip, own_host
-from supervised import Supervised, compile_c, supervised
+from supervised import SANITIZE, Supervised, compile_c, supervised
 from wardian.errors import CONFLICT, SYSTEM, WardianError
 from wardian.kernel import netlink, netns, procfs
 from wardian.network import ports
@@ -417,6 +417,29 @@ def test_udp_peers_are_bounded(program: str, inside: int, tmp_path: Any) -> None
     server.close()
 
 
+def test_udp_peers_that_are_silent_are_forgotten(inside: int, tmp_path: Any) -> None:
+    needs.program("gcc")
+    impatient = compile_c("supervised.c", str(tmp_path / "impatient"), (*SANITIZE, "-DRELAY_SILENT_MS=300"))
+    server = Datagrams(inside, 53)
+
+    async def test() -> None:
+        async with published(impatient, str(tmp_path), [udp(5353)]) as (s, _):
+            for _ in range(2):
+                for _ in range(50):
+                    await inside_thread(lambda: ask_udp("::1", 5353, b"x"))
+                relay = await one_relay(s)
+                most = len(os.listdir(f"/proc/{relay}/fd"))
+                await asyncio.sleep(0.8)
+                assert len(os.listdir(f"/proc/{relay}/fd")) <= 10 < most
+            deadline = time.monotonic() + 8
+            while relays(s) and time.monotonic() < deadline:
+                await asyncio.sleep(0.1)
+            assert relays(s) == []
+
+    run(test())
+    server.close()
+
+
 def test_udp_to_a_closed_port_is_lost_and_no_more(program: str, inside: int, tmp_path: Any) -> None:
     async def test() -> None:
         async with published(program, str(tmp_path), [udp(5353)]) as (s, _):
@@ -738,6 +761,19 @@ def test_a_range_and_random_ports_go_round_what_is_taken(inside: int) -> None:
     finally:
         taken.close()
         ports.close_ports(held)
+
+
+def test_a_host_without_ipv6_publishes_ipv4_alone(inside: int) -> None:
+    netns.write_sysctl("ipv6/conf/all/disable_ipv6", "1")
+    held = PortBook().book([tcp(8080)], TARGET)
+    assert [port.host_ip for port in held] == ["0.0.0.0"]
+    ports.close_ports(held)
+
+
+def test_a_networks_own_host_address_is_for_wishes_without_one(inside: int) -> None:
+    held = PortBook().book([tcp(8080), tcp(8081, address="0.0.0.0")], TARGET, "127.0.0.1")
+    assert [port.host_ip for port in held] == ["127.0.0.1", "0.0.0.0"]
+    ports.close_ports(held)
 
 
 def test_an_address_that_the_host_has_not(inside: int) -> None:

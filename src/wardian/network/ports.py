@@ -161,17 +161,18 @@ class PortBook:
         `host_binding`. The number is the same for both families. Raises SYSTEM in Docker's words (as there, 500), with
         the port's owner for a hint.
         """
+        families = [ip for ip, wanted in ((ANY4, bool(target.ipv4)), (ANY6, _host_has_ipv6())) if wanted]
         held: list[HeldPort] = []
         try:
             for want in wants:
-                held += self._book(want, target, host_binding)
+                asked = want.host_ip or ("" if host_binding in (ANY4, ANY6) else host_binding)
+                held += self._book(want, target, [asked] if asked else families)
         except BaseException:
             close_ports(held)
             raise
         return tuple(held)
 
-    def _book(self, want: PortWant, target: Target, host_binding: str) -> list[HeldPort]:
-        addresses = _host_addresses(want, target, host_binding)
+    def _book(self, want: PortWant, target: Target, addresses: Sequence[str]) -> list[HeldPort]:
         taken: tuple[str, int] = ("", 0)
         for number in self._numbers(want):
             held: list[HeldPort] = []
@@ -212,15 +213,9 @@ def close_ports(held: Sequence[HeldPort]) -> None:
             os.close(port.fd)
 
 
-def _host_addresses(want: PortWant, target: Target, host_binding: str) -> list[str]:
-    asked = want.host_ip or ("" if host_binding in (ANY4, ANY6) else host_binding)
-    if asked:
-        return [asked]
-    return [address for address, wanted in ((ANY4, bool(target.ipv4)), (ANY6, _host_has_ipv6())) if wanted]
-
-
 def _host_has_ipv6() -> bool:
-    return read_sysctl("ipv6/conf/all/disable_ipv6") is not None
+    """Whether somebody could connect to [::]: a kernel or an administrator may have none of it."""
+    return read_sysctl("ipv6/conf/lo/disable_ipv6") == "0"
 
 
 def _ephemeral_range() -> tuple[int, int]:
