@@ -6,7 +6,10 @@ Nothing else in Wardian names these places, and nothing imports more than `os` h
 import os
 from collections import namedtuple
 
-_Fields = namedtuple("_Fields", "data_root run_root socket cgroup_base network_backend bridge address_pools respect_host_firewall")
+_Fields = namedtuple(
+    "_Fields",
+    "data_root run_root socket cgroup_base network_backend bridge address_pools respect_host_firewall",
+)
 
 DEFAULT_DATA_ROOT = "/var/lib/wardian"
 DEFAULT_RUN_ROOT = "/run/wardian"
