@@ -7,7 +7,6 @@ import array
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import logging
 import os
 import signal
@@ -118,9 +117,9 @@ def send_publications(control: socket.socket, serial: int, batch: Sequence[Publi
 
 
 def _target(publication: Publication) -> bytes:
-    address = ipaddress.ip_address(publication.address)
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    return protocol.TARGET.pack(publication.key, family, publication.port, address.packed)
+    family = socket.AF_INET6 if ":" in publication.address else socket.AF_INET
+    address = socket.inet_pton(family, publication.address)
+    return protocol.TARGET.pack(publication.key, family, publication.port, address)
 
 
 class SupervisorClient:
