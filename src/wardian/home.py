@@ -73,6 +73,4 @@ def make_home(
         if not os.path.isabs(path):
             raise ValueError(f"{name} must be an absolute path: {path!r}")
     socket = socket or os.path.join(run_root, "wardian.sock")
-    return Home(
-        data_root, run_root, socket, cgroup_base, network_backend, bridge, address_pools, respect_host_firewall
-    )
+    return Home(data_root, run_root, socket, cgroup_base, network_backend, bridge, address_pools, respect_host_firewall)
