@@ -75,7 +75,8 @@ class Message(NamedTuple):
 
 class Link(NamedTuple):
     """`ready` is RFC 2863's operational state "up"; `forwards`: it is a bridge's port, and passes packets. `alias` is
-    free text for people."""
+    free text for people. `peer`: the number of the link below, or of a veth's other end, in that one's namespace.
+    """
 
     ifindex: int
     name: str
@@ -87,6 +88,7 @@ class Link(NamedTuple):
     alias: str = ""
     ready: bool = False
     forwards: bool = False
+    peer: int = 0
 
 
 class Address(NamedTuple):
@@ -348,6 +350,7 @@ def _parse_link(payload: bytes) -> Link:
         as_text(found.get(IFLA_IFALIAS, b"")),
         found.get(IFLA_OPERSTATE, b"")[:1] == bytes([IF_OPER_UP]),
         port.get(IFLA_BRPORT_STATE, b"")[:1] == bytes([BR_STATE_FORWARDING]),
+        as_number(found.get(IFLA_LINK, b"")),
     )
 
 

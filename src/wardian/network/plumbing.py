@@ -61,6 +61,8 @@ class Plumbing:
     def __init__(self, make_inside: Callable[[], ResolverSockets] | None = prepare_inside) -> None:
         self._make_inside = make_inside
         self._executor: Executor | None = None
+        # called in the executor's thread before each change: what else must be right by then (the firewall's rules)
+        self.before_use: Callable[[], object] = lambda: None
         self._host: Host | None = None
         self._fillers: tuple[netlink.Netlink, ...] = ()
         self._drivers: Mapping[str, Driver] = {}
@@ -104,6 +106,18 @@ class Plumbing:
     def rules(self, config: NetworkConfig) -> NetworkRules | None:
         return self.driver(config.driver).rules(config)
 
+    async def filled(self) -> None:
+        """Wait until the pools that have begun are as full as they are meant to be (benches and tests)."""
+        for pool in (self._joined, self._free, self._bare):
+            if pool is not None and pool.begun:
+                await pool.filled()
+
+    def discard(self) -> None:
+        """Throw away what is ready."""
+        for pool in (self._joined, self._free, self._bare):
+            if pool is not None:
+                pool.discard()
+
     # ---- networks ----
 
     async def ensure(self, config: NetworkConfig, keep: bool = False) -> None:
@@ -135,7 +149,10 @@ class Plumbing:
 
     async def attach(self, placed: Sequence[Placed]) -> Plumbed:
         """A namespace in which all of `placed` are, the first one's link from the pool. On failure nothing is left."""
-        prepared = await self._take(placed[0].endpoint.network)
+        try:
+            prepared = await self._take(placed[0].endpoint.network)
+        except OSError as error:
+            raise _failed(error, "set up the network", placed[0].endpoint) from error
         job = asyncio.ensure_future(self._work(lambda: self._attach(prepared, placed)))
         try:
             done = await asyncio.shield(job)
@@ -176,19 +193,20 @@ class Plumbing:
     # ---- in the executor's thread ----
 
     def _attach(self, prepared: Prepared, placed: Sequence[Placed]) -> tuple[Done, ...]:
+        self.before_use()
+        place = Place(self.host.netlink, prepared.inner, prepared.netns_fd)
+        if prepared.ifindex:
+            place.know({prepared.link: prepared.port}, {INTERFACE: prepared.ifindex})
         steps: list[Step] = []
         for number, one in enumerate(placed):
             driver = self.driver(one.endpoint.network.driver)
             driver.mend(one.endpoint.network)
-            ready = self._ready(prepared, one.endpoint.network) if number == 0 and prepared.ifindex else None
+            ready = _ready(prepared, one.endpoint.network, place) if number == 0 and prepared.ifindex else None
             steps += driver.endpoint_steps(one.endpoint, one.gateways, one.published, ready)
-        return apply(steps, Place(self.host.netlink, prepared.inner, prepared.netns_fd))
-
-    def _ready(self, prepared: Prepared, config: NetworkConfig) -> Ready:
-        joined = prepared.master != 0 and prepared.master == self.host.link(config.link).ifindex
-        return Ready(prepared.link, INTERFACE, config.link if joined else "")
+        return apply(steps, place)
 
     def _connect(self, placed: Placed, netns_fd: int) -> tuple[Done, ...]:
+        self.before_use()
         endpoint = placed.endpoint
         driver = self.driver(endpoint.network.driver)
         driver.mend(endpoint.network)
@@ -267,6 +285,11 @@ class Plumbing:
     async def _work(self, job: Callable[[], _T]) -> _T:
         assert self._executor is not None, "started before"
         return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+
+
+def _ready(prepared: Prepared, config: NetworkConfig, place: Place) -> Ready:
+    joined = prepared.master != 0 and prepared.master == place.outside(config.link)
+    return Ready(prepared.link, INTERFACE, config.link if joined else "")
 
 
 @contextlib.contextmanager

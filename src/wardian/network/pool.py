@@ -34,8 +34,9 @@ LOOPBACK = 1  # the number that lo has in every namespace: net/core/dev.c, LOOPB
 class Prepared(NamedTuple):
     """A namespace ready to be taken. `inner` is a netlink socket inside it; both descriptors keep it alive.
 
-    `ifindex` is that of its eth0 (0: it has none), `link` the name of eth0's other end on the host, `master` the number
-    of the bridge which that is joined to (0: none). `names` are the sockets inside that names are answered by.
+    `ifindex` is that of its eth0 (0: it has none), `link` and `port` are the name and the number of eth0's other end on
+    the host, `master` is the number of the bridge which that is joined to (0: none). `names` are
+    the sockets inside that names are answered by.
     """
 
     netns_fd: int
@@ -43,6 +44,7 @@ class Prepared(NamedTuple):
     ifindex: int = 0
     master: int = 0
     link: str = ""
+    port: int = 0
     names: ResolverSockets | None = None
 
     def close(self) -> None:
@@ -71,7 +73,7 @@ def prepare(outer: netlink.Netlink, master: int, alias: str = "") -> Prepared:
     except BaseException:
         prepared.close()
         raise
-    return prepared._replace(ifindex=eth0.ifindex, master=master, link=name)
+    return prepared._replace(ifindex=eth0.ifindex, master=master, link=name, port=eth0.peer)
 
 
 def prepare_bare() -> Prepared:
@@ -124,6 +126,11 @@ class Pool:
         self._filling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether anybody asked for its namespaces yet."""
+        return self._filling is not None
 
     def __len__(self) -> int:
         return len(self._ready)

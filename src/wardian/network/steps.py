@@ -7,7 +7,7 @@ of link, address, route and sysctl. What a step needs of the world is in a `Plac
 import errno
 import ipaddress
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from wardian.kernel import links, netlink, netns
@@ -21,7 +21,7 @@ _FORWARDING_STEP = 0.0003
 class Place:
     """A sandbox's namespace and the host around it. `host` and `inner` are sockets in each, one thread's at a time.
 
-    `netns_fd` stays the caller's.
+    `netns_fd` stays the caller's. A link is looked up once; `know` spares even that.
     """
 
     def __init__(self, host: netlink.Netlink, inner: netlink.Netlink, netns_fd: int) -> None:
@@ -29,15 +29,23 @@ class Place:
         self.inner = inner
         self.netns_fd = netns_fd
         self._inside: dict[str, int] = {}
+        self._outside: dict[str, int] = {}
 
     def outside(self, name: str) -> int:
         """The number of a host's link. Raises ENODEV with its name."""
-        return _index(self.host, name)
+        if name not in self._outside:
+            self._outside[name] = _index(self.host, name)
+        return self._outside[name]
 
     def inside(self, name: str) -> int:
         if name not in self._inside:
             self._inside[name] = _index(self.inner, name)
         return self._inside[name]
+
+    def know(self, outside: Mapping[str, int], inside: Mapping[str, int]) -> None:
+        """The numbers of links, by name."""
+        self._outside.update(outside)
+        self._inside.update(inside)
 
     def forget(self, name: str) -> None:
         """The name is no longer that link's."""
