@@ -24,7 +24,10 @@ def test_the_first_free_private_range_is_chosen() -> None:
 
 
 def test_default_routes_in_pieces_take_nothing() -> None:
-    assert str(addresses.choose_subnet(taken("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1"))) == "172.17.0.0/16"
+    for text in ("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "2000::/3"):
+        assert not addresses.takes_a_range(ipaddress.ip_network(text))
+    for text in ("10.0.0.0/8", "10.9.0.1/32", "fd00::/16", "2001:db8::/32"):
+        assert addresses.takes_a_range(ipaddress.ip_network(text))
 
 
 def test_a_full_house_says_what_takes_it() -> None:

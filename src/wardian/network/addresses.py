@@ -15,7 +15,7 @@ from wardian.network.values import IPAddress, IPNetwork
 
 # A route shorter than this is a default route in pieces (VPNs install 0.0.0.0/1 and 128.0.0.0/1, or 2000::/3), nobody's
 # subnet.
-SHORTEST_SUBNET = {4: 8, 6: 16}
+_SHORTEST_SUBNET = {4: 8, 6: 16}
 # How many of those that take a pool are named when all pools are taken.
 _NAMED = 6
 
@@ -90,12 +90,15 @@ def engine_pools(asked: Iterable[str], seed: str) -> tuple[Pool, ...]:
     return four + six
 
 
+def takes_a_range(destination: IPNetwork) -> bool:
+    """Whether a route of the host is to somebody's subnet, and not to all the world."""
+    return destination.prefixlen >= _SHORTEST_SUBNET[destination.version]
+
+
 def conflict(network: IPNetwork, taken: Iterable[Taken]) -> Taken | None:
-    """What of `taken` overlaps `network`, or None. Default routes take nothing."""
+    """What of `taken` overlaps `network`, or None."""
     for one in taken:
-        if one.network.version != network.version or one.network.prefixlen < SHORTEST_SUBNET[network.version]:
-            continue
-        if one.network.overlaps(network):
+        if one.network.version == network.version and one.network.overlaps(network):
             return one
     return None
 
@@ -107,7 +110,7 @@ class _Occupied:
         spans = sorted(
             (int(one.network.network_address), int(one.network.broadcast_address))
             for one in taken
-            if one.network.version == version and one.network.prefixlen >= SHORTEST_SUBNET[version]
+            if one.network.version == version
         )
         self._first: list[int] = []
         self._last: list[int] = []

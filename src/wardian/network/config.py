@@ -12,7 +12,7 @@ from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, Wardi
 from wardian.network import addresses
 from wardian.network.addresses import Pool, Taken
 from wardian.network.options import check_options
-from wardian.network.values import IPAddress, IPNetwork, NetworkConfig, Subnet
+from wardian.network.values import EndpointWant, IPAddress, IPNetwork, NetworkConfig, Subnet
 
 PREDEFINED = ("bridge", "host", "none")
 _FORBIDDEN_NAMES = (*PREDEFINED, "default")
@@ -73,7 +73,7 @@ def read_network(body: Mapping[str, Any]) -> Asked:
         subnets=subnets,
     )
     _check_families(asked)
-    check_options(driver, options, asked.internal)
+    check_options(driver, options, asked.internal, asked.enable_ipv6)
     return asked
 
 
@@ -89,7 +89,7 @@ def _check_name(name: str) -> None:
     if not name.strip():
         raise _invalid("invalid name: name is empty")
     if name in _FORBIDDEN_NAMES:
-        raise _refused(f"operation is not permitted on predefined {name} network ", name)
+        raise _refused(f"operation is not permitted on predefined {name} network", name)
 
 
 def _check_kind(body: Mapping[str, Any], driver: str) -> None:
@@ -222,6 +222,8 @@ def _read_subnet(config: Mapping[str, Any], problems: list[str]) -> AskedSubnet 
         return None
     if _address(text.partition("/")[0]) != subnet.network_address:
         problems.append(f"invalid subnet {text}: it should be {subnet}")
+    elif not _for_hosts(subnet):
+        problems.append(f"invalid subnet {text}: its addresses are no hosts'")
     ip_range = _read_range(_text(config, "IPRange", "IPAM.Config."), subnet, text, problems)
     gateway = _read_gateway(_text(config, "Gateway", "IPAM.Config."), subnet, text, problems)
     auxiliary = []
@@ -237,6 +239,13 @@ def _block(text: str) -> IPNetwork:
     if "/" not in text or not text.rpartition("/")[2].isdigit():
         raise ValueError(text)
     return ipaddress.ip_network(text, strict=False)
+
+
+def _for_hosts(subnet: IPNetwork) -> bool:
+    """Not for loopback, multicast, IPv4 in IPv6, or all the world: Docker takes those, and they serve nobody."""
+    first = subnet.network_address
+    mapped = isinstance(first, ipaddress.IPv6Address) and first.ipv4_mapped is not None
+    return bool(subnet.prefixlen) and not (first.is_loopback or first.is_multicast or first.is_unspecified or mapped)
 
 
 def _address(text: str) -> IPAddress | None:
@@ -391,3 +400,14 @@ def check_addresses(config: NetworkConfig, ipv4: str, ipv6: str) -> list[str]:
         elif not any(ipaddress.ip_address(text) in one.subnet for one in mine):
             problems.append(f"no configured subnet or ip-range contain the IP address {text}")
     return problems
+
+
+def check_default_bridge(want: EndpointWant) -> None:
+    """On the default bridge the network chooses addresses, and nobody has a name. Raises INVALID in Docker's words."""
+    if want.ipv4 or want.ipv6:
+        problem = "user specified IP address is supported on user defined networks only"
+    elif want.aliases:
+        problem = "network-scoped alias is supported only for containers in user defined networks"
+    else:
+        return
+    raise WardianError(INVALID, f"invalid endpoint settings:\n{problem}", operation="endpoint", subject=want.network)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from wardian.errors import INVALID, SYSTEM, WardianError
+from wardian.errors import INVALID, WardianError
 from wardian.network.config import PREDEFINED
 from wardian.network.values import NetworkConfig
 
@@ -34,7 +34,7 @@ def _test(key: str, values: Sequence[str], used: Collection[str]) -> Callable[[N
     if key == "type":
         for text in values:
             if text not in ("builtin", "custom"):
-                raise WardianError(SYSTEM, f"invalid filter: 'type'='{text}'", operation="list networks", subject=key)
+                raise WardianError(INVALID, f"invalid filter: 'type'='{text}'", operation="list networks", subject=key)
         return lambda one: ("builtin" if is_predefined(one) else "custom") in values
     if key == "scope":
         return lambda one: "local" in values

@@ -12,8 +12,10 @@ MTU = "com.docker.network.driver.mtu"
 _BOOLEANS = ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")
 # IFNAMSIZ is 16 with the terminating zero; a name also stands in nft's text and in paths of /proc/sys.
 _LINK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
+# with room for a number behind it
+_LINK_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,11}")
 # RFC 791 and linux/if_ether.h: the smallest and the largest MTU that a link takes; RFC 8200, 5 for IPv6
-MTU_LEAST, MTU_MOST = 68, 65535
+MTU_LEAST, MTU_LEAST6, MTU_MOST = 68, 1280, 65535
 _MODES = {
     "macvlan_mode": ("macvlan mode", ("bridge", "private", "vepa", "passthru"), "'bridge' mode is the macvlan driver"),
     "ipvlan_mode": ("ipvlan mode", ("l2", "l3", "l3s"), "'l2' mode is the ipvlan driver"),
@@ -60,7 +62,7 @@ _BRIDGE_VALUES: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def check_options(driver: str, options: Mapping[str, str], internal: bool) -> None:
+def check_options(driver: str, options: Mapping[str, str], internal: bool, ipv6: bool) -> None:
     """Raises WardianError for a value that means nothing."""
     if driver == "bridge":
         _check_bridge(options, internal)
@@ -68,7 +70,10 @@ def check_options(driver: str, options: Mapping[str, str], internal: bool) -> No
         what, known, default = _MODES.get(name, ("", (), ""))
         if what.startswith(driver) and value not in ("", *known):
             raise _invalid(f"requested {what} '{value}' is not valid, {default} default", name)
-    _check_mtu(options)
+    _check_mtu(options, MTU_LEAST6 if ipv6 else MTU_LEAST)
+    prefix = options.get("com.docker.network.container_iface_prefix", "eth")
+    if not _LINK_PREFIX.fullmatch(prefix):
+        raise _invalid(f"invalid prefix of interfaces: {prefix!r}", "com.docker.network.container_iface_prefix")
 
 
 def _check_bridge(options: Mapping[str, str], internal: bool) -> None:
@@ -84,7 +89,7 @@ def _check_bridge(options: Mapping[str, str], internal: bool) -> None:
         raise _invalid(f"invalid bridge name: {link!r} is no name of a link", BRIDGE + "name")
 
 
-def _check_mtu(options: Mapping[str, str]) -> None:
+def _check_mtu(options: Mapping[str, str], least: int) -> None:
     text = options.get(MTU, "")
     if not text:
         return
@@ -92,5 +97,5 @@ def _check_mtu(options: Mapping[str, str]) -> None:
         raise _invalid(f"failed to parse {MTU} value: {text} ({_number(text)})", MTU)
     if int(text) < 0:
         raise _invalid(f"invalid MTU number: {text}", MTU)
-    if int(text) and not MTU_LEAST <= int(text) <= MTU_MOST:
-        raise _invalid(f"invalid MTU number: {text}: a link takes {MTU_LEAST} to {MTU_MOST}", MTU)
+    if int(text) and not least <= int(text) <= MTU_MOST:
+        raise _invalid(f"invalid MTU number: {text}: a link takes {least} to {MTU_MOST}", MTU)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.kernel import netlink
-from wardian.network.addresses import Taken
+from wardian.network.addresses import Taken, takes_a_range
 
 SUBNET_LOCK = "\0wardian-subnet"
 SUBNET_LOCK_SECONDS = 10
@@ -16,14 +16,17 @@ _LOCK_STEP = 0.01
 
 
 def host_ranges(own: Collection[str]) -> list[Taken]:
-    """Routes and addresses of both families in the calling thread's network namespace, but for those of links `own`."""
+    """Routes and addresses of both families in the calling thread's network namespace, but for those of links `own`.
+
+    Default routes take nothing.
+    """
     nl = netlink.Netlink()
     try:
         names = {link.ifindex: link.name for link in nl.links()}
         found = [
             Taken(route.destination, f"a route by {names.get(route.ifindex, '?')}")
             for route in nl.routes()
-            if names.get(route.ifindex) not in own
+            if names.get(route.ifindex) not in own and takes_a_range(route.destination)
         ]
         for one in nl.addresses():
             if names.get(one.ifindex) not in own:
