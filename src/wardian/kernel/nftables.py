@@ -221,6 +221,7 @@ class Notifications:
         )
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
+            self._socket.bind((0, 0))  # without a port of its own a socket hears no group: 0 is who is left out
             self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
         except BaseException:
             self._socket.close()
