@@ -101,6 +101,9 @@ class Bridge:
         """Sysctls and size, then up."""
         name = config.link
         self._host.sysctl(f"ipv6/conf/{name}/accept_ra", "0")
+        # The kernel asks for a container's link from the bridge's link-local address. While that one is still being
+        # proved unique, two seconds, it does not ask, and what is forwarded to a new network's containers is lost.
+        self._host.sysctl(f"ipv6/conf/{name}/accept_dad", "0")
         self._host.sysctl(f"ipv6/conf/{name}/disable_ipv6", "0" if config.enable_ipv6 else "1")
         if publishes4(config):
             # A host's 127.0.0.1 reaches a published port by NAT; the firewall drops 127/8 that comes from any link.
