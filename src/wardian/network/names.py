@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import mmap
 import os
 import secrets
 import shutil
@@ -29,7 +30,7 @@ from wardian.home import Home
 from wardian.kernel import netlink, netns
 from wardian.kernel.nftables import open_nftables
 from wardian.network import resolver_process
-from wardian.network.resolver import protocol
+from wardian.network.resolver import protocol, tables
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +182,7 @@ class Names:
         self._lock = asyncio.Lock()
         self._mending: asyncio.Task[None] | None = None
         self._stopped = True
+        self._generation: mmap.mmap | None = None
 
     async def start(self, live: Collection[str] = ()) -> None:
         """Find the resolver that an earlier engine left, and forget the sandboxes that are not of `live`.
@@ -191,6 +193,8 @@ class Names:
         self._stopped = False
         for name in ("networks", "sandboxes"):
             os.makedirs(os.path.join(self._directory, name), mode=0o700, exist_ok=True)
+        self._generation = tables.map_generation(self._directory)
+        self._changed()
         for known in self._read_known():
             if known.sandbox in live:
                 self._known[known.sandbox] = known
@@ -220,6 +224,9 @@ class Names:
                 self._known.clear()
                 self._published.clear()
             self._let_go()
+            if self._generation is not None:
+                self._generation.close()
+                self._generation = None
 
     async def register(self, sandbox: str, sockets: ResolverSockets, view: View) -> None:
         """From now on the resolver answers `sandbox`. It takes over `sockets`: they are closed here in any case."""
@@ -269,11 +276,13 @@ class Names:
         if self._published.get(network) != text:
             self._write("networks", network, text)
             self._published[network] = text
+            self._changed()
 
     def withdraw(self, network: str) -> None:
         """A network is gone, and its names."""
         self._published.pop(network, None)
         self._remove("networks", network)
+        self._changed()
 
     # ---- the process ----
 
@@ -412,6 +421,11 @@ class Names:
             return "none"
 
     # ---- files ----
+
+    def _changed(self) -> None:
+        """The resolver looks at the files again before its next answer."""
+        if self._generation is not None:
+            tables.raise_generation(self._generation)
 
     def _read_known(self) -> Iterator[_Known]:
         for name in os.listdir(os.path.join(self._directory, "sandboxes")):

@@ -6,6 +6,7 @@ is made here. GROUPs are files of control groups to enter ("tasks", "cgroup.proc
 to, and when its socket's name is gone or another's: then the engine's home was removed, or a later resolver serves it.
 """
 
+import gc
 import os
 import resource
 import signal
@@ -31,10 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     directory = os.path.abspath(arguments[0])
     _settle(arguments[1:])
+    os.makedirs(directory, mode=0o700, exist_ok=True)
     control = _handed_over() or _listen(os.path.join(directory, CONTROL))
     loop = Loop()
     Service(loop, directory, control)
     _watch_over(loop, os.path.join(directory, CONTROL))
+    gc.freeze()  # what is here stays: no collection needs to look at it
     loop.run()
     return 0
 
@@ -75,7 +78,6 @@ def _handed_over() -> socket.socket | None:
 
 def _listen(path: str) -> socket.socket:
     """Raises OSError, EADDRINUSE when something has the name."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control.bind(path)
     control.listen()

@@ -22,7 +22,7 @@ class Service:
 
     def __init__(self, loop: Loop, directory: str, control: socket.socket, host: HostServers | None = None) -> None:
         self.loop = loop
-        self.tables = Tables(os.path.join(directory, "networks"))
+        self.tables = Tables(directory)
         self.host = host or HostServers()
         self.forwarder = Forwarder(loop)
         self.sandboxes: dict[str, Sandbox] = {}
