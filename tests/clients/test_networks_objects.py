@@ -191,7 +191,7 @@ def test_a_stopped_container_is_connected_and_disconnected(docker: Command) -> N
     docker("start", "still")
     assert described(docker, "more")["Containers"] == {}
     done = docker("network", "disconnect", "more", "still", status=1)
-    assert f"container {inspected['Id']} is not connected to network more" in done.stderr.decode()
+    assert f"container {inspected['Id']} is not connected to the network more" in done.stderr.decode()
 
 
 def test_events(client: docker_py.DockerClient) -> None:
@@ -269,6 +269,33 @@ def test_older_versions(engine_with_image: TestEngine, client: docker_py.DockerC
     assert newer.post(url.format("1.47"), json=body).status_code == 201
     assert newer.inspect_network("four")["EnableIPv4"] is False
     newer.close()
+
+
+def test_older_versions_of_a_containers_networks(engine_with_image: TestEngine, client: docker_py.DockerClient) -> None:
+    client.networks.create("aged")
+    client.networks.create("other")
+    body = {
+        "Image": IMAGE,
+        "Cmd": ["true"],
+        "HostConfig": {"NetworkMode": "aged"},
+        "NetworkingConfig": {"EndpointsConfig": {"aged": {"Aliases": ["a"], "GwPriority": 3}}},
+    }
+    api = docker_py.APIClient(base_url=engine_with_image.url, version="1.44")
+    url = f"{api.base_url}/v{{}}/containers/create"
+    identity = api.post(url.format("1.47"), json=body).json()["Id"]
+    settings = {
+        version: api.get(f"{api.base_url}/v{version}/containers/{identity}/json").json()["NetworkSettings"]["Networks"]
+        for version in ("1.44", "1.45")
+    }
+    assert settings["1.45"]["aged"]["GwPriority"] == 0, "1.48 brought it"
+    assert settings["1.45"]["aged"]["Aliases"] == ["a"]
+    assert settings["1.44"]["aged"]["Aliases"] == ["a", identity[:12]]
+    body["NetworkingConfig"]["EndpointsConfig"]["other"] = {}
+    refused = api.post(url.format("1.43"), json=body)
+    assert refused.status_code == 400
+    assert refused.json()["message"] == "Container cannot be created with multiple network endpoints: aged, other"
+    assert api.post(url.format("1.44"), json=body).status_code == 201
+    api.close()
 
 
 def test_many_at_once_take_no_range_twice(client: docker_py.DockerClient) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wardian.errors import INVALID, WardianError
+
 if TYPE_CHECKING:
     from wardian.server.routes import Route
 
@@ -104,21 +106,41 @@ def _writable_below(mount: Any) -> Any:
     return {**mount, "BindOptions": {**(mount.get("BindOptions") or {}), "ReadOnlyNonRecursive": True}}
 
 
-def _no_gateway_priority(body: Any) -> Any:
-    """1.48 added GwPriority; before, all endpoints had the same."""
-    endpoint = body.get("EndpointConfig")
-    if not isinstance(endpoint, dict) or "GwPriority" not in endpoint:
-        return body
-    return {**body, "EndpointConfig": _without("GwPriority")(endpoint)}
+def _endpoints(body: Any) -> dict[str, Any]:
+    networking = body.get("NetworkingConfig")
+    endpoints = networking.get("EndpointsConfig") if isinstance(networking, dict) else None
+    return endpoints if isinstance(endpoints, dict) else {}
 
 
 def _no_gateway_priorities(body: Any) -> Any:
-    networking = body.get("NetworkingConfig")
-    endpoints = networking.get("EndpointsConfig") if isinstance(networking, dict) else None
-    if not isinstance(endpoints, dict):
+    """1.48 added GwPriority; before, all endpoints of a new container had the same."""
+    endpoints = _endpoints(body)
+    if not endpoints:
         return body
     plain = {name: _without("GwPriority")(one) if isinstance(one, dict) else one for name, one in endpoints.items()}
-    return {**body, "NetworkingConfig": {**networking, "EndpointsConfig": plain}}
+    return {**body, "NetworkingConfig": {**body["NetworkingConfig"], "EndpointsConfig": plain}}
+
+
+def _one_endpoint(body: Any) -> Any:
+    """1.44 let a container be created on several networks."""
+    endpoints = _endpoints(body)
+    if len(endpoints) > 1:
+        message = f"Container cannot be created with multiple network endpoints: {', '.join(endpoints)}"
+        raise WardianError(INVALID, message, operation="create", subject="NetworkingConfig")
+    return body
+
+
+def _short_id_was_an_alias(container: Any) -> Any:
+    """1.45 left what a container is called anyway out of its aliases; DNSNames has it."""
+    settings = container.get("NetworkSettings") or {}
+    names = (container.get("Id", "")[:12], (container.get("Config") or {}).get("Hostname") or "")
+    networks = {
+        name: one
+        if name in ("bridge", "host", "none", "default")
+        else {**one, "Aliases": list(dict.fromkeys(filter(None, (*(one.get("Aliases") or ()), *names))))}
+        for name, one in (settings.get("Networks") or {}).items()
+    }
+    return {**container, "NetworkSettings": {**settings, "Networks": networks}}
 
 
 REQUESTS = (
@@ -126,14 +148,15 @@ REQUESTS = (
     Adapter("POST", "/containers/create", (1, 41), _private_cgroups_were_unknown),
     Adapter("POST", "/containers/create", (1, 44), _no_start_interval),
     Adapter("POST", "/containers/create", (1, 44), _submounts_stayed_writable),
+    Adapter("POST", "/containers/create", (1, 44), _one_endpoint),
     Adapter("POST", "/containers/create", (1, 48), _no_gateway_priorities),
     # 1.47 added EnableIPv4 of a network; before, all had it
     Adapter("POST", "/networks/create", (1, 47), _without("EnableIPv4")),
-    Adapter("POST", "/networks/{id}/connect", (1, 48), _no_gateway_priority),
     Adapter("POST", "/containers/{id}/exec", (1, 42), _no_console_size),
     Adapter("POST", "/exec/{id}/start", (1, 42), _no_console_size),
 )
 ANSWERS = (
+    Adapter("GET", "/containers/{id}/json", (1, 45), _short_id_was_an_alias),
     Adapter("GET", "/images/json", (1, 51), _uncounted),
     Adapter("GET", "/images/json", (1, 44), _virtual_sizes),
     Adapter("GET", "/images/json", (1, 43), _none_tags),
