@@ -1,0 +1,119 @@
+"""Published ports of sandboxes: the host's sockets, where each leads, and the firewall's elements that lead there.
+
+Rows keep where each leads; that is all an engine's restart must know, as the sockets are with the supervisors.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from wardian.network.firewall import Firewall
+from wardian.network.flows import forget_flows
+from wardian.network.ports import PortBook, Target, close_ports, held_of, leads, rules
+from wardian.network.values import Done, HeldPort, PortRule, PortWant
+from wardian.runtime import Publication
+
+
+class Published(NamedTuple):
+    """A sandbox's ports: what holds them, and where each leads."""
+
+    held: tuple[HeldPort, ...] = ()
+    leads: tuple[PortRule, ...] = ()
+
+    @property
+    def rules(self) -> tuple[PortRule, ...]:
+        """Those that the firewall leads there; the others are relayed."""
+        return rules(self.leads)
+
+    def publications(self) -> tuple[Publication, ...]:
+        pairs = enumerate(zip(self.held, self.leads, strict=True))
+        return tuple(Publication(key, held.fd, lead.address, lead.port) for key, (held, lead) in pairs)
+
+    def handed_over(self) -> "Published":
+        """Once the supervisor has the sockets."""
+        return self._replace(held=held_of(self.leads))
+
+
+NOTHING = Published()
+
+
+def stored(rows: Sequence[PortRule]) -> Published:
+    """What an earlier engine published."""
+    return Published(held_of(rows), tuple(rows))
+
+
+class PortBoard:
+    """All published ports of one engine. Its methods run in the network's thread."""
+
+    def __init__(self, firewall: Firewall, book: PortBook) -> None:
+        self._firewall = firewall
+        self._book = book
+
+    def publish(self, wants: Sequence[PortWant], target: Target, binding: str) -> tuple[Published, tuple[Done, ...]]:
+        """Sockets and elements, or nothing and the error."""
+        clock = Clock()
+        held = self._book.book(wants, target, binding)
+        try:
+            found = Published(held, leads(held, target))
+            booked = clock.lap()
+            self._firewall.add_ports(found.rules)
+        except BaseException:
+            close_ports(held)
+            raise
+        forget_flows((), found.rules)
+        return found, _steps(found, booked, clock.lap(), self._firewall.describe)
+
+    def lead(self, published: Published, target: Target) -> Published:
+        """The same sockets, leading elsewhere."""
+        after = published._replace(leads=leads(published.held, target))
+        self._swap(published.rules, after.rules)
+        return after
+
+    def lead_back(self, published: Published, before: Published) -> None:
+        self._swap(published.rules, before.rules)
+
+    def withdraw(self, published: Published) -> None:
+        self._firewall.remove_ports(published.rules)
+        forget_flows(published.rules, ())
+
+    def restore(self, published: Published) -> None:
+        self._firewall.add_ports(published.rules)
+
+    def _swap(self, before: Sequence[PortRule], after: Sequence[PortRule]) -> None:
+        """Elements are known by the host's side: the old one goes before the new one comes."""
+        gone = [one for one in before if one not in after]
+        come = [one for one in after if one not in before]
+        self._firewall.remove_ports(gone)
+        try:
+            self._firewall.add_ports(come)
+        except BaseException:
+            self._firewall.add_ports(gone)
+            raise
+        forget_flows(gone, come)
+
+
+class Clock:
+    """Nanoseconds from one lap to the next."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic_ns()
+
+    def lap(self) -> int:
+        last, self._last = self._last, time.monotonic_ns()
+        return self._last - last
+
+
+def _steps(published: Published, booking: int, leading: int, describe: Callable[[PortRule], str]) -> tuple[Done, ...]:
+    """All sockets and all elements were made at once: each is shown with its share."""
+    sockets, elements = len(published.leads) or 1, len(published.rules) or 1
+    held = [Done("port", describe_lead(one), booking // sockets) for one in published.leads]
+    led = [Done("rule", describe(one), leading // elements) for one in published.rules]
+    return (*held, *led)
+
+
+def describe_lead(one: PortRule) -> str:
+    return f"{_join(one.host_ip, one.host_port)} leads to {_join(one.address, one.port)}/{one.protocol}"
+
+
+def _join(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
