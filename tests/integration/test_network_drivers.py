@@ -322,6 +322,8 @@ def test_a_living_sandbox_is_connected_and_disconnected() -> None:
         done = await made.connect(Placed(there, BOTH), plumbed.netns_fd)
         assert any("veth" in one.description for one in done)
         assert link_of(plumbed.netns_fd, "eth1")["address"] == there.mac
+        (port,) = ip("address", "show", port_of(plumbed.netns_fd, "eth1")["ifname"])
+        assert port["addr_info"] == []
         assert reaches(plumbed.netns_fd, "10.2.0.1") and reaches(plumbed.netns_fd, "fd00:2::1")
         assert default_routes(plumbed.netns_fd) == {4: ("10.2.0.1", "eth1"), 6: ("fd00:2::1", "eth1")}
         await made.disconnect(there, plumbed.netns_fd, then=[Placed(endpoint(first, 2), BOTH)])

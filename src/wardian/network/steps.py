@@ -82,9 +82,9 @@ class NewVeth(NamedTuple):
         return f"veth {self.link} on bridge {self.master}, its peer {self.interface} ({self.mac}) inside{size}"
 
     def do(self, place: Place) -> None:
-        master = place.outside(self.master)
-        message = netlink.new_veth(self.link, master, self.interface, place.netns_fd, self.mtu, self.mac, self.alias)
-        place.host.send([message])
+        master, within = place.outside(self.master), place.netns_fd
+        veth = netlink.new_veth(self.link, master, self.interface, within, self.mtu, self.mac, self.alias)
+        place.host.send([veth, links.without_link_local(self.link)])
 
 
 class NewMacvlan(NamedTuple):
