@@ -7,18 +7,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from own_host import ip, nft, own_host
 from wardian.database import Database
-from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, SYSTEM, UNAVAILABLE, WardianError
+from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.home import Home, make_home
 from wardian.kernel import netlink, netns
-from wardian.network import SCHEMA, Networks
-from wardian.network import host as host_bridge
-from wardian.network.bridge_values import Endpoint, EndpointWant
+from wardian.network import SCHEMA, EndpointWant, Networks, SandboxWant, plumbing
 
 BRIDGE = "wtbr0"
 # iptables as Docker 28 leaves it, without the rules for its own bridges.
@@ -63,9 +61,30 @@ async def networks(home: Home, purge: bool | None = True) -> AsyncIterator[Netwo
         database.close()
 
 
+class Given(NamedTuple):
+    """A sandbox on the default bridge alone."""
+
+    netns_fd: int
+    address: str
+    prefix: int
+    gateway: str
+    mac: str
+
+
+async def acquire(made: Networks, sandbox: str, mac: str = "") -> Given:
+    want = EndpointWant(made.network("bridge").id, mac=mac)
+    attachment = await made.attach(sandbox, SandboxWant((want,)))
+    (one,) = attachment.endpoints
+    return Given(attachment.netns_fd, one.ipv4, one.prefix4, one.gateway4, one.mac)
+
+
 async def full(made: Networks) -> None:
-    assert made.bridge.pool is not None
-    await made.bridge.pool.filled()
+    await made.host.plumbing.filled()
+
+
+def subnet_of(made: Networks) -> str:
+    subnet = made.network("bridge").v4
+    return str(subnet.subnet) if subnet is not None else ""
 
 
 def listen(address: str) -> socket.socket:
@@ -96,9 +115,10 @@ def until(met: Callable[[], bool], seconds: float = 2) -> bool:
 def test_an_endpoint_is_what_it_says(home: Home) -> None:
     async def story() -> None:
         async with networks(home) as made:
-            endpoint = await made.bridge.acquire("one")
+            endpoint = await acquire(made, "one")
             assert (endpoint.address, endpoint.prefix, endpoint.gateway) == ("172.17.0.2", 16, "172.17.0.1")
-            assert made.bridge.endpoint("one") == endpoint._replace(netns_fd=-1)
+            (kept,) = made.endpoints("one")
+            assert kept.ipv4 == endpoint.address
             links = netns.run_inside(endpoint.netns_fd, lambda: ip("address"))
             assert [link["ifname"] for link in links] == ["lo", "eth0"]
             assert all("UP" in link["flags"] for link in links)
@@ -108,9 +128,9 @@ def test_an_endpoint_is_what_it_says(home: Home) -> None:
             assert "::1" in [info["local"] for info in links[0]["addr_info"]]
             (default,) = [r for r in netns.run_inside(endpoint.netns_fd, lambda: ip("route")) if r["dst"] == "default"]
             assert default["gateway"] == "172.17.0.1"
-            settings = endpoint.settings()
+            settings = kept.settings()
             assert (settings["IPAddress"], settings["IPPrefixLen"]) == ("172.17.0.2", 16)
-            assert made.bridge.info() == []
+            assert made.info() == []
             os.close(endpoint.netns_fd)
 
     asyncio.run(story())
@@ -123,9 +143,9 @@ def test_everything_is_as_before_after_a_purge(home: Home) -> None:
     async def story() -> None:
         async with networks(home) as made:
             for number in range(6):
-                endpoint = await made.bridge.acquire(f"s{number}")
+                endpoint = await acquire(made, f"s{number}")
                 os.close(endpoint.netns_fd)
-                await made.bridge.release(f"s{number}")
+                await made.detach(f"s{number}")
             assert nft("list", "ruleset")
 
     asyncio.run(story())
@@ -136,14 +156,14 @@ def test_everything_is_as_before_after_a_purge(home: Home) -> None:
 def test_containers_reach_each_other_and_the_host(home: Home) -> None:
     async def story() -> None:
         async with networks(home) as made:
-            one, two = await made.bridge.acquire("one"), await made.bridge.acquire("two")
+            one, two = await acquire(made, "one"), await acquire(made, "two")
             listener = netns.run_inside(two.netns_fd, lambda: listen("0.0.0.0"))
             port = listener.getsockname()[1]
             started = time.monotonic()
             assert netns.run_inside(one.netns_fd, lambda: connect((two.address, port))) == "reached"
             assert connect((two.address, port)) == "reached"
             with listen("0.0.0.0") as at_host:
-                gate = (made.bridge.gateway, at_host.getsockname()[1])
+                gate = (made.host_gateway, at_host.getsockname()[1])
                 assert netns.run_inside(one.netns_fd, lambda: connect(gate)) == "reached"
             # A bridge port that does not forward yet would cost the first packet, and with it a second.
             assert time.monotonic() - started < 0.9
@@ -152,9 +172,9 @@ def test_containers_reach_each_other_and_the_host(home: Home) -> None:
     asyncio.run(story())
 
 
-def close(*things: socket.socket | Endpoint) -> None:
+def close(*things: socket.socket | Given) -> None:
     for thing in things:
-        if isinstance(thing, Endpoint):
+        if isinstance(thing, Given):
             os.close(thing.netns_fd)
         else:
             thing.close()
@@ -185,7 +205,7 @@ def test_the_way_outward_is_masqueraded_and_nobody_comes_in(home: Home, docker: 
     async def story() -> None:
         world = outside()
         async with networks(home) as made:
-            endpoint = await made.bridge.acquire("one")
+            endpoint = await acquire(made, "one")
             listener = netns.run_inside(world, lambda: listen("192.0.2.9"))
             reached = netns.run_inside(endpoint.netns_fd, lambda: connect(listener.getsockname()))
             assert reached == "reached"
@@ -201,7 +221,7 @@ def test_the_way_outward_is_masqueraded_and_nobody_comes_in(home: Home, docker: 
     asyncio.run(story())
 
 
-def test_dockers_chain_gets_two_marked_rules_and_loses_them_again(home: Home) -> None:
+def test_dockers_chain_gets_a_marked_rule_and_loses_it_again(home: Home) -> None:
     nft(commands=DOCKER)
     before = nft("list", "chain", "ip", "filter", "FORWARD")
 
@@ -210,7 +230,7 @@ def test_dockers_chain_gets_two_marked_rules_and_loses_them_again(home: Home) ->
             pass
         async with networks(home) as made:  # a second start doubles nothing
             chain = nft("list", "chain", "ip", "filter", "FORWARD")
-            assert chain.count(f'comment "wardian: bridge {BRIDGE}"') == 2
+            assert chain.count(f'comment "wardian: {BRIDGE}"') == 1
             assert chain.index("DOCKER-FORWARD") < chain.index("wardian:"), "Docker's own rules come first"
             (said,) = made.info()
             assert "ip filter FORWARD" in said
@@ -240,7 +260,7 @@ def test_dockers_containers_stay_apart_from_ours(home: Home) -> None:
 
     async def story() -> None:
         async with networks(home) as made:
-            endpoint = await made.bridge.acquire("one")
+            endpoint = await acquire(made, "one")
             assert connect(("10.8.0.2", port)) == "reached"
             assert netns.run_inside(endpoint.netns_fd, lambda: connect(("10.8.0.2", port), 0.5)) == "TimeoutError"
             own = netns.run_inside(endpoint.netns_fd, lambda: listen("0.0.0.0"))
@@ -259,10 +279,10 @@ def test_a_docker_that_comes_later_and_a_flush_are_mended_at_the_next_use(home: 
         async with networks(home) as made:
             assert made.info() == []
             nft(commands=DOCKER)
-            close(await made.bridge.acquire("one"))
+            close(await acquire(made, "one"))
             assert len(made.info()) == 1
             nft(commands="flush ruleset\n")
-            close(await made.bridge.acquire("two"))
+            close(await acquire(made, "two"))
             assert "masquerade" in nft("list", "ruleset")
 
     asyncio.run(story())
@@ -288,7 +308,7 @@ def test_a_bridge_that_somebody_deleted_is_made_again(home: Home) -> None:
                 link = nl.link(BRIDGE)
                 assert link is not None
                 nl.send([netlink.delete_link(link.ifindex, BRIDGE)])
-            one, two = await asyncio.gather(made.bridge.acquire("one"), made.bridge.acquire("two"))
+            one, two = await asyncio.gather(acquire(made, "one"), acquire(made, "two"))
             listener = netns.run_inside(two.netns_fd, lambda: listen("0.0.0.0"))
             at = (two.address, listener.getsockname()[1])
             assert netns.run_inside(one.netns_fd, lambda: connect(at)) == "reached"
@@ -300,7 +320,7 @@ def test_a_bridge_that_somebody_deleted_is_made_again(home: Home) -> None:
 def test_twenty_at_once_get_twenty_addresses(home: Home) -> None:
     async def story() -> None:
         async with networks(home) as made:
-            wanted = [made.bridge.acquire(f"s{number}") for number in range(20)]
+            wanted = [acquire(made, f"s{number}") for number in range(20)]
             given = await asyncio.gather(*wanted)
             assert len({endpoint.address for endpoint in given}) == 20
             assert len({os.fstat(endpoint.netns_fd).st_ino for endpoint in given}) == 20
@@ -317,12 +337,12 @@ def test_twenty_at_once_get_twenty_addresses(home: Home) -> None:
 def test_who_gives_up_waiting_leaves_nothing(home: Home) -> None:
     async def story() -> None:
         async with networks(home) as made:
-            tasks = [asyncio.ensure_future(made.bridge.acquire(f"s{number}")) for number in range(12)]
+            tasks = [asyncio.ensure_future(acquire(made, f"s{number}")) for number in range(12)]
             await asyncio.sleep(0.004)
             for task in tasks[::2]:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            kept = [one for one in results if isinstance(one, Endpoint)]
+            kept = [one for one in results if isinstance(one, Given)]
             assert len(made.inspect("bridge")["Containers"]) == len(kept) >= 6
             close(*kept)
 
@@ -344,7 +364,7 @@ def crash_with_two(home: Home) -> dict[str, str]:
                 nonlocal holder
                 made = Networks(home, Database(home.database, [SCHEMA]))
                 await made.start()
-                one, _ = await made.bridge.acquire("lives"), await made.bridge.acquire("died")
+                one, _ = await acquire(made, "lives"), await acquire(made, "died")
                 os.set_inheritable(one.netns_fd, True)
                 await full(made)
                 holder = os.posix_spawn("/bin/sleep", ["sleep", "60"], {}, setpgroup=0)
@@ -369,14 +389,13 @@ def test_an_engine_that_is_killed_loses_nothing_that_lives(home: Home) -> None:
 
         async def story() -> None:
             async with networks(home) as made:
-                assert made.recover({"lives"}) == ["died"]
-                kept = made.bridge.endpoint("lives")
-                assert kept is not None
-                assert kept.address == left["address"] == "172.17.0.2"
-                fresh = await made.bridge.acquire("new")
+                assert await made.recover({"lives": SandboxWant(())}) == ["died"]
+                (kept,) = made.endpoints("lives")
+                assert kept.ipv4 == left["address"] == "172.17.0.2"
+                fresh = await acquire(made, "new")
                 assert fresh.address == "172.17.0.4", "not that of the dead one yet"
                 with pytest.raises(WardianError) as caught:
-                    await made.bridge.acquire("lives")
+                    await acquire(made, "lives")
                 assert caught.value.kind == CONFLICT
                 close(fresh)
 
@@ -388,9 +407,9 @@ def test_an_engine_that_is_killed_loses_nothing_that_lives(home: Home) -> None:
 def test_a_stop_leaves_the_bridge_to_those_who_live_on_it(home: Home) -> None:
     async def story(sandbox: str) -> None:
         async with networks(home, purge=None) as made:
-            made.recover(())
+            await made.recover({})
             if sandbox:
-                close(await made.bridge.acquire(sandbox))
+                close(await acquire(made, sandbox))
 
     asyncio.run(story("one"))
     assert "wardian" in nft("list", "ruleset")
@@ -406,9 +425,9 @@ def test_two_engines_coexist_and_take_different_ranges(home: Home, tmp_path: Pat
     async def story() -> None:
         async with networks(home) as first:
             async with networks(other_home) as second:
-                assert str(first.bridge.subnet) == "172.17.0.0/16"
-                assert str(second.bridge.subnet) == "172.18.0.0/16"
-                one, two = await first.bridge.acquire("one"), await second.bridge.acquire("two")
+                assert subnet_of(first) == "172.17.0.0/16"
+                assert subnet_of(second) == "172.18.0.0/16"
+                one, two = await acquire(first, "one"), await acquire(second, "two")
                 listener = netns.run_inside(two.netns_fd, lambda: listen("0.0.0.0"))
                 at = (two.address, listener.getsockname()[1])
                 assert netns.run_inside(one.netns_fd, lambda: connect(at, 0.5)) == "TimeoutError"
@@ -422,9 +441,9 @@ def test_two_engines_coexist_and_take_different_ranges(home: Home, tmp_path: Pat
 def test_a_range_that_the_host_took_meanwhile_is_given_up_unless_somebody_lives_there(home: Home) -> None:
     async def story(expected: str, leave: bool) -> None:
         async with networks(home) as made:
-            assert str(made.bridge.subnet) == expected
+            assert subnet_of(made) == expected
             if leave:
-                close(await made.bridge.acquire("one"))
+                close(await acquire(made, "one"))
 
     asyncio.run(story("172.17.0.0/16", leave=False))
     with netlink.Netlink() as nl:
@@ -443,11 +462,11 @@ def test_a_reused_address_is_announced(home: Home) -> None:
     async def story() -> None:
         async with networks(home) as made:
             one, two = (
-                await made.bridge.acquire("one"),
-                await made.bridge.acquire("two", EndpointWant(mac="02-42-00-00-00-AA")),
+                await acquire(made, "one"),
+                await acquire(made, "two", "02:42:00:00:00:aa"),
             )
             ears = netns.run_inside(one.netns_fd, listen_arp)
-            third = await made.bridge.acquire("three")
+            third = await acquire(made, "three")
             sender = bytes.fromhex(third.mac.replace(":", "")) + socket.inet_aton(third.address)
             assert ears.recv(100)[22:32] == sender
             assert two.mac == "02:42:00:00:00:aa"
@@ -461,28 +480,6 @@ def listen_arp() -> socket.socket:
     ears.bind(("eth0", 0x0806))
     ears.settimeout(2)
     return ears
-
-
-@pytest.mark.parametrize(
-    ("want", "kind", "words"),
-    [
-        (EndpointWant(ports=(("80/tcp", (("", "8080"),)),)), NOT_IMPLEMENTED, "published ports"),
-        (EndpointWant(address="172.17.0.9"), INVALID, "user defined networks only"),
-        (EndpointWant(mac="01:00:00:00:00:01"), INVALID, "invalid MAC address"),
-    ],
-)
-def test_what_cannot_be_had_is_refused_and_nothing_is_left(
-    home: Home, want: EndpointWant, kind: str, words: str
-) -> None:
-    async def story() -> None:
-        async with networks(home) as made:
-            with pytest.raises(WardianError, match=words) as caught:
-                await made.bridge.acquire("one", want)
-            assert caught.value.kind == kind
-            assert made.bridge.endpoint("one") is None
-            await made.bridge.release("one")
-
-    asyncio.run(story())
 
 
 def test_a_link_that_is_no_bridge_is_refused(home: Home) -> None:
@@ -510,17 +507,16 @@ def test_a_pool_that_cannot_be_filled_fails_who_waits_and_works_again_later(
     async def story() -> None:
         async with networks(home) as made:
             await full(made)
-            assert made.bridge.pool is not None
-            made.bridge.pool.discard()
+            made.host.plumbing.discard()
             with monkeypatch.context() as patched:
-                patched.setattr(host_bridge, "prepare", refuse)
-                wanted = (made.bridge.acquire(name) for name in ("one", "two"))
+                patched.setattr(plumbing, "prepare", refuse)
+                wanted = (acquire(made, name) for name in ("one", "two"))
                 for error in await asyncio.gather(*wanted, return_exceptions=True):
                     assert isinstance(error, WardianError)
                     assert (error.kind, error.errno) == (SYSTEM, 24)
                     assert "Too many open files" in error.message
-            assert made.bridge.endpoint("one") is None
-            close(await made.bridge.acquire("one"))
+            assert made.endpoints("one") == ()
+            close(await acquire(made, "one"))
 
     asyncio.run(story())
 
@@ -529,6 +525,6 @@ def test_before_the_start_there_is_nothing_to_acquire(home: Home) -> None:
     database = Database(home.database, [SCHEMA])
     made: Any = Networks(home, database)
     with pytest.raises(WardianError) as caught:
-        asyncio.run(made.bridge.acquire("one"))
+        asyncio.run(acquire(made, "one"))
     assert caught.value.kind == UNAVAILABLE
     database.close()

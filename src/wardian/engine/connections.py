@@ -15,9 +15,9 @@ from wardian.engine.network_checks import Settings, endpoint_settings
 from wardian.engine.options import ENDPOINTS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.sandbox import open_namespace
+from wardian.engine.sandbox import open_namespace, sandbox_want
 from wardian.errors import FORBIDDEN, NOT_FOUND, WardianError
-from wardian.network import Changed, NetworkConfig, close_ports
+from wardian.network import Changed, NetworkConfig, SandboxWant, close_ports
 
 
 async def connect(parts: Parts, container: Container, ref: str, body: Mapping[str, Any] | None) -> None:
@@ -94,7 +94,7 @@ def _refuse_disconnect(container: Container, name: str, connected: Mapping[str, 
     if name == "host" and name in connected:
         message = "cannot disconnect container from host network - container was created in host network mode"
     elif name not in connected:
-        message = f"container {container.id} is not connected to network {name}"
+        message = f"container {container.id} is not connected to the network {name}"
     else:
         return
     raise WardianError(FORBIDDEN, message, operation="disconnect", subject=container.id)
@@ -105,11 +105,20 @@ async def _connect_live(parts: Parts, container: Container, network: NetworkConf
         message = f"endpoint with name {container.name} already exists in network {network.name}"
         raise WardianError(FORBIDDEN, message, operation="connect", subject=container.id)
     want = as_want(network.id, settings)
-    await _changed(parts, container, lambda fd: parts.networks.connect(container.id, want, fd))
+    whole = _whole(parts, container, wanted(container.config) | {network.name: settings})
+    await _changed(parts, container, lambda fd: parts.networks.connect(container.id, want, fd, whole))
 
 
 async def _disconnect_live(parts: Parts, container: Container, network: NetworkConfig) -> None:
-    await _changed(parts, container, lambda fd: parts.networks.disconnect(container.id, network.id, fd))
+    left = {name: one for name, one in wanted(container.config).items() if name != network.name}
+    whole = _whole(parts, container, left)
+    await _changed(parts, container, lambda fd: parts.networks.disconnect(container.id, network.id, fd, whole))
+
+
+def _whole(parts: Parts, container: Container, endpoints: Mapping[str, Settings]) -> SandboxWant:
+    """What the container asks of all its networks after the change."""
+    config = container.config.replaced({ENDPOINTS: dict(endpoints)})
+    return sandbox_want(config, container.name, parts.networks)
 
 
 async def _changed(parts: Parts, container: Container, work: Callable[[int], Awaitable[Changed]]) -> None:
@@ -120,10 +129,15 @@ async def _changed(parts: Parts, container: Container, work: Callable[[int], Awa
     finally:
         os.close(fd)
     try:
-        if changed.publishing and container.supervisor is not None:
+        if container.supervisor is not None and changed.publishing:
             await container.supervisor.publish(changed.publishing)
+        elif container.supervisor is not None and changed.released:
+            await container.supervisor.unpublish()
     finally:
         close_ports(changed.held)
+    if not container.state.live:  # it ended meanwhile, and what it had then is given back already
+        await parts.networks.detach(container.id)
+        return
     write_all_names(
         container.config, parts.networks.endpoints(container.id), parts.networks.host_gateway, changed.resolver
     )

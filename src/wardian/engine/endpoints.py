@@ -4,7 +4,7 @@ Create stores them by the networks' names, as Docker does; connect and disconnec
 container runs, where it is too). What is stored is the API's EndpointSettings, cut to what somebody asked. Pure.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from wardian.engine.config import ContainerConfig
@@ -71,16 +71,6 @@ def check_settings(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
 def names_of(config: ContainerConfig, name: str) -> tuple[str, ...]:
     """What a container answers to on its networks, beside its aliases there: Docker's DNSNames."""
     return tuple(dict.fromkeys((name, config.id[:12], config.hostname())))
-
-
-def has_names(network: NetworkConfig) -> bool:
-    """Whether containers find each other there by name: on networks that users made (Docker's rule)."""
-    return network.name not in ("bridge", *WITHOUT_LINKS)
-
-
-def dns_names(names: Sequence[str], aliases: Sequence[str]) -> tuple[str, ...]:
-    """Docker's order: the container's name, its aliases on that network, its short id, its hostname."""
-    return tuple(dict.fromkeys((*names[:1], *aliases, *names[1:])))
 
 
 def settle_endpoints(values: dict[str, Any]) -> None:

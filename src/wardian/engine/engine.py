@@ -4,6 +4,7 @@ import asyncio
 import os
 import uuid
 from contextlib import AsyncExitStack
+from functools import partial
 
 from wardian.database import Database
 from wardian.engine.containers import Containers
@@ -15,6 +16,7 @@ from wardian.engine.networks import Networks
 from wardian.engine.parts import Parts
 from wardian.engine.recovery import recover
 from wardian.engine.registry import Registry
+from wardian.engine.sandbox import open_network
 from wardian.engine.store import ENGINE_SCHEMA, EngineStore
 from wardian.engine.system import System
 from wardian.home import Home
@@ -51,18 +53,19 @@ class Engine:
         store = EngineStore(database)
         trash = Trash(home.trash)
         layers = LayerStore(home, trash)
+        registry = Registry()
         self._parts = parts = Parts(
             home=home,
             host=probe_host(),
             boot_id=procfs.boot_id(),
             store=store,
-            registry=Registry(),
+            registry=registry,
             events=Events(store),
             images=ImageStore(home, layers),
             layers=layers,
             snapshots=Snapshots(home, layers, trash),
             trash=trash,
-            networks=HostNetworks(home, database),
+            networks=HostNetworks(home, database, partial(open_network, registry)),
             images_settled=asyncio.Lock(),
         )
         self._lifecycle = lifecycle = Lifecycle(parts)

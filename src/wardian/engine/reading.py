@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardian.engine import inspect
-from wardian.engine.endpoints import as_want, dns_names, has_names, names_of, wanted
+from wardian.engine.endpoints import as_want, names_of, wanted
 from wardian.engine.filters import Filters, check_filters, matches_label, name_matches
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.state import State
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
-from wardian.network import HeldPort, wanted_settings
+from wardian.network import HeldPort, dns_names, has_names, wanted_settings
 
 _LIST_FILTERS = (
     "ancestor", "before", "exited", "id", "is-task", "label", "name", "network", "publish", "expose", "since", "status",

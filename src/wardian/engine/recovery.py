@@ -20,6 +20,7 @@ from wardian.engine.registry import Container
 from wardian.engine.state import State
 from wardian.errors import WardianError
 from wardian.kernel import procfs
+from wardian.network import SandboxWant
 from wardian.runtime import ExitRecord, SupervisorClient, read_exit
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ async def recover(parts: Parts, lifecycle: Lifecycle) -> None:
     for stored in parts.store.load():
         parts.registry.add(create.load_container(parts, stored.record, stored.state))
     living = {container.id for container in parts.registry if await _reconnect(parts, lifecycle, container)}
-    parts.networks.recover(living)
+    wants = {identity: _want(parts, identity) for identity in living}
+    await parts.networks.recover(wants)
     for container in parts.registry:
         if container.id not in living:
             try:
@@ -40,6 +42,17 @@ async def recover(parts: Parts, lifecycle: Lifecycle) -> None:
             except Exception:
                 log.exception("container %s: its state could not be settled", container.id[:12])
     _sweep(parts)
+
+
+def _want(parts: Parts, identity: str) -> SandboxWant:
+    """What a living container asked of its networks."""
+    container = parts.registry.get(identity)
+    assert container is not None, "of the registry"
+    try:
+        return sandbox.sandbox_want(container.config, container.name, parts.networks)
+    except WardianError as error:  # a network of its wishes is no more
+        log.warning("container %s: %s", identity[:12], error)
+        return SandboxWant(())
 
 
 async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -> bool:

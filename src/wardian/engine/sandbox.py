@@ -128,3 +128,14 @@ def open_namespace(other: Container, name: str) -> int:
         os.close(fd)
         raise ended
     return fd
+
+
+def open_network(registry: Registry, identity: str) -> int:
+    """The network namespace of a container that runs; ProcessLookupError when it does not."""
+    container = registry.get(identity)
+    if container is None or not container.state.live:
+        raise ProcessLookupError(identity)
+    try:
+        return open_namespace(container, "net")
+    except WardianError as error:
+        raise ProcessLookupError(identity) from error

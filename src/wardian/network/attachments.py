@@ -1,75 +1,321 @@
-"""Sandboxes on their networks: attach, detach, connect and disconnect, each all or nothing."""
+"""Sandboxes on their networks: attach, detach, connect and disconnect, each all or nothing.
 
-from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
-from wardian.network import bridge_values
-from wardian.network.bridge import BridgeNetwork
-from wardian.network.values import Attachment, Changed, Endpoint, EndpointWant, HeldPort, NetworkConfig, SandboxWant
+    rows (who has which address) → plumbing (namespace, links, routes) → ports (sockets, rules) → names
+
+What was done is undone from the last step to the first when a later one fails. The rows are written before the kernel
+hears of anything, and forgotten last: a crash in between costs no more than `recall` gives back.
+"""
+
+import asyncio
+import os
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from wardian.errors import CONFLICT, FORBIDDEN, WardianError
+from wardian.kernel import netns
+from wardian.network.gateways import families_of, gateways, host_binding, interface_name, leads_somewhere, target_of
+from wardian.network.hostside import HostSide
+from wardian.network.names import ResolverSockets, prepare_inside
+from wardian.network.naming import Naming, has_names, named, view_of
+from wardian.network.plumbing import Placed
+from wardian.network.ports import close_ports
+from wardian.network.publishing import NOTHING, Clock, Published, describe_lead, stored
+from wardian.network.state import EndpointRow, NetworkRows
+from wardian.network.values import (
+    Attachment,
+    Changed,
+    Done,
+    Endpoint,
+    EndpointWant,
+    HeldPort,
+    NetworkConfig,
+    PortRule,
+    SandboxWant,
+)
 
 
 class Attachments:
-    """Who is on which network. Methods are called in the loop's thread."""
+    """Who is on which network. Methods are called in the loop's thread; the host's side has the network's."""
 
-    def __init__(self, bridge: BridgeNetwork) -> None:
-        self._bridge = bridge
+    def __init__(self, rows: NetworkRows, host: HostSide, naming: Naming) -> None:
+        self._rows = rows
+        self._host = host
+        self._plumbing = host.plumbing
+        self._naming = naming
+        self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self._published: dict[str, Published] = {}
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._read_rows()
+
+    # ---- reading ----
+
+    def endpoints(self, sandbox: str) -> tuple[Endpoint, ...]:
+        """What the sandbox has, in the order in which its links were made; survives an engine's restart."""
+        return self._endpoints.get(sandbox, ())
+
+    def published(self, sandbox: str) -> tuple[HeldPort, ...]:
+        """The host's ports that lead to it, without descriptors."""
+        return self._published.get(sandbox, NOTHING).held
+
+    # ---- a sandbox comes and goes ----
 
     async def attach(self, sandbox: str, want: SandboxWant) -> Attachment:
         """A namespace with the sandbox's endpoints in it. The caller owns and closes what the attachment holds.
 
         Raises WardianError; nothing is left then.
         """
-        if len(want.endpoints) != 1 or want.endpoints[0].network != self._bridge.state.row.id:
-            raise WardianError(NOT_IMPLEMENTED, "networks beside the default bridge are not built yet")
-        if want.ports:
-            raise WardianError(NOT_IMPLEMENTED, "published ports are not built yet", operation="publish a port")
-        asked = want.endpoints[0]
-        given = await self._bridge.acquire(sandbox, bridge_values.EndpointWant(asked.ipv4, asked.mac))
-        return Attachment(given.netns_fd, (self._endpoint(sandbox, given, asked),))
+        async with self._turn(sandbox), AsyncExitStack() as undo:
+            if sandbox in self._endpoints:
+                message = f"sandbox {sandbox[:12]} is attached already"
+                raise WardianError(CONFLICT, message, operation="attach", subject=sandbox)
+            clock = Clock()
+            endpoints = self._allocate(sandbox, want, undo)
+            steps = [_given(one, clock.lap() if one is endpoints[0] else 0) for one in endpoints]
+            plumbed = await self._plumbing.attach(_placed(endpoints, want))
+            undo.callback(os.close, plumbed.netns_fd)
+            steps += plumbed.steps
+            published, done = await self._publish(endpoints, want, undo)
+            steps += done
+            sockets = plumbed.names if isinstance(plumbed.names, ResolverSockets) else None
+            steps += await self._tell(sandbox, endpoints, want, plumbed.netns_fd, sockets, undo)
+            self._remember(sandbox, endpoints, published)
+            undo.pop_all()
+            resolver = self._naming.answers(sandbox)
+            return Attachment(
+                plumbed.netns_fd, endpoints, published.held, tuple(steps), resolver, published.publications()
+            )
 
     async def detach(self, sandbox: str) -> None:
-        """The sandbox's last process is gone: its places are free. No error when it has none."""
-        await self._bridge.release(sandbox)
+        """The sandbox's last process is gone: what led to it leads nowhere, and its places are free. No error when it
+        has none. Its links go with its namespace."""
+        async with self._turn(sandbox), AsyncExitStack() as steps:  # carried out from the last to the first
+            endpoints = self._endpoints.pop(sandbox, ())
+            published = self._published.pop(sandbox, NOTHING)
+            for one in endpoints:
+                steps.callback(self._rows.release, sandbox, one.network.id)
+                steps.callback(self._naming.remove, one)
+            steps.push_async_callback(self._naming.forget, sandbox)
+            if published.held:
+                steps.callback(self._rows.set_published, sandbox, ())
+            if published.rules:
+                await self._host.work(lambda: self._host.board.withdraw(published))
 
-    async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int) -> Changed:
-        """One more endpoint, in the namespace that the sandbox lives in."""
-        raise WardianError(NOT_IMPLEMENTED, "connecting a running container is not built yet", operation="connect")
+    # ---- a sandbox that lives changes ----
 
-    async def disconnect(self, sandbox: str, network: str, netns_fd: int) -> Changed:
-        raise WardianError(NOT_IMPLEMENTED, "disconnecting a running container is not built yet")
+    async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int, whole: SandboxWant) -> Changed:
+        """One more endpoint, in the namespace that the sandbox lives in. `whole`: what it asks with this one."""
+        async with self._turn(sandbox), AsyncExitStack() as undo:
+            before, ports = self.endpoints(sandbox), self._published.get(sandbox, NOTHING)
+            endpoint = self._allocate_one(sandbox, want, [one.interface for one in before], whole.names, undo)
+            after = (*before, endpoint)
+            placed = next(one for one in _placed(after, whole) if one.endpoint is endpoint)
+            steps = [_given(endpoint, 0), *await self._plumbing.connect(placed, netns_fd)]
+            undo.push_async_callback(self._plumbing.disconnect, endpoint, netns_fd, _placed(before, whole))
+            published, done = await self._lead(sandbox, after, whole, undo)
+            steps += done
+            steps += await self._tell(sandbox, after, whole, netns_fd, None, undo)
+            self._remember(sandbox, after, published)
+            undo.pop_all()
+            return self._changed(sandbox, ports, published, steps)
 
-    def endpoints(self, sandbox: str) -> tuple[Endpoint, ...]:
-        """What the sandbox has, in the order in which its links were made; survives an engine's restart."""
-        given = self._bridge.endpoint(sandbox)
-        return (self._endpoint(sandbox, given, EndpointWant(given.network_id)),) if given is not None else ()
+    async def disconnect(self, sandbox: str, network: str, netns_fd: int, whole: SandboxWant) -> Changed:
+        """One endpoint less. Raises FORBIDDEN when there is none on `network`."""
+        async with self._turn(sandbox), AsyncExitStack() as undo:
+            before, ports = self.endpoints(sandbox), self._published.get(sandbox, NOTHING)
+            endpoint = next((one for one in before if one.network.id == network), None)
+            if endpoint is None:
+                message = f"container {sandbox} is not connected to the network {network}"
+                raise WardianError(FORBIDDEN, message, operation="disconnect", subject=sandbox)
+            after = tuple(one for one in before if one is not endpoint)
+            published, steps = await self._lead(sandbox, after, whole, undo)
+            steps += await self._plumbing.disconnect(endpoint, netns_fd, _placed(after, whole))
+            undo.pop_all()
+            self._naming.remove(endpoint)
+            await self._naming.tell(sandbox, view_of(after, whole, bool(gateways(after))), None)
+            self._remember(sandbox, after, published)
+            self._rows.release(sandbox, network)
+            return self._changed(sandbox, ports, published, steps)
 
-    def published(self, sandbox: str) -> tuple[HeldPort, ...]:
-        """The host's ports that lead to it, without descriptors."""
-        return ()
-
-    def rename(self, sandbox: str, names: tuple[str, ...]) -> None:
+    def rename(self, sandbox: str, names: Sequence[str]) -> None:
         """It answers to `names` from now on."""
+        endpoints = tuple(named(one, names) for one in self.endpoints(sandbox))
+        if endpoints:
+            self._endpoints[sandbox] = endpoints
+            for one in endpoints:
+                self._naming.add(one)
 
-    def _endpoint(self, sandbox: str, given: bridge_values.Endpoint, want: EndpointWant) -> Endpoint:
-        row = self._bridge.state.row
-        config = NetworkConfig(row.id, row.name, row.driver, row.created, link=self._bridge.link)
-        return Endpoint(
-            given.endpoint_id,
-            sandbox,
-            config,
-            want,
-            given.interface,
-            given.mac,
-            given.address,
-            given.prefix,
-            given.gateway,
-        )
+    # ---- after an engine's restart ----
+
+    def rules(self) -> list[PortRule]:
+        """Where the ports of those that an earlier engine attached lead."""
+        return [rule for one in self._published.values() for rule in one.rules]
+
+    def begin(self) -> set[str]:
+        """Of those that an earlier engine attached, who has a resolver."""
+        known = {sandbox for sandbox, given in self._endpoints.items() if any(has_names(one.network) for one in given)}
+        self._naming.know(known)
+        return known
+
+    async def recall(self, live: Mapping[str, SandboxWant]) -> list[str]:
+        """Forget the endpoints, ports and names of sandboxes that are not in `live`; returns whose they were. The
+        living answer to their names again."""
+        gone = [sandbox for sandbox in {*self._endpoints, *self._published} if sandbox not in live]
+        for sandbox in gone:
+            await self.detach(sandbox)
+        for sandbox, want in live.items():
+            if sandbox in self._endpoints:
+                self._endpoints[sandbox] = tuple(named(one, want.names) for one in self._endpoints[sandbox])
+        self._naming.recall({sandbox: self.endpoints(sandbox) for sandbox in live})
+        return gone
+
+    def _read_rows(self) -> None:
+        for row in self._rows.endpoints():
+            config = self._rows.network(row.network)
+            if config is not None:
+                self._endpoints[row.sandbox] = (*self.endpoints(row.sandbox), endpoint_of(config, row))
+        self._published.update({sandbox: stored(rows) for sandbox, rows in self._rows.published().items()})
+
+    # ---- steps ----
+
+    def _allocate(self, sandbox: str, want: SandboxWant, undo: AsyncExitStack) -> tuple[Endpoint, ...]:
+        taken: list[str] = []
+        endpoints = []
+        for one in want.endpoints:
+            endpoints.append(self._allocate_one(sandbox, one, taken, want.names, undo))
+            taken.append(endpoints[-1].interface)
+        return tuple(endpoints)
+
+    def _allocate_one(
+        self, sandbox: str, want: EndpointWant, taken: Sequence[str], names: Sequence[str], undo: AsyncExitStack
+    ) -> Endpoint:
+        config = self._rows.network(want.network)
+        interface = interface_name(config, want, taken) if config is not None else ""
+        row = self._rows.allocate(sandbox, want, interface)
+        undo.callback(self._rows.release, sandbox, want.network)
+        assert config is not None, "an address of it was given"
+        return named(endpoint_of(config, row), names)
+
+    async def _publish(
+        self, endpoints: Sequence[Endpoint], want: SandboxWant, undo: AsyncExitStack
+    ) -> tuple[Published, list[Done]]:
+        """Sockets and rules for what is asked, where an endpoint leads outward."""
+        ways = gateways(endpoints)
+        target = target_of(ways)
+        if not want.ports or not leads_somewhere(target):
+            return NOTHING, []
+        binding = host_binding(ways)
+        job = asyncio.ensure_future(self._host.work(lambda: self._host.board.publish(want.ports, target, binding)))
+        try:
+            published, done = await asyncio.shield(job)
+        except asyncio.CancelledError:
+            await asyncio.wait([job])
+            if not job.cancelled() and job.exception() is None:
+                await self._unpublish(job.result()[0])
+            raise
+        undo.push_async_callback(self._unpublish, published)
+        return published, list(done)
+
+    async def _lead(
+        self, sandbox: str, after: Sequence[Endpoint], whole: SandboxWant, undo: AsyncExitStack
+    ) -> tuple[Published, list[Done]]:
+        """The published ports of a sandbox whose endpoints change: those that it has lead to where it is outward now,
+        and are given back when that is nowhere."""
+        before, board = self._published.get(sandbox, NOTHING), self._host.board
+        target = target_of(gateways(after))
+        if not before.held:
+            return await self._publish(after, whole, undo)
+        if not leads_somewhere(target):
+            await self._host.work(lambda: board.withdraw(before))
+            undo.push_async_callback(self._host.work, lambda: board.restore(before))
+            return NOTHING, []
+        led = await self._host.work(lambda: board.lead(before, target))
+        undo.push_async_callback(self._host.work, lambda: board.lead_back(led, before))
+        return led, [Done("rule", describe_lead(one), 0) for one in led.leads if one not in before.leads]
+
+    async def _tell(
+        self,
+        sandbox: str,
+        endpoints: Sequence[Endpoint],
+        want: SandboxWant,
+        netns_fd: int,
+        sockets: ResolverSockets | None,
+        undo: AsyncExitStack,
+    ) -> list[Done]:
+        """Names: the sockets on which it asks, what it may know, and that others know it."""
+        mine = [one for one in endpoints if has_names(one.network)]
+        if not mine:
+            if sockets is not None:
+                sockets.close()
+            return []
+        clock = Clock()
+        if sockets is None and not self._naming.answers(sandbox):
+            sockets = await self._host.work(lambda: netns.run_inside(netns_fd, prepare_inside))
+        fresh = not self._naming.answers(sandbox)
+        await self._naming.tell(sandbox, view_of(endpoints, want, bool(gateways(endpoints))), sockets)
+        if fresh:
+            undo.push_async_callback(self._naming.forget, sandbox)
+        for one in mine:
+            self._naming.add(one)
+            undo.callback(self._naming.remove, one)
+        spent = clock.lap() // len(mine)
+        return [Done("name", f"{', '.join(one.dns_names)} on network {one.network.name}", spent) for one in mine]
+
+    def _remember(self, sandbox: str, endpoints: tuple[Endpoint, ...], published: Published) -> None:
+        """In memory, and the ports' rows: the endpoints' were written when they were given."""
+        if published.leads != self._published.get(sandbox, NOTHING).leads:
+            self._rows.set_published(sandbox, published.leads)
+        self._published.pop(sandbox, None)
+        if published.held:
+            self._published[sandbox] = published.handed_over()
+        self._endpoints[sandbox] = endpoints
+
+    def _changed(self, sandbox: str, before: Published, after: Published, steps: Sequence[Done]) -> Changed:
+        held = tuple(one for one in after.held if one.fd >= 0)
+        publishing = after.publications() if after.leads != before.leads else ()
+        released = bool(before.held and not after.held)
+        return Changed(publishing, held, released, tuple(steps), self._naming.answers(sandbox))
+
+    async def _unpublish(self, published: Published) -> None:
+        try:
+            await self._host.work(lambda: self._host.board.withdraw(published))
+        finally:
+            close_ports(published.held)
+
+    @asynccontextmanager
+    async def _turn(self, sandbox: str) -> AsyncIterator[None]:
+        """One change of a sandbox at a time. An end that comes meanwhile waits, and takes away what was just made."""
+        lock = self._turns.setdefault(sandbox, asyncio.Lock())
+        async with lock:
+            yield
 
 
-def check_default_bridge(want: EndpointWant) -> None:
-    """On the default bridge the network chooses addresses, and nobody has a name."""
-    if want.ipv4 or want.ipv6:
-        problem = "user specified IP address is supported on user defined networks only"
-    elif want.aliases:
-        problem = "network-scoped alias is supported only for containers in user defined networks"
-    else:
-        return
-    raise WardianError(INVALID, f"invalid endpoint settings:\n{problem}", operation="endpoint", subject=want.network)
+def endpoint_of(config: NetworkConfig, row: EndpointRow) -> Endpoint:
+    """From what is stored."""
+    four, six = config.around(row.ipv4), config.around(row.ipv6)
+    return Endpoint(
+        row.id,
+        row.sandbox,
+        config,
+        row.want,
+        row.interface,
+        row.mac,
+        row.ipv4,
+        four.subnet.prefixlen if four is not None else 0,
+        str(four.gateway or "") if four is not None else "",
+        row.ipv6,
+        six.subnet.prefixlen if six is not None else 0,
+        str(six.gateway or "") if six is not None else "",
+    )
+
+
+def _placed(endpoints: Sequence[Endpoint], want: SandboxWant) -> list[Placed]:
+    ways = gateways(endpoints)
+    return [
+        Placed(one, frozenset(families := families_of(one, ways)), bool(want.ports and families)) for one in endpoints
+    ]
+
+
+def _given(endpoint: Endpoint, nanoseconds: int) -> Done:
+    given = " and ".join(address for address in (endpoint.ipv4, endpoint.ipv6) if address) or "no address"
+    return Done("address", f"{given} given by network {endpoint.network.name}", nanoseconds)

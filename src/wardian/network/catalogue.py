@@ -8,15 +8,12 @@ import asyncio
 import datetime
 import logging
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from wardian.database import Database
-from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
-from wardian.home import Home
+from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, WardianError
 from wardian.network import filters as network_filters
-from wardian.network.addresses import Taken, choose_subnet, conflict, engine_pools, gateway_of
-from wardian.network.bridge import BridgeNetwork
+from wardian.network.addresses import Pool, Taken, choose_subnet, conflict, gateway_of
 from wardian.network.config import Beside, complete, own_ranges, read_network
 from wardian.network.describe import describe, described_endpoint
 from wardian.network.ranges import host_ranges, subnet_lock
@@ -39,47 +36,14 @@ class HostSide(Protocol):
         """Takes it all away, where it is there."""
 
 
-class Unbuilt:
-    """The host's side of an engine that has the default bridge alone."""
-
-    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig]) -> None:
-        message = f"networks of driver {config.driver} beside the default bridge are not built yet"
-        raise WardianError(NOT_IMPLEMENTED, message, operation="create network", subject=config.name)
-
-    async def ensure(self, config: NetworkConfig) -> None:
-        self.check(config, ())
-
-    async def remove(self, config: NetworkConfig) -> None:
-        pass
-
-
-class Networks:
+class Catalogue:
     """All networks of an engine. Methods are called in the loop's thread."""
 
-    def __init__(self, home: Home, database: Database) -> None:
-        self.rows = NetworkRows(database, home.bridge)
-        self.bridge = BridgeNetwork(home, self.rows)
-        self.side: HostSide = Unbuilt()
-        self.pools = engine_pools(home.address_pools, self.network("bridge").id)
+    def __init__(self, rows: NetworkRows, side: HostSide, pools: Sequence[Pool]) -> None:
+        self.rows = rows
+        self.side = side
+        self.pools = pools
         self._changing = asyncio.Lock()
-
-    async def start(self) -> None:
-        """Idempotent; what lives is kept."""
-        await self.bridge.start()
-
-    async def stop(self, purge: bool | None = None) -> None:
-        """`purge` removes the bridge, its rules and its table; None removes them unless a sandbox is still on it."""
-        await self.bridge.stop(purge)
-
-    def recover(self, live: Collection[str]) -> list[str]:
-        """Forget the endpoints of sandboxes that are not in `live`; returns whose they were.
-
-        Called before `start`, it also frees the subnet of an engine that nobody lives on any more.
-        """
-        return self.rows.keep_only(live)
-
-    def info(self) -> list[str]:
-        return self.bridge.info()
 
     # reading
 
@@ -106,7 +70,7 @@ class Networks:
     def list(self, filters: Mapping[str, Sequence[str]] | None = None) -> list[dict[str, Any]]:
         """`GET /networks`. Raises INVALID on a filter that is not one."""
         chosen = network_filters.chosen(self.rows.networks(), filters or {}, self._used())
-        return [describe(one) | {"Containers": {}} for one in chosen]
+        return [describe(one, {}) for one in chosen]
 
     def inspect(self, ref: str, attached: Mapping[str, tuple[str, str]] | None = None) -> dict[str, Any]:
         """`GET /networks/{id}`. `attached` maps a sandbox's id to its container's id and name."""
@@ -115,7 +79,7 @@ class Networks:
         for row in self.rows.endpoints(found.id):
             container, name = (attached or {}).get(row.sandbox, (row.sandbox, ""))
             containers[container] = described_endpoint(found, row, name)
-        return describe(found) | {"Containers": containers}
+        return describe(found, containers)
 
     # changing
 
@@ -143,7 +107,8 @@ class Networks:
                 await asyncio.shield(self.side.remove(config))
             except (WardianError, OSError) as error:
                 log.warning("network %s: what was made of it is still there: %s", config.name, error)
-            self.rows.discard(config.id)
+            finally:
+                self.rows.discard(config.id)
             raise
 
     async def remove(self, ref: str, names: Mapping[str, str] | None = None) -> NetworkConfig:

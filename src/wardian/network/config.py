@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
+from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.network import addresses
 from wardian.network.addresses import Pool, Taken
 from wardian.network.options import check_options
@@ -339,7 +339,7 @@ def complete(asked: Asked, identity: str, created: str, beside: Beside) -> tuple
         ipam_options=asked.ipam_options,
         link=_link_of(asked, identity),
     )
-    _check_link(config, beside.networks)
+    _check_link(config, beside)
     return config, warnings
 
 
@@ -374,16 +374,36 @@ def _link_of(asked: Asked, identity: str) -> str:
     return named or _LINK_PREFIX[asked.driver] + identity[:12]
 
 
-def _check_link(config: NetworkConfig, networks: Sequence[NetworkConfig]) -> None:
+def _check_link(config: NetworkConfig, beside: Beside) -> None:
+    """A bridge serves one network. One that is there already may be used, but not when others do: Docker's own has
+    addresses that are not this network's."""
     if config.driver != "bridge":
         return
-    for other in networks:
+    for one in beside.host:
+        if one.link == config.link and not one.network.is_link_local and not _is_of(config, one.network):
+            raise WardianError(
+                CONFLICT,
+                f"the bridge {config.link} has {one.network}, which is not this network's",
+                operation="create network",
+                subject=config.link,
+                hint="name another bridge, or this one's --subnet and --gateway",
+            )
+    for other in beside.networks:
         if other.driver == "bridge" and other.link == config.link:
             raise _refused(
                 f"cannot create network {config.id} ({config.link}): conflicts with network {other.id} "
                 f"({other.link}): networks have same bridge name",
                 config.link,
             )
+
+
+def _is_of(config: NetworkConfig, network: IPNetwork) -> bool:
+    return any(
+        one.subnet.version == network.version
+        and one.subnet.overlaps(network)
+        and one.subnet.prefixlen <= network.prefixlen
+        for one in config.subnets
+    )
 
 
 def check_addresses(config: NetworkConfig, ipv4: str, ipv6: str) -> list[str]:

@@ -1,5 +1,6 @@
 """A network in the API's shape (1.51, network.Inspect). Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from wardian.network.state import EndpointRow
@@ -14,8 +15,8 @@ _DEFAULT_BRIDGE = {
 }
 
 
-def describe(network: NetworkConfig) -> dict[str, Any]:
-    """Without `Containers`. Docker shows a gateway only where it was asked for or chose the subnet; here it is shown
+def describe(network: NetworkConfig, containers: Mapping[str, Any]) -> dict[str, Any]:
+    """Docker shows a gateway only where it was asked for or chose the subnet; here it is shown
     wherever there is one."""
     options = dict(network.options)
     if network.name == "bridge":
@@ -38,6 +39,7 @@ def describe(network: NetworkConfig) -> dict[str, Any]:
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
+        "Containers": containers,
         "Options": options,
         "Labels": dict(network.labels),
     }

@@ -1,32 +1,99 @@
-"""The facade: the networks that exist, and who is on them."""
+"""The facade: the networks that exist, who is on them, and what a restart finds of both."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Mapping, Sequence
 
 from wardian.database import Database
+from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
-from wardian.network import catalogue
+from wardian.network.addresses import engine_pools
 from wardian.network.attachments import Attachments
-from wardian.network.values import Attachment, Changed, Endpoint, EndpointWant, HeldPort, SandboxWant
+from wardian.network.catalogue import Catalogue
+from wardian.network.hostside import HostSide
+from wardian.network.names import Names
+from wardian.network.naming import Naming
+from wardian.network.options import BRIDGE
+from wardian.network.ranges import subnet_lock
+from wardian.network.state import NetworkRows
+from wardian.network.values import (
+    Attachment,
+    Changed,
+    Endpoint,
+    EndpointWant,
+    HeldPort,
+    NetworkConfig,
+    SandboxWant,
+)
 
 
-class Networks(catalogue.Networks):
-    """All networks of one engine. Methods are called in the loop's thread; see the package's docstring."""
+def _nobody(sandbox: str) -> int:
+    raise ProcessLookupError(sandbox)
 
-    def __init__(self, home: Home, database: Database) -> None:
-        super().__init__(home, database)
-        self._attachments = Attachments(self.bridge)
+
+class Networks(Catalogue):
+    """All networks of one engine. Methods are called in the loop's thread; see the package's docstring.
+
+    `namespace` opens the network namespace of a living sandbox; ProcessLookupError when it has ended.
+    """
+
+    def __init__(self, home: Home, database: Database, namespace: Callable[[str], int] = _nobody) -> None:
+        self.host = HostSide(home)
+        rows = NetworkRows(database, home.bridge)
+        bridge = rows.named("bridge")
+        assert bridge is not None, "it is predefined"
+        super().__init__(rows, self.host, engine_pools(home.address_pools, bridge.id))
+        self._names = Names(home, namespace)
+        self._naming = Naming(self._names)
+        self._attachments = Attachments(rows, self.host, self._naming)
+
+    # ---- an engine's life ----
+
+    async def start(self) -> None:
+        """Links, rules, pools, names: made, or mended where they are; what lives is kept. Idempotent."""
+        if self.host.started:
+            return
+        await self.host.start()
+        try:
+            async with subnet_lock():
+                await self.settle_bridge()
+                networks = [_marked(one) for one in self.rows.networks()]
+                used = [row.network for row in self.rows.endpoints()]
+                await self.host.settle(networks, used, self._attachments.rules())
+            await self._names.start(self._attachments.begin())
+        except BaseException:
+            await self.host.stop()
+            raise
+
+    async def recover(self, live: Mapping[str, SandboxWant]) -> list[str]:
+        """After an engine's restart: the endpoints, ports and names of sandboxes that are not in `live` are given back;
+        returns whose they were. `live` says what each asked."""
+        return await self._attachments.recall(live)
+
+    async def stop(self, purge: bool | None = None) -> None:
+        """`purge` removes links, rules and names too; None: unless a sandbox is still on a network."""
+        purge = not self.rows.endpoints() if purge is None else purge
+        try:
+            await self._names.stop(True if purge else None)
+        finally:
+            await self.host.stop([_marked(one) for one in self.rows.networks()] if purge else ())
+
+    # ---- sandboxes ----
 
     async def attach(self, sandbox: str, want: SandboxWant) -> Attachment:
+        if not self.host.started:
+            raise WardianError(UNAVAILABLE, "the networks are not started", operation="attach", subject=sandbox)
         return await self._attachments.attach(sandbox, want)
 
     async def detach(self, sandbox: str) -> None:
         await self._attachments.detach(sandbox)
 
-    async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int) -> Changed:
-        return await self._attachments.connect(sandbox, want, netns_fd)
+    async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int, whole: SandboxWant) -> Changed:
+        return await self._attachments.connect(sandbox, want, netns_fd, whole)
 
-    async def disconnect(self, sandbox: str, network: str, netns_fd: int) -> Changed:
-        return await self._attachments.disconnect(sandbox, network, netns_fd)
+    async def disconnect(self, sandbox: str, network: str, netns_fd: int, whole: SandboxWant) -> Changed:
+        return await self._attachments.disconnect(sandbox, network, netns_fd, whole)
+
+    def rename(self, sandbox: str, names: Sequence[str]) -> None:
+        self._attachments.rename(sandbox, names)
 
     def endpoints(self, sandbox: str) -> tuple[Endpoint, ...]:
         return self._attachments.endpoints(sandbox)
@@ -34,13 +101,20 @@ class Networks(catalogue.Networks):
     def published(self, sandbox: str) -> tuple[HeldPort, ...]:
         return self._attachments.published(sandbox)
 
-    def rename(self, sandbox: str, names: tuple[str, ...]) -> None:
-        self._attachments.rename(sandbox, names)
+    # ---- reading ----
 
     @property
     def host_gateway(self) -> str:
         """What `host-gateway` means in --add-host: the host as the default bridge sees it."""
-        return self.bridge.gateway
+        subnet = self.find("bridge").v4
+        return str(subnet.gateway or "") if subnet is not None else ""
 
-    def recover(self, live: Collection[str]) -> list[str]:
-        return super().recover(live)
+    def info(self) -> list[str]:
+        return self.host.warnings()
+
+
+def _marked(config: NetworkConfig) -> NetworkConfig:
+    """The default bridge says that it is that, as drivers know it."""
+    if config.name != "bridge":
+        return config
+    return config._replace(options={**config.options, BRIDGE + "default_bridge": "true"})

@@ -72,7 +72,9 @@ class Plumbing:
         self._bare = Pool(self._prepare_bare)
 
     async def start(self, executor: Executor) -> None:
+        """Opens sockets; nothing of the host is changed yet. Once more after `close`, if need be."""
         self._executor = executor
+        self._free, self._bare = Pool(self._prepare_free), Pool(self._prepare_bare)
         # A pool's thread has a socket of its own: one serves one thread at a time.
         host, *fillers = await self._work(lambda: (Host(), netlink.Netlink(), netlink.Netlink()))
         self._host, self._fillers = host, tuple(fillers)
@@ -83,7 +85,7 @@ class Plumbing:
         for pool in (self._joined, self._free, self._bare):
             if pool is not None:
                 await pool.close()
-        self._joined = None
+        self._joined = self._default = None
         for filler in self._fillers:
             filler.close()
         if self._host is not None:

@@ -80,6 +80,13 @@ class NetworkConfig(NamedTuple):
         found = ipaddress.ip_address(address) if address else None
         return next((one for one in self.subnets if found is not None and found in one.subnet), None)
 
+    def around(self, address: str) -> Subnet | None:
+        """The subnet that an address is of."""
+        if not address:
+            return None
+        place = ipaddress.ip_address(address)
+        return next((one for one in self.subnets if place in one.subnet), None)
+
     @property
     def icc(self) -> bool:
         """Whether containers of this network may reach each other."""
@@ -276,10 +283,11 @@ class Changed(NamedTuple):
     """What follows from a connect or disconnect of a sandbox that lives.
 
     `publishing`: where its published ports lead now, with a socket for those that are new (`held`, the caller's to
-    close once the supervisor has them).
+    close once the supervisor has them). `released`: the supervisor is to let go of all that it holds.
     """
 
     publishing: "tuple[Publication, ...]" = ()
     held: tuple[HeldPort, ...] = ()
+    released: bool = False
     steps: tuple[Done, ...] = ()
     resolver: bool = False

@@ -1,0 +1,129 @@
+"""The host's side of all networks of one engine: one thread in which links and rules change, and what it works with.
+
+One thread, because a request may wait for the kernel's rtnl lock as long as links are being taken down elsewhere, and
+because sockets to the kernel serve one thread at a time. A start of a container goes there once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+from wardian.errors import UNAVAILABLE, WardianError
+from wardian.home import Home
+from wardian.network.firewall import Firewall, Watch, open_firewall
+from wardian.network.names import prepare_inside
+from wardian.network.plumbing import Plumbing
+from wardian.network.ports import PortBook
+from wardian.network.publishing import PortBoard
+from wardian.network.values import NetworkConfig, PortRule
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class HostSide:
+    """Methods are called in the loop's thread. Between `start` and `stop` alone there is a thread and a firewall."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._thread: ThreadPoolExecutor | None = None
+        self._firewall: Firewall | None = None
+        self._watch: Watch | None = None
+        self._board: PortBoard | None = None
+        self.plumbing = Plumbing(prepare_inside)
+
+    @property
+    def started(self) -> bool:
+        return self._board is not None
+
+    @property
+    def board(self) -> PortBoard:
+        assert self._board is not None, "started before"
+        return self._board
+
+    def warnings(self) -> list[str]:
+        """What a person should know: rules in other people's chains, firewalls that stand in the way."""
+        return list(self._firewall.warnings) if self._firewall is not None else []
+
+    async def start(self) -> None:
+        """Opens thread and sockets; nothing of the host is changed yet."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
+        try:
+            await self.plumbing.start(self._thread)
+            home = self._home
+            backend, respect = home.network_backend, home.respect_host_firewall
+            self._firewall = firewall = await self.work(lambda: open_firewall(home.bridge, backend, respect))
+        except BaseException:
+            await self.stop()
+            raise
+        self._board = PortBoard(firewall, PortBook())
+        self.plumbing.before_use = firewall.mend
+
+    async def settle(self, networks: Sequence[NetworkConfig], used: Sequence[str], ports: Sequence[PortRule]) -> None:
+        """Make or mend all networks and all rules. A network of a user's that cannot be made stops no engine."""
+        assert self._firewall is not None, "started before"
+        firewall, rules = self._firewall, []
+        for config in networks:
+            try:
+                await self.plumbing.ensure(config, keep=config.id in used)
+            except WardianError as error:
+                if config.name == "bridge":
+                    raise
+                log.error("network %s cannot be made: %s", config.name, error)
+            found = self.plumbing.rules(config)
+            rules += [found] if found is not None else []
+        links = {one.link for one in rules}
+        known = [port for port in ports if port.link in links]
+        await self.work(lambda: firewall.apply(rules, known))
+        self._watch = Watch(firewall, self.work)
+        self._watch.start()
+
+    async def stop(self, purge: Sequence[NetworkConfig] = ()) -> None:
+        """Let go of thread and sockets. `purge`: networks whose links are removed, and all rules with them."""
+        async with AsyncExitStack() as steps:  # carried out from the last to the first, whatever fails
+            steps.callback(self._close)
+            steps.push_async_callback(self.plumbing.close)
+            if purge and self._firewall is not None:
+                for config in purge:
+                    steps.push_async_callback(self.plumbing.remove, config)
+                steps.push_async_callback(self.work, self._firewall.remove)
+            if self._watch is not None:
+                steps.push_async_callback(self._watch.stop)
+
+    def _close(self) -> None:
+        if self._firewall is not None:
+            self._firewall.close()
+        if self._thread is not None:
+            self._thread.shutdown()
+        self._thread = self._firewall = self._watch = self._board = None
+
+    async def work(self, job: Callable[[], _T]) -> _T:
+        """Run a job in the network's thread."""
+        if self._thread is None:
+            raise WardianError(UNAVAILABLE, "the networks are not started", operation="network")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+    # ---- what the catalogue asks of it ----
+
+    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
+        """Raises WardianError for what its driver cannot make."""
+        if not self.started:
+            raise WardianError(UNAVAILABLE, "the networks are not started", operation="create network")
+        self.plumbing.check(config, others)
+
+    async def ensure(self, config: NetworkConfig) -> None:
+        await self.plumbing.ensure(config)
+        rules = self.plumbing.rules(config)
+        if rules is not None and self._firewall is not None:
+            firewall = self._firewall
+            await self.work(lambda: firewall.add_network(rules))
+
+    async def remove(self, config: NetworkConfig) -> None:
+        """Its links first: what they let in has nowhere to go then."""
+        await self.plumbing.remove(config)
+        if config.driver == "bridge" and self._firewall is not None:
+            firewall = self._firewall
+            await self.work(lambda: firewall.remove_network(config.link))

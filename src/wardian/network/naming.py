@@ -1,0 +1,100 @@
+"""Who is known by which name on which network, kept for `names`: told as sandboxes come, go and are renamed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from wardian.network.names import Names, ResolverSockets, View
+from wardian.network.values import Endpoint, NetworkConfig, SandboxWant
+
+# Containers find each other by name on the networks that users made (Docker's rule), not on these.
+WITHOUT_NAMES = ("bridge", "host", "none")
+
+
+def has_names(network: NetworkConfig) -> bool:
+    return network.name not in WITHOUT_NAMES
+
+
+def dns_names(names: Sequence[str], aliases: Sequence[str]) -> tuple[str, ...]:
+    """Docker's order: the container's name, its aliases on that network, its short id, its hostname."""
+    return tuple(dict.fromkeys((*names[:1], *aliases, *names[1:])))
+
+
+def named(endpoint: Endpoint, names: Sequence[str]) -> Endpoint:
+    """The endpoint with what it answers to."""
+    if not has_names(endpoint.network):
+        return endpoint
+    return endpoint._replace(dns_names=dns_names(names, endpoint.want.aliases))
+
+
+def view_of(endpoints: Sequence[Endpoint], want: SandboxWant, outward: bool) -> View:
+    """`outward`: one of its networks leads outside. What is not known here is asked of `--dns` from inside the sandbox,
+    as with Docker, else of the host's servers from the host."""
+    networks = tuple(one.network.id for one in endpoints if has_names(one.network))
+    return View(networks, want.dns, inside=bool(want.dns), internal=not outward, search=want.dns_search)
+
+
+class Naming:
+    """Methods are called in the loop's thread."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._on: dict[str, dict[str, Endpoint]] = {}  # network → sandbox → its endpoint there
+        self._known: set[str] = set()  # sandboxes that the resolver answers
+
+    def answers(self, sandbox: str) -> bool:
+        return sandbox in self._known
+
+    def know(self, sandboxes: Iterable[str]) -> None:
+        """After an engine's restart: those that the resolver answers still."""
+        self._known.update(sandboxes)
+
+    def recall(self, sandboxes: Mapping[str, Sequence[Endpoint]]) -> None:
+        """After an engine's restart: the living and their names."""
+        self._on.clear()
+        for sandbox, endpoints in sandboxes.items():
+            for one in filter(_is_named, endpoints):
+                self._on.setdefault(one.network.id, {})[sandbox] = one
+        for table in self._on.values():
+            self._publish(next(iter(table.values())).network)
+
+    async def tell(self, sandbox: str, view: View, sockets: ResolverSockets | None) -> None:
+        """What a sandbox may ask. With the first view come the sockets on which it does."""
+        if sandbox in self._known:
+            await self._names.update(sandbox, view)
+        elif sockets is not None:
+            await self._names.register(sandbox, sockets, view)
+            self._known.add(sandbox)
+
+    def add(self, endpoint: Endpoint) -> None:
+        if _is_named(endpoint):
+            self._on.setdefault(endpoint.network.id, {})[endpoint.sandbox] = endpoint
+            self._publish(endpoint.network)
+
+    def remove(self, endpoint: Endpoint) -> None:
+        table = self._on.get(endpoint.network.id, {})
+        if table.pop(endpoint.sandbox, None) is not None:
+            self._publish(endpoint.network)
+
+    async def forget(self, sandbox: str) -> None:
+        if sandbox in self._known:
+            self._known.discard(sandbox)
+            await self._names.forget(sandbox)
+
+    def withdraw(self, network: str) -> None:
+        """The network is gone."""
+        self._on.pop(network, None)
+        self._names.withdraw(network)
+
+    def _publish(self, network: NetworkConfig) -> None:
+        names: dict[str, list[str]] = {}
+        addresses: dict[str, str] = {}
+        for endpoint in self._on.get(network.id, {}).values():
+            given = [address for address in (endpoint.ipv4, endpoint.ipv6) if address]
+            for name in endpoint.dns_names:
+                names.setdefault(name, []).extend(given)
+            for address in given:
+                addresses[address] = f"{endpoint.dns_names[0]}.{network.name}"
+        self._names.publish(network.id, names, addresses, network.name)
+
+
+def _is_named(endpoint: Endpoint) -> bool:
+    return has_names(endpoint.network) and bool(endpoint.dns_names)
