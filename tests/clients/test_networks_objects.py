@@ -13,6 +13,7 @@ from typing import Any
 import docker as docker_py
 import pytest
 
+import homes
 from clients_shared import IMAGE, Command
 from engines import TestEngine
 
@@ -250,6 +251,30 @@ def test_networks_of_docker_py(client: docker_py.DockerClient) -> None:
     assert client.networks.prune({"label": "a=b"}) == {"NetworksDeleted": ["py"]}
     with pytest.raises(docker_py.errors.NotFound):
         client.networks.get("py")
+
+
+@pytest.fixture
+def somebodys_bridge() -> Iterator[str]:
+    name = f"wx{homes.RUN}"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True, timeout=20)
+    subprocess.run(["ip", "address", "add", "10.231.90.1/24", "dev", name], check=True, timeout=20)
+    yield name
+    subprocess.run(["ip", "link", "delete", name], check=True, timeout=20)
+
+
+def test_somebodys_bridge_is_taken_for_its_own_subnet_only(
+    client: docker_py.DockerClient, somebodys_bridge: str
+) -> None:
+    options = {"com.docker.network.bridge.name": somebodys_bridge}
+    with pytest.raises(docker_py.errors.APIError) as caught:
+        client.networks.create("grabbing", options=options)
+    assert caught.value.status_code == 409
+    assert f"the bridge {somebodys_bridge} has 10.231.90.0/24" in caught.value.explanation
+    pool = docker_py.types.IPAMPool(subnet="10.231.90.0/24", gateway="10.231.90.1")
+    network = client.networks.create("agreed", options=options, ipam=docker_py.types.IPAMConfig(pool_configs=[pool]))
+    network.remove()
+    (link,) = links(somebodys_bridge)
+    assert link["ifname"] == somebodys_bridge, "it is not ours to remove"
 
 
 def test_older_versions(engine_with_image: TestEngine, client: docker_py.DockerClient) -> None:

@@ -21,10 +21,12 @@ _NAMED = 6
 
 
 class Taken(NamedTuple):
-    """A range that is used, and by what: "a route by eth0", "an address of eth0", "the network web"."""
+    """A range that is used, and by what: "a route by eth0", "an address of eth0", "the network web"; of the host's, the
+    link too."""
 
     network: IPNetwork
     by: str
+    link: str = ""
 
 
 class Pool(NamedTuple):

@@ -23,16 +23,13 @@ def host_ranges(own: Collection[str]) -> list[Taken]:
     nl = netlink.Netlink()
     try:
         names = {link.ifindex: link.name for link in nl.links()}
-        found = [
-            Taken(route.destination, f"a route by {names.get(route.ifindex, '?')}")
-            for route in nl.routes()
-            if names.get(route.ifindex) not in own and takes_a_range(route.destination)
-        ]
+        used = [(route.ifindex, route.destination, "a route by") for route in nl.routes()]
         for one in nl.addresses():
-            if names.get(one.ifindex) not in own:
-                network = ipaddress.ip_network(f"{one.address}/{one.prefix}", strict=False)
-                found.append(Taken(network, f"an address of {names.get(one.ifindex, '?')}"))
-        return found
+            used.append(
+                (one.ifindex, ipaddress.ip_network(f"{one.address}/{one.prefix}", strict=False), "an address of")
+            )
+        found = [Taken(network, f"{by} {names.get(index, '?')}", names.get(index, "")) for index, network, by in used]
+        return [one for one in found if one.link not in own and takes_a_range(one.network)]
     finally:
         nl.close()
 
