@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, UNAVAILABLE, WardianError
+from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, UNAVAILABLE, WardianError
 from wardian.network import filters
 from wardian.network.addresses import Taken, engine_pools
 from wardian.network.config import Beside, check_addresses, complete, read_network
@@ -32,7 +32,7 @@ def ipam(*configs: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown(config: NetworkConfig) -> Any:
-    return describe(config)["IPAM"]["Config"]
+    return describe(config, {})["IPAM"]["Config"]
 
 
 def test_nothing_asked() -> None:
@@ -76,7 +76,7 @@ def test_everything_asked() -> None:
         "mine",
         9000,
     )
-    assert describe(config) == {
+    assert describe(config, {}) == {
         "Name": "web",
         "Id": "0123456789abcdef" * 4,
         "Created": "now",
@@ -102,6 +102,7 @@ def test_everything_asked() -> None:
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
+        "Containers": {},
         "Options": {BRIDGE + "name": "mine", MTU: "9000", "x": "y"},
         "Labels": {"a": "b", "c": ""},
     }
@@ -165,8 +166,8 @@ SYNTAX = 'strconv.ParseBool: parsing "x": invalid syntax'
 REFUSED = [
     ({"Name": ""}, INVALID, "invalid name: name is empty"),
     ({"Name": " "}, INVALID, "invalid name: name is empty"),
-    ({"Name": "host"}, FORBIDDEN, "operation is not permitted on predefined host network "),
-    ({"Name": "default"}, FORBIDDEN, "operation is not permitted on predefined default network "),
+    ({"Name": "host"}, FORBIDDEN, "operation is not permitted on predefined host network"),
+    ({"Name": "default"}, FORBIDDEN, "operation is not permitted on predefined default network"),
     ({"Driver": "null"}, FORBIDDEN, 'only one instance of "null" network is allowed'),
     ({"Driver": "nope"}, NOT_FOUND, 'plugin "nope" not found'),
     ({"IPAM": {"Driver": "nope"}}, NOT_FOUND, 'plugin "nope" not found'),
@@ -184,6 +185,10 @@ REFUSED = [
         "invalid subnet 10.9.0.0/255.255.0.0: invalid CIDR block notation",
     ),
     (subnet(Subnet=""), INVALID, "invalid subnet : invalid CIDR block notation"),
+    (subnet(Subnet="127.5.0.0/24"), INVALID, "invalid subnet 127.5.0.0/24: its addresses are no hosts'"),
+    (subnet(Subnet="224.0.0.0/24"), INVALID, "invalid subnet 224.0.0.0/24: its addresses are no hosts'"),
+    (subnet(Subnet="::ffff:10.0.0.0/120"), INVALID, "invalid subnet ::ffff:10.0.0.0/120: its addresses are no hosts'"),
+    (subnet(Subnet="0.0.0.0/0"), INVALID, "invalid subnet 0.0.0.0/0: its addresses are no hosts'"),
     (subnet(Gateway="nope"), INVALID, "invalid gateway nope: invalid address"),
     (subnet(Gateway="10.9.0.7/24"), INVALID, "invalid gateway 10.9.0.7/24: invalid address"),
     (
@@ -262,6 +267,8 @@ REFUSED = [
     (option(MTU, "x"), INVALID, f'failed to parse {MTU} value: x (strconv.Atoi: parsing "x": invalid syntax)'),
     (option(MTU, "-1"), INVALID, "invalid MTU number: -1"),
     (option(MTU, "67"), INVALID, "invalid MTU number: 67: a link takes 68 to 65535"),
+    ({"EnableIPv6": True, **option(MTU, "1279")}, INVALID, "invalid MTU number: 1279: a link takes 1280 to 65535"),
+    (option("com.docker.network.container_iface_prefix", "a/b"), INVALID, "invalid prefix of interfaces: 'a/b'"),
     (
         {"Driver": "macvlan", "Options": {"macvlan_mode": "x"}},
         INVALID,
@@ -324,11 +331,31 @@ def test_a_subnet_of_another_network_is_refused() -> None:
     assert caught.value.kind == FORBIDDEN
 
 
+def test_a_network_of_half_the_world_leaves_no_room() -> None:
+    wide = make(IPAM=ipam({"Subnet": "128.0.0.0/1"}))
+    with pytest.raises(WardianError, match="Pool overlaps with other one on this address space"):
+        make((wide._replace(link="br-w"),), IPAM=ipam({"Subnet": "172.20.0.0/16"}))
+    assert shown(make((wide._replace(link="br-w"),)))[0]["Subnet"] == "10.192.0.0/20"
+
+
 def test_a_bridge_of_another_network_is_refused() -> None:
     first = make(Options={BRIDGE + "name": "mine"})
     with pytest.raises(WardianError, match=r"\(mine\): networks have same bridge name") as caught:
         make((first,), Options={BRIDGE + "name": "mine"})
     assert caught.value.kind == FORBIDDEN
+
+
+def test_a_bridge_that_others_use_is_refused() -> None:
+    host = (
+        Taken(ipaddress.ip_network("172.29.0.0/16"), "an address of docker0", "docker0"),
+        Taken(ipaddress.ip_network("fe80::/64"), "a route by docker0", "docker0"),
+    )
+    named = {"Options": {BRIDGE + "name": "docker0"}}
+    with pytest.raises(WardianError, match=r"the bridge docker0 has 172\.29\.0\.0/16, which is not this") as caught:
+        make(host=host, **named)
+    assert caught.value.kind == CONFLICT
+    assert make(host=host, **named, IPAM=ipam({"Subnet": "172.29.0.0/16"})).link == "docker0", "it was said whose it is"
+    assert make(host=host[1:], **named).link == "docker0"
 
 
 def test_no_pool_is_left() -> None:
