@@ -101,10 +101,10 @@ def of_network(network: NetworkRules, version: int) -> list[Rule]:
     else:
         found.append(Rule("filter", "DOCKER-INTERNAL", here, "DROP"))
         found.append(Rule("filter", "DOCKER-INTERNAL", f"! -i {link} -o {link}", "DROP"))
-    guard = f"! -i {link} -m addrtype ! --dst-type LOCAL"
     for subnet in families.guarded(network, version):
         # After those by which our own links come first: see `table`, chain wardian-raw.
-        found.append(Rule("raw", "WARDIAN-GUARD", f"-d {subnet} {guard}", "DROP"))
+        found.append(Rule("raw", "WARDIAN-GUARD", f"-d {subnet} ! -i {link}", "DROP"))
+        found.append(Rule("raw", "WARDIAN-SOURCE", f"-s {subnet} ! -i {link}", "DROP"))
     found.append(Rule("raw", "WARDIAN-GUARD", f"-i {link}", "RETURN", top=True))
     return found
 
@@ -171,7 +171,8 @@ def _frame(version: int) -> list[Rule]:
         Rule("nat", "PREROUTING", _LOCAL, "DOCKER"),
         Rule("nat", "OUTPUT", f"! -d {_LOOPBACK[version]} {_LOCAL}", "DOCKER"),
         Rule("nat", "POSTROUTING", "", "WARDIAN-POSTROUTING", top=True),
-        Rule("raw", "PREROUTING", "", "WARDIAN-GUARD", top=True),
+        Rule("raw", "PREROUTING", "! -i lo", "WARDIAN-GUARD", top=True),
+        Rule("raw", "PREROUTING", "! -i lo", "WARDIAN-SOURCE", top=True),
         Rule("raw", "PREROUTING", f"-d {_LOOPBACK[version]} ! -i lo", "DROP", top=True),
     ]
     if version == 4:

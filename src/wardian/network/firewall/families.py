@@ -42,8 +42,8 @@ def masqueraded(network: NetworkRules, version: int) -> list[str]:
 
 
 def guarded(network: NetworkRules, version: int) -> list[str]:
-    """The subnets to whose addresses nothing may come from a link that is not ours. Where nothing is masqueraded, the
-    world's answers do."""
+    """The subnets to whose addresses nothing may come from a link that is not ours, and with whose addresses from no
+    link but the network's. Where nothing is masqueraded, the world's answers do."""
     return subnets(network, version) if network.internal else _only_nat(network, version)
 
 

@@ -43,9 +43,10 @@ _SETS_OF_FAMILY = """
     map wardian-loopback{v} {{ type ipv{v}_addr . inet_proto . inet_service : ipv{v}_addr . inet_service; }}
 """
 
-# raw: before connection tracking. A neighbour on the link may route 127.0.0.1 or a container's address to us; with
-# route_localnet on our bridges it would otherwise get in. Addresses of the host itself (gateways) are not concerned.
-# Between our own networks the forward chain decides: an answer to another network's container goes to its address.
+# raw: before connection tracking. A neighbour on the link may route 127.0.0.1, a container's address or a bridge's own to
+# us; with route_localnet on our bridges it would otherwise get in. Nobody speaks with the address of a network that he
+# is not on. Between our own networks the forward chain decides: an answer to another network's container goes to its
+# address.
 # publish: looked up for the host's own addresses only. nft 1.0 wants the l4proto said before a port is given to dnat.
 # A port that is published on a loopback address is looked up for packets of this host only.
 # forward: from top to bottom what is allowed; `ct status dnat` is a connection that came by a published port. Same
@@ -58,9 +59,11 @@ _CHAINS = """
         iifname "lo" accept
         ip daddr 127.0.0.0/8 drop
         ip6 daddr ::1 drop
+        ip saddr @wardian-guarded4 iifname . ip saddr != @wardian-own4 drop
+        ip6 saddr @wardian-guarded6 iifname . ip6 saddr != @wardian-own6 drop
         iifname @wardian-links accept
-        ip daddr @wardian-guarded4 fib daddr type != local drop
-        ip6 daddr @wardian-guarded6 fib daddr type != local drop
+        ip daddr @wardian-guarded4 drop
+        ip6 daddr @wardian-guarded6 drop
     }}
     chain wardian-publish {{
         {l4} dnat ip to ip daddr . meta l4proto . th dport map @wardian-ports4
