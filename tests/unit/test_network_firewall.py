@@ -1,53 +1,287 @@
-"""What is done about other people's chains, from what nft lists."""
+"""The firewall's texts, without a kernel: nft's table, iptables' chains, others' chains, notifications.
 
+Golden: `WARDIAN_GOLDEN=write pytest …/test_network_firewall.py` writes them.
+"""
+
+import os
+import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from wardian.network.firewall.former import Dropping, dropping_chains, foreign_handles, foreign_rules, marker
+from wardian.errors import WardianError
+from wardian.kernel import nftables
+from wardian.kernel.attributes import attribute
+from wardian.network.firewall import chains, families, foreign, table
+from wardian.network.firewall.changes import Touched, judge
+from wardian.network.firewall.contract import wanted
+from wardian.network.firewall.exposure import exposures, walls
+from wardian.network.values import NetworkRules, PortRule, PortWant
+
+GOLDEN = Path(__file__).parent / "golden" / "firewall"
+
+DEFAULT = NetworkRules("wt0", ("172.17.0.0/16",))
+DUAL = NetworkRules("br-dual", ("172.18.0.0/16", "fd00:18::/64"), icc=False)
+HIDDEN = NetworkRules("br-hidden", ("172.19.0.0/16",), internal=True)
+ROUTED = NetworkRules("br-routed", ("172.20.0.0/16", "fd00:20::/64"), mode4="routed", mode6="nat-unprotected")
+BARE = NetworkRules("br-bare", ("172.21.0.0/16",), masquerade=False)
+PORTS = (
+    PortRule("tcp", "0.0.0.0", 8080, "172.17.0.2", 80, "wt0"),
+    PortRule("udp", "192.0.2.1", 53, "172.17.0.2", 53, "wt0"),
+    PortRule("tcp", "127.0.0.1", 9000, "172.18.0.2", 90, "br-dual"),
+    PortRule("sctp", "::", 9001, "fd00:18::2", 91, "br-dual"),
+    PortRule("tcp", "::1", 9002, "fd00:18::2", 92, "br-dual"),
+    PortRule("tcp", "::", 9003, "172.17.0.2", 93, "wt0"),
+    PortRule("tcp", "0.0.0.0", 9004, "172.20.0.2", 94, "br-routed"),
+)
+ALL = wanted((DEFAULT, DUAL, HIDDEN, ROUTED, BARE), PORTS)
 
 
-def chain(family: str, table: str, name: str, policy: str, hook: str = "forward") -> dict[str, Any]:
-    return {"chain": {"family": family, "table": table, "name": name, "hook": hook, "policy": policy}}
+def golden(name: str, text: str) -> None:
+    file = GOLDEN / name
+    if os.environ.get("WARDIAN_GOLDEN") == "write":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text()
 
 
-def test_only_ipv4_forward_chains_that_drop_concern_us() -> None:
-    listed = [
-        chain("ip", "filter", "FORWARD", "drop"),
-        chain("ip6", "filter", "FORWARD", "drop"),
-        chain("ip", "filter", "INPUT", "drop", hook="input"),
-        chain("inet", "mine", "fwd", "drop"),
-        chain("inet", "other", "fwd", "accept"),
-        {"chain": {"family": "ip", "table": "filter", "name": "DOCKER-USER"}},
+# ---- our nft table ----
+
+
+def test_the_table_is_its_golden_text() -> None:
+    golden("table.nft", table.whole("wt0", ALL))
+
+
+@pytest.mark.parametrize(
+    ("port", "network", "name", "element"),
+    [
+        (PORTS[0], DEFAULT, "wardian-any4", "tcp . 8080 : 172.17.0.2 . 80"),
+        (PORTS[1], DEFAULT, "wardian-ports4", "192.0.2.1 . udp . 53 : 172.17.0.2 . 53"),
+        (PORTS[2], DUAL, "wardian-loopback4", "127.0.0.1 . tcp . 9000 : 172.18.0.2 . 90"),
+        (PORTS[3], DUAL, "wardian-any6", "sctp . 9001 : fd00:18::2 . 91"),
+        (PORTS[6], ROUTED, "wardian-open4", "172.20.0.2 . tcp . 94"),
+    ],
+)
+def test_a_port_is_one_element(port: PortRule, network: NetworkRules, name: str, element: str) -> None:
+    assert table.of_port(port, network) == {name: [element]}
+    assert table.add("wt0", table.of_port(port, network)) == (f"add element inet wardian-wt0 {name} {{ {element} }}\n")
+
+
+def test_what_the_kernel_cannot_translate_has_no_element() -> None:
+    """[::1], and IPv6 to an IPv4 container: the supervisor relays."""
+    assert table.of_port(PORTS[4], DUAL) == {}
+    assert table.of_port(PORTS[5], DEFAULT) == {}
+
+
+@pytest.mark.parametrize("name", ['a"b', "a b", "eth*", "x" * 16, "", "-x", "a\nb"])
+def test_a_links_name_that_is_no_name_becomes_no_text(name: str) -> None:
+    with pytest.raises(WardianError):
+        table.of_network(NetworkRules(name, ("172.17.0.0/16",)))
+    with pytest.raises(WardianError):
+        chains.of_network(NetworkRules(name, ("172.17.0.0/16",)), 4)
+
+
+def test_only_what_is_masqueraded_is_guarded_before_connection_tracking() -> None:
+    """An answer from the world comes to the container's own address where nothing is masqueraded."""
+    assert families.guarded(DEFAULT, 4) == ["172.17.0.0/16"]
+    assert families.guarded(HIDDEN, 4) == ["172.19.0.0/16"]
+    assert families.guarded(BARE, 4) == []
+    assert families.guarded(ROUTED, 4) == []
+    assert families.guarded(ROUTED, 6) == []
+
+
+# ---- iptables ----
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_chains_are_their_golden_text(version: int) -> None:
+    golden(f"chains{version}.txt", chains.restore({}, chains.wanted_rules(ALL, version), "wt0"))
+
+
+SAVED = """# Generated by iptables-save v1.8.9 (nf_tables)
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [1:2]
+:DOCKER-USER - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-CT - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -m comment --comment "wardian: wt0" -j DOCKER-FORWARD
+-A DOCKER-FORWARD -m comment --comment "wardian made this chain"
+-A DOCKER-CT -m comment --comment "wardian made this chain"
+-A DOCKER-CT -o docker0 -j ACCEPT
+-A DOCKER-USER -s 10.0.0.1/32 -j DROP
+COMMIT
+"""
+
+
+def test_what_iptables_saved_is_read() -> None:
+    saved = chains.parse_saved(SAVED)["filter"]
+    assert saved.chains == ("DOCKER-USER", "DOCKER-FORWARD", "DOCKER-CT")
+    assert saved.rules[0] == ("FORWARD", "-j DOCKER-USER")
+    assert chains.target_of(saved.rules[1][1]) == "DOCKER-FORWARD"
+
+
+def test_only_our_rules_go_and_only_chains_that_we_made_and_nobody_uses() -> None:
+    text = chains.restore(chains.parse_saved(SAVED), [], "wt0")
+    assert text.splitlines() == [
+        "*filter",
+        '-D FORWARD -m comment --comment "wardian: wt0" -j DOCKER-FORWARD',
+        "-F DOCKER-FORWARD",
+        "-X DOCKER-FORWARD",
+        "COMMIT",
     ]
-    assert dropping_chains(listed) == [Dropping("ip", "filter", "FORWARD"), Dropping("inet", "mine", "fwd")]
-    assert [one.mendable for one in dropping_chains(listed)] == [True, False]
 
 
-def rule(handle: int, *expressions: dict[str, Any], comment: str = "") -> dict[str, Any]:
-    body: dict[str, Any] = {"handle": handle, "expr": list(expressions)}
-    return {"rule": body | ({"comment": comment} if comment else {})}
+def test_a_chain_that_is_there_is_not_declared() -> None:
+    """iptables-restore --noflush empties a chain that is declared."""
+    text = chains.restore(chains.parse_saved(SAVED), chains.wanted_rules(ALL, 4), "wt0")
+    assert ":DOCKER-CT" not in text
+    assert ":DOCKER-USER" not in text
+    assert ":DOCKER-BRIDGE - [0:0]" in text
+    assert chains.commits(text) == 3
 
+
+def test_every_rule_of_ours_is_marked() -> None:
+    rules = chains.wanted_rules(ALL, 4) + chains.wanted_rules(ALL, 6)
+    assert all(chains.is_ours(rule.text("wt0"), "wt0") for rule in rules)
+    assert not any(chains.is_ours(rule.text("wt0"), "wt") for rule in rules), "another engine's are not ours"
+
+
+def test_a_port_comes_and_goes_by_the_same_rules() -> None:
+    rules = chains.of_port(PORTS[0], DEFAULT, 4)
+    added, removed = (chains.edit(rules, "wt0", adding).splitlines() for adding in (True, False))
+    assert [line[2:] for line in added if line[0] == "-"] == [line[2:] for line in removed if line[0] == "-"]
+    assert all(line.startswith(("-D ", "*", "COMMIT")) for line in removed)
+    assert '-I DOCKER -p tcp -m tcp --dport 8080 -m comment --comment "wardian: wt0" -j DNAT' in "\n".join(added)
+
+
+# ---- others' chains ----
 
 COUNTER = {"counter": {"packets": 0, "bytes": 0}}
 
 
-def test_our_rules_are_known_by_their_mark() -> None:
-    rules = [rule(3, COUNTER), rule(7, COUNTER, comment=marker("wt0")), rule(9, COUNTER, comment=marker("wt1"))]
-    assert foreign_handles(rules, "wt0") == [7]
+def chain(family: str, name: str, policy: str, *rules: dict[str, Any], priority: int = 0) -> foreign.Chain:
+    return foreign.Chain(family, "filter", name, priority, policy, rules)
+
+
+def rule(handle: int, *expressions: dict[str, Any], comment: str = "") -> dict[str, Any]:
+    body: dict[str, Any] = {"handle": handle, "expr": list(expressions)}
+    return body | ({"comment": comment} if comment else {})
+
+
+def test_base_chains_at_the_hook_forward_that_are_not_an_engines() -> None:
+    def listed(family: str, name: str, hook: str = "forward", table: str = "filter") -> dict[str, Any]:
+        return {"chain": {"family": family, "table": table, "name": name, "hook": hook, "prio": 0, "policy": "drop"}}
+
+    found = foreign.base_chains(
+        [
+            listed("ip", "FORWARD"),
+            listed("ip6", "FORWARD"),
+            listed("inet", "mine"),
+            listed("bridge", "FORWARD"),
+            listed("ip", "INPUT", hook="input"),
+            listed("inet", "wardian-forward", table="wardian-other0"),
+            {"chain": {"family": "ip", "table": "filter", "name": "DOCKER-USER"}},
+        ]
+    )
+    assert [str(one) for one in found] == ["ip filter FORWARD", "ip6 filter FORWARD", "inet filter mine"]
+
+
+DROP, REJECT = {"drop": None}, {"reject": None}
+JUMP = {"jump": {"target": "theirs"}}
 
 
 @pytest.mark.parametrize(
-    ("last", "where"),
+    ("rules", "jumped", "where"),
     [
-        ([], "add rule ip filter FORWARD iifname"),
-        ([rule(4, COUNTER, {"jump": {"target": "DOCKER-FORWARD"}})], "add rule ip filter FORWARD iifname"),
-        ([rule(4, COUNTER, {"drop": None})], "insert rule ip filter FORWARD handle 4 iifname"),
-        ([rule(4, {"match": {}}, {"drop": None})], "add rule ip filter FORWARD iifname"),
+        ([], [], "add rule ip filter FORWARD meta"),
+        ([rule(4, COUNTER, JUMP)], [], "add rule ip filter FORWARD meta"),
+        ([rule(4, COUNTER, DROP)], [], "insert rule ip filter FORWARD handle 4 meta"),
+        ([rule(3, COUNTER), rule(4, COUNTER, REJECT)], [], "insert rule ip filter FORWARD handle 4 meta"),
+        ([rule(4, {"match": {}}, DROP)], [], "add rule ip filter FORWARD meta"),
+        ([rule(4, JUMP), rule(5, COUNTER)], [rule(9, REJECT)], "insert rule ip filter FORWARD handle 4 meta"),
     ],
 )
-def test_the_rules_go_to_the_end_but_before_what_stops_all(last: list[dict[str, Any]], where: str) -> None:
-    text = foreign_rules(last, "wt0")
+def test_the_rule_goes_to_the_end_but_before_what_stops_all(
+    rules: list[dict[str, Any]], jumped: list[dict[str, Any]], where: str
+) -> None:
+    text = foreign.insertion(chain("ip", "FORWARD", "drop", *rules), {("ip", "filter", "theirs"): jumped}, "wt0")
     assert text.startswith(where)
-    assert text.count("accept") == 2
-    assert 'oifname "wt0"' in text
+    assert text.count("\n") == text.count("accept") == 1
+
+
+def test_a_rule_that_stands_is_not_doubled_and_one_behind_the_end_is() -> None:
+    ours = rule(7, COUNTER, comment=foreign.mark("wt0"))
+    stop = rule(4, DROP)
+    assert foreign.insertion(chain("ip", "FORWARD", "drop", ours), {}, "wt0") == ""
+    assert foreign.insertion(chain("ip", "FORWARD", "drop", ours), {}, "wt1")
+    assert foreign.insertion(chain("ip", "FORWARD", "drop", stop, ours), {}, "wt0"), "it would never be reached"
+    assert foreign.removals([chain("ip", "FORWARD", "drop", stop, ours)], "wt0") == (
+        "delete rule ip filter FORWARD handle 7\n"
+    )
+
+
+def test_a_chain_without_a_policy_drops_by_its_last_rule() -> None:
+    assert foreign.drops(chain("inet", "FORWARD", "accept", rule(4, REJECT)), {})
+    assert not foreign.drops(chain("inet", "FORWARD", "accept", rule(4, {"match": {}}, REJECT)), {})
+    assert not foreign.mendable(chain("inet", "early", "drop", priority=-200))
+
+
+# ---- what others change ----
+
+
+def message(kind: int, family: int, *given: tuple[int, bytes]) -> bytes:
+    payload = bytes([family, 0, 0, 0]) + b"".join(attribute(number, value) for number, value in given)
+    return struct.pack("=IHHII", 16 + len(payload), nftables.SUBSYS_NFTABLES << 8 | kind, 0, 1, 1) + payload
+
+
+def test_notifications_are_read() -> None:
+    data = message(nftables.DEL_RULE, 2, (1, b"filter\0"), (2, b"FORWARD\0"))
+    data += message(12, 1, (1, b"wardian-wt0\0"), (2, b"wardian-any4\0"))
+    data += message(15, 0, (1, struct.pack(">I", 77)))
+    assert nftables.parse_changes(data) == [
+        nftables.Change(nftables.DEL_RULE, "ip", "filter", "FORWARD"),
+        nftables.Change(12, "inet", "wardian-wt0"),
+        77,
+    ]
+    assert nftables.parse_changes(data[:30]) == nftables.parse_changes(b"") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "touched"),
+    [
+        (nftables.Change(nftables.DEL_RULE, "inet", "wardian-wt0", "x"), Touched(True, False)),
+        (nftables.Change(12, "inet", "wardian-wt0"), Touched(True, False)),
+        (nftables.Change(12, "ip", "their-sets"), Touched(False, False)),
+        (nftables.Change(nftables.NEW_RULE, "ip", "filter", "FORWARD"), Touched(False, False)),
+        (nftables.Change(nftables.DEL_RULE, "ip", "filter", "FORWARD"), Touched(False, True)),
+        (nftables.Change(nftables.NEW_CHAIN, "ip", "filter", "FORWARD"), Touched(False, True)),
+    ],
+)
+def test_which_changes_of_others_concern_us(change: nftables.Change, touched: Touched) -> None:
+    assert judge(change, lambda one: one.table == "wardian-wt0") == touched
+
+
+# ---- what is exposed ----
+
+
+def test_which_firewalls_stand() -> None:
+    def listed(table: str, name: str, **more: Any) -> dict[str, Any]:
+        return {"chain": {"family": "ip", "table": table, "name": name, **more}}
+
+    drop = {"hook": "input", "policy": "drop"}
+    assert walls([listed("filter", "INPUT", **drop), listed("filter", "ufw-user-input")]) == ("ufw",)
+    assert walls([listed("firewalld", "filter_INPUT", hook="input", policy="accept")]) == ("firewalld",)
+    assert walls([listed("mine", "in", **drop)]) == ("the chain ip mine in",)
+    assert walls([listed("filter", "INPUT", hook="input", policy="accept")]) == ()
+
+
+def test_a_port_is_said_once_and_a_loopback_one_not_at_all() -> None:
+    ports = [PortWant(80, "tcp", "", 8080, 8080), PortWant(81, "udp", "127.0.0.1", 81, 81), PortWant(82, "udp")]
+    first, second = exposures(ports, ("ufw",), False)
+    assert "8080/tcp" in first
+    assert "82/udp" in second
+    assert exposures(ports, (), False) == []
+    assert "ufw route allow proto tcp to any port 80" in exposures(ports, ("ufw",), True)[0]

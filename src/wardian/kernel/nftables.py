@@ -263,7 +263,7 @@ def parse_changes(data: bytes) -> list[Change | int]:
     offset = 0
     while offset + 20 <= len(data):
         length, kind = struct.unpack_from("=IH", data, offset)
-        if length < 20:
+        if length < 20 or offset + length > len(data):
             break
         if kind >> 8 == SUBSYS_NFTABLES:
             found.append(_parse_change(kind & 0xFF, data[offset + 16 : offset + length]))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from wardian.network.values import NetworkRules, PortRule
+from wardian.network.values import NetworkRules, PortRule, PortWant
 
 
 class Firewall(Protocol):
@@ -31,7 +31,7 @@ class Firewall(Protocol):
     def remove_ports(self, ports: Sequence[PortRule]) -> None:
         """Those that are not there are no error."""
 
-    def exposures(self, ports: Sequence[PortRule]) -> list[str]:
+    def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         """What other machines reach despite this host's firewall (ufw, firewalld, …): warnings for who publishes."""
 
     def mend(self) -> bool:

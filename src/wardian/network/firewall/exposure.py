@@ -4,11 +4,11 @@ A published port is translated before any filter, and then forwarded: rules for 
 a chain at the hook input that drops) never see it. This is so with Docker too; here it is said.
 """
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from wardian.network.firewall import families
-from wardian.network.values import PortRule
+from wardian.network.values import PortWant
 
 
 def walls(listed: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -29,32 +29,43 @@ def walls(listed: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def exposures(ports: Sequence[PortRule], standing: Sequence[str], forwards_judged: bool) -> list[str]:
-    """One sentence for each published port that other machines reach despite these firewalls.
+def exposures(ports: Sequence[PortWant], standing: Sequence[str], forwards_judged: bool) -> list[str]:
+    """One sentence for each port which, published so, other machines reach despite these firewalls.
 
     `forwards_judged`: what is forwarded is judged by a chain of theirs, into which no rule of ours was put.
     """
     if not standing:
         return []
-    seen: dict[tuple[str, int], PortRule] = {}
-    for port in ports:
-        if not families.is_loopback(port):
-            seen.setdefault((port.protocol, port.host_port), port)
     sentence = _judged if forwards_judged else _exposed
-    return [sentence(port, " and ".join(standing)) for port in seen.values()]
+    seen = {(port.protocol, port.port): port for port in reversed(ports) if not _is_loopback(port.host_ip)}
+    return [sentence(port, " and ".join(standing)) for port in reversed(seen.values())]
 
 
-def _exposed(port: PortRule, standing: str) -> str:
+def _is_loopback(host_ip: str) -> bool:
+    try:
+        return ipaddress.ip_address(host_ip).is_loopback
+    except ValueError:
+        return False  # "": all addresses
+
+
+def _called(port: PortWant) -> str:
+    """The host's port where it is known before it is taken, else the container's."""
+    if port.first and port.first == port.last:
+        return f"port {port.first}/{port.protocol}"
+    return f"the port published for {port.port}/{port.protocol}"
+
+
+def _exposed(port: PortWant, standing: str) -> str:
     return (
-        f"other machines reach the published port {port.host_port}/{port.protocol} despite {standing}: its rules for "
-        "incoming traffic do not see what is forwarded to containers; publish on 127.0.0.1 to keep others out, or "
-        "let its rules for forwarded traffic decide: wardian serve --respect-host-firewall"
+        f"other machines reach {_called(port)} despite {standing}: rules for incoming traffic do not see what is "
+        "forwarded to containers; publish on 127.0.0.1 to keep others out, or let the rules for forwarded traffic "
+        "decide: wardian serve --respect-host-firewall"
     )
 
 
-def _judged(port: PortRule, standing: str) -> str:
-    hint = f" (ufw route allow proto {port.protocol} to {port.address} port {port.port})" if "ufw" in standing else ""
+def _judged(port: PortWant, standing: str) -> str:
+    hint = f" (ufw route allow proto {port.protocol} to any port {port.port})" if "ufw" in standing else ""
     return (
-        f"other machines reach the published port {port.host_port}/{port.protocol} only when {standing} lets what is "
-        f"forwarded to {port.address} pass{hint}: --respect-host-firewall"
+        f"other machines reach {_called(port)} only when {standing} lets what is forwarded to the container pass"
+        f"{hint}: --respect-host-firewall"
     )

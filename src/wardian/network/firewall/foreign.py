@@ -14,7 +14,7 @@ from wardian.errors import WardianError
 from wardian.kernel.nftables import Nftables
 from wardian.network.firewall.exposure import exposures, walls
 from wardian.network.firewall.table import ACCEPTED, FORWARD_PRIORITY
-from wardian.network.values import PortRule
+from wardian.network.values import PortWant
 
 Rule = Mapping[str, Any]
 _MATCH = f"meta mark & {ACCEPTED:#x} == {ACCEPTED:#x}"
@@ -177,7 +177,7 @@ class ForeignChains:
             run(commands)
         return bool(commands)
 
-    def exposures(self, ports: Sequence[PortRule]) -> list[str]:
+    def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         """What others reach despite this host's firewalls, as they were when last looked at."""
         return exposures(ports, self._walls, self._judged)
 

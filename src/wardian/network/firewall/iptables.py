@@ -13,7 +13,7 @@ from wardian.network.firewall import chains, foreign
 from wardian.network.firewall.changes import Changes
 from wardian.network.firewall.contract import Wanted, wanted
 from wardian.network.firewall.exposure import exposures
-from wardian.network.values import NetworkRules, PortRule
+from wardian.network.values import NetworkRules, PortRule, PortWant
 
 SECONDS = 20
 _PREFIX = {4: "iptables", 6: "ip6tables"}
@@ -74,7 +74,7 @@ class IptablesFirewall:
             del after.ports[port]
         self._change(after, old, adding=False)
 
-    def exposures(self, ports: Sequence[PortRule]) -> list[str]:
+    def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return exposures(ports, self._walls, forwards_judged=False)
 
     def mend(self) -> bool:

@@ -8,7 +8,7 @@ from wardian.network.firewall import table
 from wardian.network.firewall.changes import Changes
 from wardian.network.firewall.contract import Wanted, wanted
 from wardian.network.firewall.foreign import ForeignChains
-from wardian.network.values import NetworkRules, PortRule
+from wardian.network.values import NetworkRules, PortRule, PortWant
 
 
 class NftFirewall:
@@ -64,7 +64,7 @@ class NftFirewall:
             del after.ports[port]
         self._change(after, table.delete(self._bridge, self._elements(old)))
 
-    def exposures(self, ports: Sequence[PortRule]) -> list[str]:
+    def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return self._foreign.exposures(ports)
 
     def mend(self) -> bool:
