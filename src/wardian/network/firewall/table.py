@@ -45,8 +45,8 @@ _SETS_OF_FAMILY = """
 
 # raw: before connection tracking. A neighbour on the link may route 127.0.0.1, a container's address or a bridge's own
 # to us; with route_localnet on our bridges it would otherwise get in. Nobody speaks with the address of a network that
-# he is not on. Between our own networks the forward chain decides: an answer to another network's container goes to
-# its address.
+# he is not on. Between our own networks the forward chain decides: an answer to another network's container goes to its
+# address.
 # publish: looked up for the host's own addresses only. nft 1.0 wants the l4proto said before a port is given to dnat.
 # A port that is published on a loopback address is looked up for packets of this host only.
 # forward: from top to bottom what is allowed; `ct status dnat` is a connection that came by a published port. Same
