@@ -409,6 +409,16 @@ def test_a_name_that_is_no_bridge_or_another_networks_is_refused() -> None:
     story(told)
 
 
+def test_a_bridge_that_cannot_be_completed_goes_again() -> None:
+    async def told(made: Plumbing) -> None:
+        bad = network(1, options={"com.docker.network.driver.mtu": "9"})
+        with pytest.raises(WardianError, match="MTU"):
+            await made.ensure(bad)
+        assert bad.link not in [one["ifname"] for one in ip("link")]
+
+    story(told)
+
+
 def test_modes_without_a_gateway_on_the_bridge() -> None:
     async def told(made: Plumbing) -> None:
         isolated = {BRIDGE + "gateway_mode_ipv4": "isolated", BRIDGE + "gateway_mode_ipv6": "isolated"}
@@ -453,6 +463,8 @@ def test_options_that_would_do_nothing_are_refused() -> None:
         with pytest.raises(WardianError) as refused:
             made.check(network(1, options={"com.docker.network.host_ipv4": "10.0.0.1"}))
         assert refused.value.kind == NOT_IMPLEMENTED
+        with pytest.raises(WardianError, match="one default bridge"):
+            made.check(network(1, options={BRIDGE + "default_bridge": "true"}))
 
     story(told)
 

@@ -37,27 +37,20 @@ class Bridge:
         for name in _NOT_BUILT:
             if name in config.options:
                 raise refusals.not_built(name)
+        if config.flag(BRIDGE + "default_bridge", False):
+            raise refusals.invalid("there is one default bridge, and it is there already", config.name)
 
     def ensure(self, config: NetworkConfig, keep: bool) -> None:
-        nl = self._host.netlink
-        link = nl.link(config.link)
-        made = link is None
-        if link is None:
-            nl.send([netlink.new_bridge(config.link, mac_of(config.link))])
-            link = self._host.link(config.link)
-        elif link.kind != "bridge":
-            raise refusals.link_in_use(config.link, "is no bridge")
-        elif _is_others(config, link):
-            raise refusals.link_in_use(config.link, f"is another network's: {link.alias}")
-        if made or link.mac == mac_of(config.link):
-            nl.send([links.set_alias(link.ifindex, config.link, plan.alias(config))])
-        self._settle(config, link)
-        if made or not keep:
-            self._forget_addresses(config, link)
-        self._address(config, link)
-        self._forward(config)
-        if made:
-            self._host.join_again(plan.alias(config), link.ifindex, isolated=not config.icc)
+        """What fails takes a bridge that was made for it away again."""
+        link, made = self._bridge_of(config)
+        try:
+            self._complete(config, link, keep and not made)
+            if made:
+                self._host.join_again(plan.alias(config), link.ifindex, isolated=not config.icc)
+        except BaseException:
+            if made:
+                self._host.netlink.send([netlink.delete_link(link.ifindex, config.link)])
+            raise
         self._indices[config.id] = link.ifindex
 
     def mend(self, config: NetworkConfig) -> bool:
@@ -96,6 +89,27 @@ class Bridge:
             config.gateway_mode4,
             config.gateway_mode6,
         )
+
+    def _bridge_of(self, config: NetworkConfig) -> tuple[netlink.Link, bool]:
+        """The network's bridge, and whether it was just made."""
+        link = self._host.netlink.link(config.link)
+        if link is None:
+            self._host.netlink.send([netlink.new_bridge(config.link, mac_of(config.link))])
+            return self._host.link(config.link), True
+        if link.kind != "bridge":
+            raise refusals.link_in_use(config.link, "is no bridge")
+        if _is_others(config, link):
+            raise refusals.link_in_use(config.link, f"is another network's: {link.alias}")
+        return link, False
+
+    def _complete(self, config: NetworkConfig, link: netlink.Link, keep: bool) -> None:
+        if link.mac == mac_of(config.link):
+            self._host.netlink.send([links.set_alias(link.ifindex, config.link, plan.alias(config))])
+        self._settle(config, link)
+        if not keep:
+            self._forget_addresses(config, link)
+        self._address(config, link)
+        self._forward(config)
 
     def _settle(self, config: NetworkConfig, link: netlink.Link) -> None:
         """Sysctls and size, then up."""
