@@ -262,17 +262,20 @@ def test_port_53_stays_free(shop: Box) -> None:
 def test_the_containers_own_firewall_sees_port_53(shop: Box) -> None:
     """With connection tracking and a drop for all that does not fit; and nothing is tracked without."""
 
-    def strict() -> None:
-        nft(
-            commands="""table ip own {
-          chain own_out { type filter hook output priority 0; policy drop;
+    rules = """table ip own {
+        chain own_out {
+            type filter hook output priority 0; policy drop
             ct state established accept
             udp dport 53 ct state new accept
-            tcp dport 53 ct state new accept; }
-          chain own_in { type filter hook input priority 0; policy accept; ct state invalid drop; } }"""
-        )
-
-    shop.inside(strict)
+            tcp dport 53 ct state new accept
+        }
+        chain own_in {
+            type filter hook input priority 0; policy accept
+            ct state invalid drop
+        }
+    }
+    """
+    shop.inside(lambda: nft(commands=rules))
     assert shop.addresses("db") == ["172.18.0.9"]
     assert len(shop.ask("db", tcp=True).rr) == 1
 

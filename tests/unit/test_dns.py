@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import time
 
 import dnslib
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wardian.network.resolver import message
-from wardian.network.resolver.tables import read_names
 from wardian.network.resolver.upstream import real_servers, socket_address
+from wardian.network.resolver.zone import read_names
 
 
 def _asked(name: str, kind: str = "A", **options: int) -> bytes:
@@ -59,7 +60,6 @@ def test_addresses_of_both_families_and_reverse_names() -> None:
         told = dnslib.DNSRecord.parse(message.answer(packet, _question(packet), [message.address_record(packed)], 512))
         assert str(ipaddress.ip_address(str(told.rr[0].rdata))) == address
         pointer = ipaddress.ip_address(address).reverse_pointer
-        assert message.reverse_name(packed) == message.wire_name(pointer)
         packet = _asked(pointer, "PTR")
         record = message.pointer_record(message.wire_name("web.shop"))
         told = dnslib.DNSRecord.parse(message.answer(packet, _question(packet), [record], 512))
@@ -184,17 +184,45 @@ NETWORK = json.dumps(
 ).encode()
 
 
-def _records(name: str, kind: int) -> list[bytes]:
-    return list(read_names(NETWORK)[message.wire_name(name)].records(kind))
+def _records(name: str, kind: int) -> list[bytes] | None:
+    found = read_names(NETWORK).get(message.wire_name(name))
+    return list(found.records(kind)) if found is not None else None
 
 
 def test_names_of_a_network() -> None:
     assert _records("db", message.A) == _records("DB.shop", message.A) == _addresses_of("172.18.0.9")
     assert _records("web", message.AAAA) == _addresses_of("fd00::2")
     assert _records("db", message.AAAA) == [] == _records("gone", message.A)
-    assert len(_records("web", message.ANY)) == 4
+    assert len(_records("web", message.ANY) or ()) == 4
     assert _records("9.0.18.172.in-addr.arpa", message.PTR) == [message.pointer_record(message.wire_name("db.shop"))]
-    assert message.wire_name("nobody") not in read_names(NETWORK)
+    assert _records("fd00::2", message.PTR) is None
+    pointer = ipaddress.ip_address("fd00::2").reverse_pointer
+    assert _records(pointer.upper(), message.PTR) == [message.pointer_record(message.wire_name("web.shop"))]
+    for nobody in ("nobody", "shop", "web.shop.shop", "9.0.18.172", "1.0.18.172.in-addr.arpa", "in-addr.arpa",
+                   "x.9.0.18.172.in-addr.arpa", "18.172.in-addr.arpa", "f.ip6.arpa", "z" + pointer[1:], "arpa"):  # fmt: skip  # noqa: E501
+        assert _records(nobody, message.A) is None, nobody
+    assert read_names(NETWORK).get(b"\x08web.shop\0") is None  # one label with a dot in it
+
+
+@given(st.binary(max_size=80).map(lambda labels: b"ab\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1"))
+@example(b"ab\1\0\0\1\0\0\0\0\0\0\4arpa\0\0\1\0\1")
+@example(b"ab\1\0\0\1\0\0\0\0\0\0\0\0\1\0\1")
+@example(b"ab\1\0\0\1\0\0\0\0\0\0\1\xff\7in-addr\4arpa\0\0\1\0\1")
+@example(b"ab\1\0\0\1\0\0\0\0\0\0\2 1\3ip6\4arpa\0\0\1\0\1")
+def test_any_name_can_be_looked_up(packet: bytes) -> None:
+    question = message.parse(packet)
+    if isinstance(question, message.Question):
+        assert read_names(NETWORK).get(question.name) is None
+
+
+def test_many_names_are_read_quickly() -> None:
+    """500 containers with four names each: read again after each of them starts, while others ask."""
+    names = {f"{kind}{number}": [f"10.0.{number // 250}.{number % 250}"] for number in range(500) for kind in "abcd"}
+    text = json.dumps({"names": names, "addresses": {at[0]: f"{name}.shop" for name, at in names.items()}}).encode()
+    begin = time.perf_counter()
+    for _ in range(10):
+        assert read_names(text).get(message.wire_name("c77"))
+    assert time.perf_counter() - begin < 0.2
 
 
 def _addresses_of(*texts: str) -> list[bytes]:
@@ -202,7 +230,8 @@ def _addresses_of(*texts: str) -> list[bytes]:
 
 
 def test_round_robin_is_even() -> None:
-    name = read_names(NETWORK)[message.wire_name("web")]
+    name = read_names(NETWORK).get(message.wire_name("web"))
+    assert name is not None
     firsts = [name.records(message.A)[0] for _ in range(300)]
     assert {firsts.count(record) for record in name.records(message.A)} == {100}
 

@@ -131,11 +131,14 @@ def wire_name(text: str) -> bytes:
     return wire if len(wire) <= 255 else b""
 
 
-def reverse_name(packed: bytes) -> bytes:
-    """The name under which an address is looked up (RFC 1035, 3.5; RFC 3596, 2.5)."""
-    if len(packed) == 4:
-        return wire_name(".".join(str(byte) for byte in reversed(packed)) + ".in-addr.arpa")
-    return wire_name(".".join(reversed(packed.hex())) + ".ip6.arpa")
+def dotted_name(wire: bytes) -> str:
+    """The text of a name as `parse` gives it; "" for one that no text stands for (a dot within a label)."""
+    labels, at = [], 0
+    while wire[at]:
+        labels.append(wire[at + 1 : at + 1 + wire[at]])
+        at += 1 + wire[at]
+    text = b".".join(labels)
+    return text.decode("utf-8", "replace") if text.count(b".") == max(0, len(labels) - 1) else ""
 
 
 def _record(kind: int, data: bytes) -> bytes:

@@ -1,18 +1,14 @@
-"""The names of networks, read from the files that the engine replaces by rename: one for each network, JSON.
-
-    {"names": {"web": ["172.18.0.2", "fd00::2"]}, "addresses": {"172.18.0.2": "web.shop"}, "domain": "shop"}
+"""The names of all networks, read from the files that the engine replaces by rename: one for each network (`zone`).
 
 After each replacement the engine raises a number in a file that both have mapped. So to know that nothing has changed
 costs no system call, and a name that the engine has published is answered from then on.
 """
 
-import json
 import mmap
 import os
-import socket
 from collections.abc import Sequence
 
-from . import message
+from .zone import NO_NAMES, NetworkNames, read_names
 
 GENERATION = "generation"
 _GENERATION_BYTES = 8
@@ -35,38 +31,13 @@ def raise_generation(generation: mmap.mmap) -> None:
     generation[:] = (number % (1 << 8 * _GENERATION_BYTES)).to_bytes(_GENERATION_BYTES, "little")
 
 
-class Name:
-    """What is known of one name. Each look-up begins with another address: round robin."""
-
-    __slots__ = ("_turn", "by_kind")
-
-    def __init__(self) -> None:
-        self.by_kind: dict[int, list[bytes]] = {}
-        self._turn = 0
-
-    def add(self, kind: int, record: bytes) -> None:
-        records = self.by_kind.setdefault(kind, [])
-        if record not in records:
-            records.append(record)
-
-    def records(self, kind: int) -> Sequence[bytes]:
-        if kind == message.ANY:
-            return [record for records in self.by_kind.values() for record in records]
-        records = self.by_kind.get(kind, ())
-        if len(records) < 2:
-            return records
-        self._turn += 1
-        at = self._turn % len(records)
-        return [*records[at:], *records[:at]]
-
-
 class Tables:
     """The networks' names below `directory`/networks."""
 
     def __init__(self, directory: str) -> None:
         self._directory = os.path.join(directory, "networks")
         self._generation = map_generation(directory)
-        self._read: dict[str, tuple[bytes, tuple[int, int, int], dict[bytes, Name]]] = {}
+        self._read: dict[str, tuple[bytes, tuple[int, int, int], NetworkNames]] = {}
 
     def generation(self) -> bytes:
         """Another one after every change of any name."""
@@ -88,9 +59,9 @@ class Tables:
         for network in self._read.keys() - networks:
             del self._read[network]
 
-    def _names(self, network: str) -> dict[bytes, Name]:
+    def _names(self, network: str) -> NetworkNames:
         generation = self._generation[:]
-        looked, seen, names = self._read.get(network, (b"", _NEVER_READ, {}))
+        looked, seen, names = self._read.get(network, (b"", _NEVER_READ, NO_NAMES))
         if looked == generation:
             return names
         path = f"{self._directory}/{network}.json"
@@ -101,46 +72,8 @@ class Tables:
                 with open(path, "rb") as file:
                     seen, names = now, read_names(file.read())
         except FileNotFoundError:
-            seen, names = _NEVER_READ, {}
+            seen, names = _NEVER_READ, NO_NAMES
         except OSError:  # no descriptor is free: what was known serves on, and is looked at again
             return names
         self._read[network] = (generation, seen, names)
         return names
-
-
-def read_names(text: bytes) -> dict[bytes, Name]:
-    """The names of one file, as messages have them; none of a file that is not what the engine writes."""
-    table: dict[bytes, Name] = {}
-    try:
-        content = json.loads(text)
-        domain = content.get("domain", "")
-        for name, addresses in content["names"].items():
-            for full in (name, f"{name}.{domain}") if domain else (name,):
-                _add_name(table, message.wire_name(full), addresses)
-        for address, name in content.get("addresses", {}).items():
-            _add_pointer(table, address, message.wire_name(name))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
-    return table
-
-
-def _add_name(table: dict[bytes, Name], wire: bytes, addresses: Sequence[str]) -> None:
-    """A name without an address is known too: it is not looked for elsewhere."""
-    if wire:
-        entry = table.setdefault(wire, Name())
-        for packed in filter(None, map(_packed, addresses)):
-            entry.add(message.A if len(packed) == 4 else message.AAAA, message.address_record(packed))
-
-
-def _add_pointer(table: dict[bytes, Name], address: str, wire: bytes) -> None:
-    packed = _packed(address)
-    if packed and wire:
-        entry = table.setdefault(message.reverse_name(packed), Name())
-        entry.add(message.PTR, message.pointer_record(wire))
-
-
-def _packed(address: str) -> bytes:
-    try:
-        return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-    except (OSError, ValueError, TypeError):
-        return b""
