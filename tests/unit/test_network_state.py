@@ -1,5 +1,6 @@
 """Networks and addresses in the state file: never given twice, across restarts and crashes too."""
 
+import contextlib
 import ipaddress
 import sqlite3
 from collections.abc import Iterator
@@ -198,6 +199,35 @@ def test_published_ports_are_kept(database: Database, rows: NetworkRows) -> None
     assert again.published() == {"one": (first, second), "two": (first._replace(host_port=81),)}
     again.keep_only({"two"})
     assert list(again.published()) == ["two"]
+
+
+@contextlib.contextmanager
+def full(database: Database) -> Iterator[None]:
+    """No page more fits: what SQLite itself says of a full disk. The one that is being filled is filled first."""
+    volatile = database._volatile
+    (pages,) = volatile.execute("PRAGMA page_count").fetchone()
+    volatile.execute("CREATE TABLE IF NOT EXISTS ballast (text TEXT)")
+    volatile.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with contextlib.suppress(sqlite3.OperationalError):
+        while True:
+            volatile.execute("INSERT INTO ballast VALUES (?)", ("x" * 500,))
+    yield
+    volatile.execute("PRAGMA max_page_count = 1073741823")
+
+
+def test_a_full_disk_gives_nothing_and_forgets_nothing(database: Database, rows: NetworkRows) -> None:
+    rule = PortRule("tcp", "0.0.0.0", 8080, "10.9.0.2", 80, "br-a")
+    long = EndpointWant(SMALL.id, aliases=tuple(f"alias-number-{number}" for number in range(400)))
+    give(rows, "one")
+    rows.set_published("one", [rule])
+    with full(database):
+        with pytest.raises(WardianError, match="no space left on device"):
+            rows.allocate("two", long, "eth0")
+        assert rows.endpoint("two", SMALL.id) is None
+        with pytest.raises(WardianError, match="no space left on device"):
+            rows.set_published("two", [rule._replace(host_port=port) for port in range(1, 1000)])
+        assert list(rows.published()) == ["one"]
+    assert give(rows, "two").ipv4 == "10.9.0.3"
 
 
 def test_a_config_is_the_same_when_it_is_read_again() -> None:

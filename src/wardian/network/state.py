@@ -141,6 +141,7 @@ class NetworkRows:
         self._given: dict[str, _Addresses] = {}
         self._endpoints: dict[tuple[str, str], EndpointRow] = {}
         self._forgotten: set[tuple[str, str]] = set()  # whose rows could not be deleted yet
+        self._unpublished: set[str] = set()  # the same of published ports
         self.leaving: set[str] = set()  # networks that are being removed: nobody comes in any more
         self._forget_other_boots()
         self._load()
@@ -274,14 +275,27 @@ class NetworkRows:
         """The ports of each sandbox that has some."""
         found: dict[str, tuple[PortRule, ...]] = {}
         for row in self._database.read("SELECT * FROM published ORDER BY rowid"):
+            if row["sandbox"] in self._unpublished:
+                continue
             found[row["sandbox"]] = (*found.get(row["sandbox"], ()), PortRule(*tuple(row)[1:]))
         return found
 
     def set_published(self, sandbox: str, rules: Iterable[PortRule]) -> None:
-        """All of a sandbox's ports, in place of those that it had."""
-        with self._database.volatile() as db:
-            db.execute("DELETE FROM published WHERE sandbox = ?", (sandbox,))
-            db.executemany("INSERT INTO published VALUES (?, ?, ?, ?, ?, ?, ?)", [(sandbox, *rule) for rule in rules])
+        """All of a sandbox's ports, in place of those that it had. That it has none any more is known even when it
+        cannot be stored."""
+        rows = [(sandbox, *rule) for rule in rules]
+        gone = self._unpublished | {sandbox}
+        try:
+            with self._database.volatile() as db:
+                db.executemany("DELETE FROM published WHERE sandbox = ?", [(one,) for one in gone])
+                db.executemany("INSERT INTO published VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        except WardianError as error:
+            if rows:
+                raise
+            self._unpublished = gone
+            log.warning("the end of the published ports of %s is not stored yet: %s", sandbox[:12], error)
+        else:
+            self._unpublished.clear()
 
     # loading
 
