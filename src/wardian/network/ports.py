@@ -248,7 +248,7 @@ def _in_use(want: PortWant, address: str, number: int, target: Target) -> Wardia
     """Docker tells its own ports in other words than other programs', and clients look for both."""
     owner = owner_of(want.protocol, address, number)
     error = OSError(errno.EADDRINUSE, "Address already in use")
-    if owner is not None and not owner.ours:
+    if owner is None or not owner.ours:
         return _refused(want, address, number, target, error, owner)
     text = f"Bind for {_join(address, _range(want, number))} failed: port is already allocated"
     return _failed(text, address, number, error, owner)
