@@ -475,3 +475,86 @@ def test_nothing_is_left(firewall: Firewall, town: Town) -> None:
     firewall.remove()
     assert ruleset() == before
     assert not [line for line in nft("list", "ruleset").splitlines() if "wardian" in line.lower() or "DOCKER" in line]
+
+
+# ---- beside a Docker, whose FORWARD drops ----
+
+DOCKER = """*filter
+:FORWARD DROP [0:0]
+:DOCKER - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER -d 172.31.0.2/32 ! -i wtdock0 -o wtdock0 -p tcp -m tcp --dport 81 -j ACCEPT
+-A DOCKER ! -i wtdock0 -o wtdock0 -j DROP
+-A DOCKER-FORWARD -o wtdock0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-FORWARD -o wtdock0 -j DOCKER
+-A DOCKER-FORWARD -i wtdock0 -j ACCEPT
+COMMIT
+"""
+
+
+@pytest.fixture
+def beside_docker(town: Town, places: Callable[..., Place]) -> Place:
+    """One of Docker's containers, behind its bridge and its rules."""
+    for save in ("iptables-restore", "ip6tables-restore"):
+        text = DOCKER if save == "iptables-restore" else "*filter\n:FORWARD DROP [0:0]\nCOMMIT\n"
+        subprocess.run([needs.program(save)], input=text, text=True, check=True, timeout=20)
+    bridge(NetworkRules("wtdock0", ("172.31.0.0/24", "fd31::/64")))
+    return places("wtdock1", "wtdock0", "172.31.0.2", "fd31::2", "172.31.0.1", "fd31::1")
+
+
+def test_beside_a_docker_all_ways_are_open(
+    firewall: Firewall, town: Town, serve: Callable[..., Server], beside_docker: Place
+) -> None:
+    serve(town.one)
+    serve(town.outside)
+    firewall.apply([ONE, TWO], [port_of(town.one), port_of(town.one, "::")])
+    assert ask(town.one, OUTSIDE4, 80) == HOST4
+    assert ask(town.one, OUTSIDE6, 80) == HOST6
+    assert ask(town.outside, HOST4, 8080) == OUTSIDE4
+    assert ask(town.outside, HOST6, 8080) == OUTSIDE6
+    assert ask(town.two, HOST4, 8080) == town.two.v4
+    assert ask(town.one, HOST4, 8080) == "172.30.1.1"
+    assert quick(town.outside, town.one.v4, 80) == NOTHING
+    assert quick(town.two, town.one.v4, 80) == NOTHING
+
+
+def test_dockers_containers_stay_apart_from_ours(
+    firewall: Firewall, town: Town, serve: Callable[..., Server], beside_docker: Place
+) -> None:
+    """Why our rule is not in DOCKER-USER: an accept there would end the chain before Docker's own drop."""
+    serve(town.one)
+    serve(beside_docker)
+    firewall.apply([ONE, TWO], [])
+    assert ask(None, beside_docker.v4, 80) == "172.31.0.1"
+    assert quick(town.one, beside_docker.v4, 80) == NOTHING
+    assert quick(beside_docker, town.one.v4, 80) == NOTHING
+    assert quick(beside_docker, town.one.v6, 80) == NOTHING
+
+
+def test_the_bit_is_taken_off_before_a_packet_leaves(
+    firewall: Firewall, town: Town, serve: Callable[..., Server]
+) -> None:
+    serve(town.one)
+    serve(town.outside)
+    firewall.apply([ONE, TWO], [port_of(town.one)])
+    nft(
+        commands="""table inet spy {
+            counter marked {
+            }
+            counter seen {
+            }
+            chain last { type filter hook postrouting priority 300;
+                counter name seen
+                meta mark & 0x20000000 != 0 counter name marked
+            }
+        }
+        """
+    )
+    assert ask(town.outside, HOST4, 8080) == OUTSIDE4
+    assert ask(town.one, OUTSIDE4, 80) == HOST4
+    assert ask(town.one, OUTSIDE6, 80) == HOST6
+    assert "packets 0 " not in nft("list", "counter", "inet", "spy", "seen")
+    assert "packets 0 " in nft("list", "counter", "inet", "spy", "marked")
