@@ -48,7 +48,7 @@ class Response:
         except ValueError:
             value = None
         if isinstance(value, dict) and isinstance(value.get("message"), str):
-            message = value["message"]
+            message = value["message"].strip()  # docker's CLI does so; some of the engine's words end in a space
         return ApiError(self.status, message or f"the engine answered {self.status}", operation)
 
 
