@@ -173,7 +173,7 @@ def test_a_bridge_is_as_it_was_asked_for() -> None:
         (seen,) = ip("-d", "address", "show", "br-010101010101")
         assert seen["linkinfo"]["info_kind"] == "bridge"
         assert {"10.1.0.1/24", "fd00:1::1/64"} == global_addresses(seen)
-        assert not any(info.get("tentative") for info in seen["addr_info"])
+        assert not any(info.get("tentative") for info in seen["addr_info"] if info["scope"] == "global")
         assert sysctl(f"ipv6/conf/{config.link}/accept_ra") == "0"
         assert sysctl(f"ipv4/conf/{config.link}/route_localnet") == "1"
         assert sysctl("ipv4/conf/lo/route_localnet") == "0" == sysctl("ipv4/conf/all/route_localnet")
@@ -212,7 +212,7 @@ def test_ipv6_endpoints_can_be_used_at_once_and_reach_each_other(v4: bool) -> No
         two = await attached(made, endpoint(config, 3))
         seen = link_of(one.netns_fd, "eth0")
         assert global_addresses(seen) == {"fd00:1::2/64"} | ({"10.1.0.2/24"} if v4 else set())
-        assert not any(info.get("tentative") for info in seen["addr_info"])
+        assert not any(info.get("tentative") for info in seen["addr_info"] if info["scope"] == "global")
         # The link-local address follows from the MAC that it has now, not from the one that the pool gave it.
         assert "fe80::42:aff:fe01:2/64" in addresses(seen)
         assert inside_sysctl(one.netns_fd, "ipv6/conf/eth0/accept_ra") == "0"
@@ -609,6 +609,15 @@ def test_a_vlan_of_a_link_is_made_and_removed(parent: int) -> None:
         assert (seen["linkinfo"]["info_data"]["id"], seen["link"]) == (7, "up0")
         await made.remove(config)
         assert "up0.7" not in [one["ifname"] for one in ip("link")]
+
+    story(told)
+
+
+def test_a_kind_of_children_that_the_kernel_has_not_is_named(parent: int) -> None:
+    async def told(made: Plumbing) -> None:
+        here = has_kind("ipvlan")
+        with nullcontext() if here else pytest.raises(WardianError, match="no links of the kind ipvlan"):
+            await made.ensure(network(5, driver="ipvlan", link="up0"))
 
     story(told)
 

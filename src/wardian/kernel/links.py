@@ -48,6 +48,11 @@ def new_ipvlan(name: str, parent: int, mode: str, flag: str, netns: int, mtu: in
     return _child("ipvlan", name, parent, data, netns, "", mtu)
 
 
+def probe_child(kind: str) -> Message:
+    """A request that is always refused: by EOPNOTSUPP when the kernel has no such links, else as its parent is none."""
+    return _child(kind, "wardian-probe", 0x7FFFFFFF, b"", -1, "", 0)
+
+
 def new_vlan(name: str, parent: int, identifier: int) -> Message:
     """The 802.1Q link of VLAN `identifier` on `parent`, here."""
     return _child("vlan", name, parent, short(IFLA_VLAN_ID, identifier), -1, "", 0)

@@ -16,9 +16,10 @@ _VLAN = re.compile(r"(?P<link>.+)\.(?P<number>[0-9]{1,4})")
 def ensure(host: Host, config: NetworkConfig, dummy: str) -> int:
     """The parent's number; made when it is the dummy of this network or a VLAN (`eth0.10`) that is not there yet.
 
-    Raises INVALID when there is no such link, UNAVAILABLE when this kernel cannot make it.
+    Raises INVALID when there is no such link, UNAVAILABLE when this kernel cannot make it or its children.
     """
     nl = host.netlink
+    _ask_for_children(host, config.driver)
     link = nl.link(config.link)
     if link is None:
         _make(host, config, dummy)
@@ -39,6 +40,16 @@ def remove(host: Host, config: NetworkConfig) -> None:
 def check(config: NetworkConfig) -> None:
     if config.link == "lo":
         raise refusals.invalid(f"loopback interface is not a valid {config.driver} parent link", config.link)
+
+
+def _ask_for_children(host: Host, kind: str) -> None:
+    """Whether this kernel has links of the driver's kind: one on a parent that cannot be is refused in either case, and
+    the reason tells. The kernel loads its module for it."""
+    try:
+        host.netlink.send([links.probe_child(kind)])
+    except netlink.NetlinkError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise unknown_kind(kind) from error
 
 
 def _make(host: Host, config: NetworkConfig, dummy: str) -> None:
