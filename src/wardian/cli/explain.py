@@ -38,7 +38,8 @@ def show_plan(answer: dict[str, Any]) -> None:
     width = len(str(len(steps)))
     for done in answer.get("Network") or ():
         what = f"{done['Kind']}: {done['Description']}"
-        print(f"{'':{width}}  {'net':<5}  {duration_text(done['Nanoseconds']):>11}  {what}")
+        took = f"{duration_text(done['Nanoseconds']):>11}  " if "Nanoseconds" in done else ""
+        print(f"{'':{width}}  {'net':<5}  {took}{what}")
     for step in steps:
         print(_line(step, width, timed))
     if timed:

@@ -8,7 +8,7 @@ What was opened on the way is closed in any case; what was acquired is given bac
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, cast
 
@@ -227,6 +227,7 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     )
     return {
         "Image": image.id,
+        "Network": [{"Kind": one.kind, "Description": one.description} for one in _planned_network(parts, config)],
         "Warnings": [*warnings, *made.warnings],
         "Spec": spec,
         "Steps": [
@@ -235,3 +236,10 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "Nanoseconds": time.perf_counter_ns() - started,
     }
+
+
+def _planned_network(parts: Parts, config: ContainerConfig) -> Sequence[Done]:
+    """The container has no name yet, and no id."""
+    if not sandbox.has_links(config):
+        return ()
+    return parts.networks.planned(config.id, sandbox.sandbox_want(config, "NAME", parts.networks))

@@ -20,7 +20,7 @@ from wardian.network.names import ResolverSockets, prepare_inside
 from wardian.network.naming import Naming, has_names, named, view_of
 from wardian.network.plumbing import Placed
 from wardian.network.ports import close_ports
-from wardian.network.publishing import NOTHING, Clock, Published, describe_lead, stored
+from wardian.network.publishing import NOTHING, Clock, Published, describe_lead, describe_want, stored
 from wardian.network.state import EndpointRow, NetworkRows
 from wardian.network.values import (
     Attachment,
@@ -57,6 +57,21 @@ class Attachments:
     def published(self, sandbox: str) -> tuple[HeldPort, ...]:
         """The host's ports that lead to it, without descriptors."""
         return self._published.get(sandbox, NOTHING).held
+
+    def planned(self, sandbox: str, want: SandboxWant) -> list[Done]:
+        """What `attach` would do, as far as it is known before: no time was spent, nothing is given or made."""
+        endpoints: list[Endpoint] = []
+        for one in want.endpoints:
+            config = self._rows.network(one.network)
+            name = interface_name(config, one, [other.interface for other in endpoints]) if config is not None else ""
+            row = self._rows.proposed(sandbox, one, name)
+            assert config is not None, "an address of it was proposed"
+            endpoints.append(named(endpoint_of(config, row), want.names))
+        steps = [_given(one, 0) for one in endpoints]
+        steps += [Done(step.kind, step.describe(), 0) for step in self._plumbing.planned(_placed(endpoints, want))]
+        if leads_somewhere(target_of(gateways(endpoints))):
+            steps += [Done("port", describe_want(one), 0) for one in want.ports]
+        return steps + [_known_as(one, 0) for one in endpoints if has_names(one.network)]
 
     # ---- a sandbox comes and goes ----
 
@@ -95,7 +110,7 @@ class Attachments:
             for one in endpoints:
                 steps.callback(self._rows.release, sandbox, one.network.id)
                 steps.callback(self._naming.remove, one)
-            steps.push_async_callback(self._naming.forget, sandbox)
+            steps.callback(self._naming.forget, sandbox)
             if published.held:
                 steps.callback(self._rows.set_published, sandbox, ())
             if published.rules:
@@ -254,12 +269,12 @@ class Attachments:
         fresh = not self._naming.answers(sandbox)
         await self._naming.tell(sandbox, view_of(endpoints, want, bool(gateways(endpoints))), sockets)
         if fresh:
-            undo.push_async_callback(self._naming.forget, sandbox)
+            undo.callback(self._naming.forget, sandbox)
         for one in mine:
             self._naming.add(one)
             undo.callback(self._naming.remove, one)
         spent = clock.lap() // len(mine)
-        return [Done("name", f"{', '.join(one.dns_names)} on network {one.network.name}", spent) for one in mine]
+        return [_known_as(one, spent) for one in mine]
 
     def _remember(self, sandbox: str, endpoints: tuple[Endpoint, ...], published: Published) -> None:
         """In memory, and the ports' rows: the endpoints' were written when they were given."""
@@ -319,3 +334,7 @@ def _placed(endpoints: Sequence[Endpoint], want: SandboxWant) -> list[Placed]:
 def _given(endpoint: Endpoint, nanoseconds: int) -> Done:
     given = " and ".join(address for address in (endpoint.ipv4, endpoint.ipv6) if address) or "no address"
     return Done("address", f"{given} given by network {endpoint.network.name}", nanoseconds)
+
+
+def _known_as(endpoint: Endpoint, nanoseconds: int) -> Done:
+    return Done("name", f"{', '.join(endpoint.dns_names)} on network {endpoint.network.name}", nanoseconds)

@@ -210,6 +210,10 @@ class Names:
         if self._known.keys() - registered.keys():
             self._mend()
 
+    async def ready(self) -> None:
+        """Start the resolver unless one runs: somebody will soon ask. Raises WardianError when it cannot be."""
+        await self._running()
+
     async def stop(self, purge: bool | None = None) -> None:
         """Let go of the resolver. `purge` ends it; None: unless it answers for somebody."""
         self._stopped = True

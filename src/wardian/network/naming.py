@@ -1,9 +1,14 @@
 """Who is known by which name on which network, kept for `names`: told as sandboxes come, go and are renamed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
 from wardian.network.names import Names, ResolverSockets, View
 from wardian.network.values import Endpoint, NetworkConfig, SandboxWant
+
+log = logging.getLogger(__name__)
 
 # Containers find each other by name on the networks that users made (Docker's rule), not on these.
 WITHOUT_NAMES = ("bridge", "host", "none")
@@ -39,6 +44,7 @@ class Naming:
         self._names = names
         self._on: dict[str, dict[str, Endpoint]] = {}  # network → sandbox → its endpoint there
         self._known: set[str] = set()  # sandboxes that the resolver answers
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def answers(self, sandbox: str) -> bool:
         return sandbox in self._known
@@ -74,10 +80,30 @@ class Naming:
         if table.pop(endpoint.sandbox, None) is not None:
             self._publish(endpoint.network)
 
-    async def forget(self, sandbox: str) -> None:
+    def forget(self, sandbox: str) -> None:
+        """Its end waits for no resolver: that is told soon."""
         if sandbox in self._known:
             self._known.discard(sandbox)
-            await self._names.forget(sandbox)
+            self._later(self._names.forget(sandbox))
+
+    def warm(self) -> None:
+        """A network with names is there: the resolver is started before a container waits for it."""
+        self._later(self._names.ready())
+
+    async def settled(self) -> None:
+        """All that was to be told soon was told."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("names: %s", task.exception())
 
     def withdraw(self, network: str) -> None:
         """The network is gone."""

@@ -192,6 +192,18 @@ class Plumbing:
         except OSError as error:
             raise _failed(error, "disconnect the network", endpoint) from error
 
+    def planned(self, placed: Sequence[Placed]) -> list[Step]:
+        """What `attach` would do, with a veth of the pool that has no name yet. Pure."""
+        steps: list[Step] = []
+        for number, one in enumerate(placed):
+            config = one.endpoint.network
+            driver = self.driver(config.driver)
+            joined = self._default is not None and config.id == self._default.id
+            from_pool = driver.uses_veth and number == 0
+            ready = Ready("vethw…", INTERFACE, config.link if joined else "") if from_pool else None
+            steps += driver.endpoint_steps(one.endpoint, one.gateways, one.published, ready)
+        return steps
+
     # ---- in the executor's thread ----
 
     def _attach(self, prepared: Prepared, placed: Sequence[Placed]) -> tuple[Done, ...]:

@@ -115,5 +115,11 @@ def describe_lead(one: PortRule) -> str:
     return f"{_join(one.host_ip, one.host_port)} leads to {_join(one.address, one.port)}/{one.protocol}"
 
 
+def describe_want(want: PortWant) -> str:
+    number = f"{want.first}-{want.last}" if want.last > want.first else str(want.first or "any free port")
+    host = want.host_ip or "every address of the host"
+    return f"{number} of {host} for {want.port}/{want.protocol}"
+
+
 def _join(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

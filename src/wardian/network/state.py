@@ -209,6 +209,17 @@ class NetworkRows:
         Raises WardianError: NOT_FOUND for a network that goes, FORBIDDEN when it has one there or an address is taken,
         UNAVAILABLE when all are given.
         """
+        row = self.proposed(sandbox, want, interface)
+        self._insert(row, "" if want.ipv4 else row.ipv4, "" if want.ipv6 else row.ipv6)
+        self._remember(row)
+        for address, asked in ((row.ipv4, want.ipv4), (row.ipv6, want.ipv6)):
+            if address and not asked:
+                given = ipaddress.ip_address(address)
+                self._given[row.network].last[given.version] = given
+        return row
+
+    def proposed(self, sandbox: str, want: EndpointWant, interface: str) -> EndpointRow:
+        """What `allocate` would give now. Nothing is written."""
         config = self._configs.get(want.network)
         if config is None or config.id in self.leaving:
             message = f"network {config.name if config else want.network} not found"
@@ -221,15 +232,9 @@ class NetworkRows:
         ipv6 = _choose(config, 6, want.ipv6, given) if config.enable_ipv6 and config.v6 is not None else None
         first = ipv4 or ipv6
         mac = want.mac or (addresses.mac_of(first) if first is not None else "")
-        row = EndpointRow(
+        return EndpointRow(
             sandbox, config.id, secrets.token_hex(32), str(ipv4 or ""), str(ipv6 or ""), mac, interface, want
         )
-        self._insert(row, "" if want.ipv4 else row.ipv4, "" if want.ipv6 else row.ipv6)
-        self._remember(row)
-        for address, asked in ((ipv4, want.ipv4), (ipv6, want.ipv6)):
-            if address is not None and not asked:
-                given.last[address.version] = address
-        return row
 
     def _insert(self, row: EndpointRow, last4: str, last6: str) -> None:
         with self._database.volatile() as db:
