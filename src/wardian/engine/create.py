@@ -19,6 +19,7 @@ from wardian.engine.names import check_name, make_name
 from wardian.engine.options import ENDPOINTS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
+from wardian.engine.sandbox import has_links, sandbox_want
 from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
@@ -83,6 +84,9 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
     if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's
         values[_CGROUP_NAMESPACE] = values.get(_CGROUP_NAMESPACE) or "private"
     _check_references(parts, values)
+    config = ContainerConfig(values)
+    if has_links(config):
+        warnings += parts.networks.exposures(sandbox_want(config, "", parts.networks))
     return values, image, warnings
 
 

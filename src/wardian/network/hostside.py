@@ -18,7 +18,7 @@ from wardian.network.names import prepare_inside
 from wardian.network.plumbing import Plumbing
 from wardian.network.ports import PortBook
 from wardian.network.publishing import PortBoard
-from wardian.network.values import NetworkConfig, PortRule
+from wardian.network.values import NetworkConfig, PortRule, PortWant
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -47,6 +47,10 @@ class HostSide:
     def warnings(self) -> list[str]:
         """What a person should know: rules in other people's chains, firewalls that stand in the way."""
         return list(self._firewall.warnings) if self._firewall is not None else []
+
+    def exposures(self, ports: Sequence[PortWant]) -> list[str]:
+        """What other machines will reach despite this host's firewall."""
+        return self._firewall.exposures(ports) if self._firewall is not None else []
 
     async def start(self) -> None:
         """Opens thread and sockets; nothing of the host is changed yet."""

@@ -1,6 +1,7 @@
 """The facade: the networks that exist, who is on them, and what a restart finds of both."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from wardian.database import Database
 from wardian.errors import UNAVAILABLE, WardianError
@@ -10,13 +11,14 @@ from wardian.network.attachments import Attachments
 from wardian.network.catalogue import Catalogue
 from wardian.network.hostside import HostSide
 from wardian.network.names import Names
-from wardian.network.naming import Naming
+from wardian.network.naming import Naming, has_names
 from wardian.network.options import BRIDGE
 from wardian.network.ranges import subnet_lock
 from wardian.network.state import NetworkRows
 from wardian.network.values import (
     Attachment,
     Changed,
+    Done,
     Endpoint,
     EndpointWant,
     HeldPort,
@@ -59,6 +61,8 @@ class Networks(Catalogue):
                 used = [row.network for row in self.rows.endpoints()]
                 await self.host.settle(networks, used, self._attachments.rules())
             await self._names.start(self._attachments.begin())
+            if any(has_names(one) for one in networks):
+                self._naming.warm()
         except BaseException:
             await self.host.stop()
             raise
@@ -72,11 +76,23 @@ class Networks(Catalogue):
         """`purge` removes links, rules and names too; None: unless a sandbox is still on a network."""
         purge = not self.rows.endpoints() if purge is None else purge
         try:
+            await self._naming.settled()
             await self._names.stop(True if purge else None)
         finally:
             await self.host.stop([_marked(one) for one in self.rows.networks()] if purge else ())
 
+    # ---- networks ----
+
+    async def create(self, body: Mapping[str, Any]) -> tuple[NetworkConfig, str]:
+        made = await super().create(body)
+        self._naming.warm()
+        return made
+
     # ---- sandboxes ----
+
+    def planned(self, sandbox: str, want: SandboxWant) -> list[Done]:
+        """What `attach` would do; nothing is made."""
+        return self._attachments.planned(sandbox, want)
 
     async def attach(self, sandbox: str, want: SandboxWant) -> Attachment:
         if not self.host.started:
@@ -109,8 +125,13 @@ class Networks(Catalogue):
         subnet = self.find("bridge").v4
         return str(subnet.gateway or "") if subnet is not None else ""
 
+    def exposures(self, want: SandboxWant) -> list[str]:
+        """Warnings for who publishes ports so: what other machines will reach despite this host's firewall."""
+        binding = next((self.network(one.network).host_binding for one in want.endpoints[:1]), "")
+        return self.host.exposures([port._replace(host_ip=port.host_ip or binding) for port in want.ports])
+
     def info(self) -> list[str]:
-        return self.host.warnings()
+        return [*self.host.warnings(), *self.overlaps]
 
 
 def _marked(config: NetworkConfig) -> NetworkConfig:
