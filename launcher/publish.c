@@ -29,9 +29,10 @@ static int64_t rest_until_;
 static struct relay {
     pid_t pid; /* 0: the slot is free */
     int pidfd, leash;
-    uint32_t watched;
+    uint32_t watched, number; /* in the order of their beginning */
 } relays_[MAX_RELAYS];
 static int current_ = -1;
+static uint32_t begun_;
 
 static void look(struct supervisor *s) {
     bool wanted = count_ && current_ < 0 && !rest_until_;
@@ -56,12 +57,17 @@ static void kill_relay(struct supervisor *s, unsigned slot) {
     forget_relay(s, slot);
 }
 
+/* Only one of those that let go of the ports can be in the way, as there is no current one; then the oldest goes. */
 static unsigned free_slot(struct supervisor *s) {
-    for (unsigned slot = 0; slot < MAX_RELAYS; slot++)
+    unsigned oldest = 0;
+    for (unsigned slot = 0; slot < MAX_RELAYS; slot++) {
         if (!relays_[slot].pid)
             return slot;
-    kill_relay(s, 0); /* none of them is the current one: that is why another is wanted */
-    return 0;
+        if (relays_[slot].number < relays_[oldest].number)
+            oldest = slot;
+    }
+    kill_relay(s, oldest);
+    return oldest;
 }
 
 /* After this no other process has the ports' sockets: a relay that does not say so at once is ended. */
@@ -95,7 +101,7 @@ static bool start_relay(struct supervisor *s, unsigned slot) {
         }
         return false;
     }
-    relays_[slot] = (struct relay){.pid = pid, .pidfd = pidfd, .leash = ends[0]};
+    relays_[slot] = (struct relay){.pid = pid, .pidfd = pidfd, .leash = ends[0], .number = ++begun_};
     watch(s, pidfd, TAG_RELAY, slot, 0, &relays_[slot].watched, EPOLLIN);
     current_ = (int)slot;
     return true;

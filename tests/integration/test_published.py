@@ -8,6 +8,7 @@ import hashlib
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import struct
@@ -591,6 +592,61 @@ def test_a_held_port_is_led_elsewhere(program: str, inside: int, tmp_path: Any) 
     run(test())
     one.close()
     two.close()
+
+
+def test_relays_of_many_changes_are_bounded(program: str, inside: int, tmp_path: Any) -> None:
+    """Each change leaves the connections to the relay that has them, and only so many are left."""
+    server = Server(inside, 80, echo)
+
+    def ask(connection: socket.socket) -> bytes:
+        connection.sendall(b"x")
+        return connection.recv(1)
+
+    async def test() -> None:
+        async with published(program, str(tmp_path), [tcp(8080)]) as (s, held):
+            connections = []
+            for _ in range(12):
+                connections.append(await inside_thread(lambda: connect("::1", 8080)))
+                assert await inside_thread(lambda: ask(connections[-1])) == b"x"
+                await s.client.publish([Publication(key, -1, INSIDE4, 80) for key in range(len(held))])
+            assert len(relays(s)) == 8
+            for connection in connections[-8:]:
+                assert await inside_thread(lambda c=connection: ask(c)) == b"x"
+            with pytest.raises((ConnectionResetError, BrokenPipeError, AssertionError)):
+                assert await inside_thread(lambda: ask(connections[0]))
+            for connection in connections:
+                connection.close()
+
+    run(test())
+    server.close()
+
+
+def test_connections_past_the_limit_wait_and_nothing_spins(program: str, inside: int, tmp_path: Any) -> None:
+    """An attacker takes all of the relay's descriptors: no more is lost than new connections while that lasts."""
+    server = Server(inside, 80, echo)
+
+    def ask(connection: socket.socket) -> bytes:
+        connection.sendall(b"x")
+        return connection.recv(1)
+
+    async def test() -> None:
+        async with published(program, str(tmp_path), [tcp(8080)]) as (s, _):
+            resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (60, 60))
+            greedy = [await inside_thread(lambda: connect("::1", 8080)) for _ in range(200)]
+            assert await inside_thread(lambda: ask(greedy[0])) == b"x"
+            relay = await one_relay(s)
+            before = _cpu_ticks(relay) + _cpu_ticks(s.process.pid)
+            await asyncio.sleep(1)
+            assert _cpu_ticks(relay) + _cpu_ticks(s.process.pid) - before <= 10
+            assert await inside_thread(lambda: ask(greedy[1])) == b"x"
+            for connection in greedy:
+                connection.close()
+            with await inside_thread(lambda: connect("::1", 8080)) as connection:
+                assert await inside_thread(lambda: ask(connection)) == b"x"
+            assert (await s.client.status()).pid == s.pid
+
+    run(test())
+    server.close()
 
 
 def test_the_supervisors_death_ends_the_relay_and_frees_the_port(program: str, inside: int, tmp_path: Any) -> None:
