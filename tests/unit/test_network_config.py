@@ -8,7 +8,7 @@ import pytest
 from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, UNAVAILABLE, WardianError
 from wardian.network import filters
 from wardian.network.addresses import Taken, engine_pools
-from wardian.network.config import Beside, check_addresses, complete, read_network
+from wardian.network.config import Beside, check_addresses, complete, overlaps, read_network
 from wardian.network.describe import describe
 from wardian.network.values import NetworkConfig
 
@@ -137,6 +137,13 @@ def test_a_subnet_that_the_host_uses_is_told() -> None:
     assert warnings == ["the subnet 172.17.8.0/24 overlaps 172.17.0.0/16, a route by eth0"]
     _, warnings = made(host=(ROUTE,), Driver="macvlan", IPAM=ipam({"Subnet": "172.17.8.0/24"}))
     assert warnings == [], "a macvlan's subnet is its parent's"
+
+
+def test_a_range_that_the_host_has_come_to_use_is_told() -> None:
+    web, wide = make(), make(Driver="macvlan")
+    assert overlaps([web, wide], [ROUTE]) == [
+        "the network web has 172.17.0.0/16, which overlaps 172.17.0.0/16, a route by eth0"
+    ]
 
 
 def test_an_isolated_network_has_no_gateway() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, WardianError
 from wardian.network import filters as network_filters
 from wardian.network.addresses import Pool, Taken, choose_subnet, conflict, gateway_of
-from wardian.network.config import Beside, complete, own_ranges, read_network
+from wardian.network.config import Beside, complete, overlaps, own_ranges, read_network
 from wardian.network.describe import describe, described_endpoint
 from wardian.network.ranges import host_ranges, subnet_lock
 from wardian.network.state import NetworkRows, now
@@ -43,6 +43,7 @@ class Catalogue:
         self.rows = rows
         self.side = side
         self.pools = pools
+        self.overlaps: list[str] = []  # what of the host's stood in the way of a network when the engine started
         self._changing = asyncio.Lock()
 
     # reading
@@ -156,8 +157,9 @@ class Catalogue:
     async def settle_bridge(self) -> NetworkConfig:
         """The default bridge, with a subnet that is free on this host: the stored one, unless the host has taken it
         since and nobody lives in it. For `start`, under `subnet_lock` until the bridge has the address."""
-        bridge = self.find("bridge")
-        taken = [*await self._host_ranges(), *own_ranges([one for one in self.rows.networks() if one != bridge])]
+        bridge, networks, host = self.find("bridge"), self.rows.networks(), await self._host_ranges()
+        self.overlaps = overlaps(networks, host)
+        taken = [*host, *own_ranges([one for one in networks if one != bridge])]
         if bridge.v4 is not None and (self.rows.endpoints(bridge.id) or not conflict(bridge.v4.subnet, taken)):
             return bridge
         subnet = choose_subnet(taken, self.pools)

@@ -304,6 +304,18 @@ def own_ranges(networks: Sequence[NetworkConfig]) -> list[Taken]:
     return [Taken(one.subnet, f"the network {network.name}") for network in networks for one in network.subnets]
 
 
+def overlaps(networks: Sequence[NetworkConfig], host: Sequence[Taken]) -> list[str]:
+    """What a person should know of networks whose ranges the host has come to use since they were made. A macvlan's
+    and an ipvlan's are their parent's."""
+    return [
+        f"the network {network.name} has {one.subnet}, which overlaps {blocker.network}, {blocker.by}"
+        for network in networks
+        if network.driver == "bridge" and network.name not in PREDEFINED
+        for one in network.subnets
+        if (blocker := addresses.conflict(one.subnet, host)) is not None
+    ]
+
+
 def complete(asked: Asked, identity: str, created: str, beside: Beside) -> tuple[NetworkConfig, list[str]]:
     """The network, and what a person should know of it. Raises WardianError."""
     own = own_ranges(beside.networks)
