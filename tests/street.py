@@ -6,7 +6,8 @@ All of it lives in network namespaces that nobody else uses (own_host.py), so no
 
 The host's default routes lead to the neighbour, so it is the world as well. Containers sleep; servers and clients are
 sockets that a test opens in their namespaces. With WARDIAN_STREET=docker the engine is the newest Docker instead
-(peers/bring): so it is seen that an attack is one, and what Docker does about it.
+(peers/bring): so it is seen that an attack is one, and what Docker does about it; with WARDIAN_STREET=iptables it is
+ours with that firewall backend.
 """
 
 import contextlib
@@ -319,7 +320,8 @@ def whole_street(new_home: Callable[[], Home]) -> Iterator[Street]:
         if docker:
             url = closing.enter_context(docker_here())
         else:
-            engine = TestEngine(new_home())
+            home = new_home()
+            engine = TestEngine(home._replace(network_backend=os.environ.get("WARDIAN_STREET") or home.network_backend))
             closing.callback(engine.close)
             url = engine.url
         made = Street(url, host, neighbour, engine)

@@ -141,6 +141,8 @@ def server_arguments(home: Home) -> list[str]:
         *("--socket", home.socket),
         *("--cgroup-base", home.cgroup_base),
         *("--bridge", home.bridge),
+        *("--firewall-backend", home.network_backend),
+        *(["--respect-host-firewall"] if home.respect_host_firewall else []),
         *(word for pool in home.address_pools for word in ("--default-address-pool", pool)),
     ]
 
