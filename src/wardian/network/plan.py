@@ -75,7 +75,9 @@ def bridge_endpoint(
     if hairpin or not config.icc:
         steps.append(PortFlags(port, isolated=not config.icc, hairpin=hairpin))
     if ready is not None:
-        steps += [Mac(name, endpoint.mac), *_ipv6(endpoint), *own_sysctls(endpoint)]
+        if endpoint.ipv6:  # without, the announcement is soon enough
+            steps.append(Mac(name, endpoint.mac))
+        steps += [*_ipv6(endpoint), *own_sysctls(endpoint)]
     else:
         quiet = _ipv6(endpoint) if endpoint.ipv6 else (_no_ipv6(name),)
         steps += [*quiet, *own_sysctls(endpoint), Up(name)]

@@ -217,7 +217,7 @@ class Mtu(NamedTuple):
 
 
 class Mac(NamedTuple):
-    """Set a link's MAC. With arp_notify and ndisc_notify the kernel then tells the neighbours its addresses."""
+    """Set a link's MAC, before it has addresses."""
 
     interface: str
     mac: str
@@ -231,7 +231,7 @@ class Mac(NamedTuple):
 
 
 class Announce(NamedTuple):
-    """Tell the neighbours whose the addresses are now: a gratuitous ARP (RFC 5227) and an unsolicited neighbour
+    """Set a link's MAC, and tell the neighbours whose the addresses are now: a gratuitous ARP (RFC 5227) and an unsolicited neighbour
     advertisement (RFC 4861, 7.2.6) for each. The kernel sends them when a MAC is set, be it the same."""
 
     interface: str
@@ -239,7 +239,7 @@ class Announce(NamedTuple):
     kind: str = "link"
 
     def describe(self) -> str:
-        return f"announce the addresses of {self.interface} at {self.mac}"
+        return f"MAC {self.mac} for {self.interface}, and its addresses announced"
 
     def do(self, place: Place) -> None:
         place.inner.send([netlink.set_mac(place.inside(self.interface), self.interface, self.mac)])
