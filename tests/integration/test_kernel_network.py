@@ -1,5 +1,6 @@
 """netlink, nftables and netns against the real kernel, with `ip -j` and `nft` as the oracle."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -54,6 +55,17 @@ def test_a_bridge_and_a_veth_are_as_ip_sees_them(route: netlink.Netlink) -> None
     assert (default["gateway"], default["dev"]) == ("10.1.0.1", "eth0")
     inner.close()
     os.close(inside)
+
+
+def test_rules_can_be_made_when_many_descriptors_are_open() -> None:
+    """libnftables' select(2) would end the process."""
+    with contextlib.ExitStack() as many:
+        for _ in range(1100):
+            many.callback(os.close, os.open("/dev/null", os.O_RDONLY))
+        opened = nftables.open_nftables()
+        many.callback(opened.close)
+        opened.run("add table inet wtmany\n")
+    assert "wtmany" in nft("list", "tables")
 
 
 def test_dumps_agree_with_ip(route: netlink.Netlink) -> None:
@@ -165,3 +177,16 @@ def test_no_descriptor_is_left(route: netlink.Netlink) -> None:
         nftables.Generation().close()
     assert len(os.listdir("/proc/self/fd")) == before
     assert socket.if_nameindex()
+
+
+def test_nftables_opens_though_a_thousand_descriptors_are_in_use() -> None:
+    """libnftables waits by select(2), and glibc ends a process that asks it for descriptor 1024."""
+    nftables.open_nftables().close()  # as an engine does at its start
+    with contextlib.ExitStack() as held:
+        while (descriptor := os.open("/dev/null", os.O_RDONLY)) < 1100:
+            held.callback(os.close, descriptor)
+        held.callback(os.close, descriptor)
+        for _ in range(3):
+            nft = nftables.open_nftables()
+            assert "table" not in nft.run("list tables")
+            nft.close()

@@ -4,6 +4,7 @@ One call of `run` is one transaction: all of its commands happen or none. A cont
 the thread that makes it. Where the library is missing, the `nft` program does the same, 20 times slower.
 """
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -12,6 +13,7 @@ import socket
 import struct
 import subprocess
 import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
@@ -84,6 +86,45 @@ def _need_netfilter() -> None:
         ) from error
 
 
+class _LowDescriptors:
+    """Numbers that are kept for libnftables: it waits for its socket with select(2), which ends the whole process for a
+    descriptor of FD_SETSIZE (1024) or more, and an engine with hundreds of containers has that many.
+    """
+
+    SELECTABLE = 1024
+    KEPT = 8  # other threads open files meanwhile, each taking the lowest number that is free
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: list[int] = []
+
+    @contextlib.contextmanager
+    def free(self) -> Iterator[None]:
+        """What is opened first inside gets one of them. Raises OSError when there are none."""
+        with self._lock:
+            self._keep()
+            if len(self._kept) < self.KEPT // 2:
+                raise OSError(errno.EMFILE, "no descriptor below 1024 is left, and libnftables takes no other")
+            for descriptor in self._kept:
+                os.close(descriptor)
+            self._kept.clear()
+            try:
+                yield
+            finally:
+                self._keep()
+
+    def _keep(self) -> None:
+        while len(self._kept) < self.KEPT:
+            descriptor = os.dup(self._kept[0]) if self._kept else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            if descriptor >= self.SELECTABLE:
+                os.close(descriptor)
+                return
+            self._kept.append(descriptor)
+
+
+_low_descriptors = _LowDescriptors()
+
+
 class LibraryNftables:
     """libnftables by ctypes: nft_run_cmd_from_buffer(3) and its buffers. Raises OSError when it cannot be loaded."""
 
@@ -104,7 +145,8 @@ class LibraryNftables:
         library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
         library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         self._library = library
-        self._context = library.nft_ctx_new(0)
+        with _low_descriptors.free():
+            self._context = library.nft_ctx_new(0)
         if not self._context:
             raise OSError(f"{LIBRARY}: no context")
         library.nft_ctx_buffer_output(self._context)
