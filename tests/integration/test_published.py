@@ -832,6 +832,17 @@ def test_a_networks_own_host_address_is_for_wishes_without_one(inside: int) -> N
     ports.close_ports(held)
 
 
+def test_what_is_routed_takes_no_port_of_the_host(inside: int) -> None:
+    book, target = PortBook(), TARGET._replace(routed=frozenset({4}))
+    held = book.book([tcp(8080), tcp(8081), tcp(8082, address="127.0.0.1")], target)
+    numbers = [(port.host_ip, port.host_port) for port in held]
+    assert numbers == [("0.0.0.0", 0), ("::", 8080), ("::", 8081)]
+    assert [one.key for one in ports.publications(held, target)] == [1, 2]
+    assert ports.describe_ports(held[:1]) == {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": ""}]}
+    ports.close_ports(held)
+    assert not any(one.fd >= 0 for one in book.book([tcp(8080)], target._replace(routed=frozenset({4, 6}))))
+
+
 def test_an_address_that_the_host_has_not(inside: int) -> None:
     with pytest.raises(WardianError, match="cannot assign requested address"):
         PortBook().book([tcp(8080, address="192.0.2.1")], TARGET4)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def forget_flows(gone: Sequence[PortRule], come: Sequence[PortRule]) -> threading.Thread | None:
     """After rules went and came. Returns who does it, None when there is nothing to do."""
-    gone, come = ([rule for rule in rules if rule.protocol == "udp"] for rules in (gone, come))
+    gone, come = ([rule for rule in rules if rule.protocol == "udp" and rule.host_port] for rules in (gone, come))
     if not gone and not come:
         return None
     thread = threading.Thread(target=_forget, args=(gone, come), name="flows", daemon=True)

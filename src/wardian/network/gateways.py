@@ -36,11 +36,14 @@ def target_of(by_family: Mapping[int, Endpoint]) -> Target:
         one if one is not None and one.network.driver == _PUBLISHES else None
         for one in (by_family.get(4), by_family.get(6))
     )
+    modes = [(4, four.network.gateway_mode4)] if four is not None else []
+    modes += [(6, six.network.gateway_mode6)] if six is not None else []
     return Target(
         four.ipv4 if four is not None else "",
         six.ipv6 if six is not None else "",
         four.network.link if four is not None else "",
         six.network.link if six is not None else "",
+        frozenset(family for family, mode in modes if mode == "routed"),
     )
 
 

@@ -30,12 +30,17 @@ BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
 
 
 class Target(NamedTuple):
-    """Where a sandbox's published ports lead: its addresses ("" for none), and the host's link for each family."""
+    """Where a sandbox's published ports lead: its addresses ("" for none), and the host's link for each family.
+
+    `routed` are the families (4, 6) in which the container itself is reached: no port of the host's is taken, its own
+    is opened (com.docker.network.bridge.gateway_mode_ipv4 and _ipv6).
+    """
 
     ipv4: str = ""
     ipv6: str = ""
     link4: str = ""
     link6: str = ""
+    routed: frozenset[int] = frozenset()
 
 
 # ---- what is asked for ----
@@ -126,9 +131,14 @@ def rules(leads: Sequence[PortRule]) -> tuple[PortRule, ...]:
 
 
 def publications(held: Sequence[HeldPort], target: Target) -> tuple[Publication, ...]:
-    """What the supervisor holds, and relays there when it must: under the keys 0, 1 … in their order."""
-    targets = enumerate(zip(held, leads(held, target), strict=True))
-    return tuple(Publication(key, port.fd, lead.address, lead.port) for key, (port, lead) in targets)
+    """What the supervisor holds, and relays there when it must."""
+    return held_publications(held, leads(held, target))
+
+
+def held_publications(held: Sequence[HeldPort], leads: Sequence[PortRule]) -> tuple[Publication, ...]:
+    """Under the keys 0, 1 … in their order; what is routed takes no port of the host's."""
+    pairs = enumerate(zip(held, leads, strict=True))
+    return tuple(Publication(key, port.fd, to.address, to.port) for key, (port, to) in pairs if port.host_port)
 
 
 def held_of(leads: Sequence[PortRule]) -> tuple[HeldPort, ...]:
@@ -140,7 +150,7 @@ def describe_ports(held: Sequence[HeldPort]) -> dict[str, list[dict[str, str]]]:
     """`NetworkSettings.Ports` of what is published."""
     found: dict[str, list[dict[str, str]]] = {}
     for port in held:
-        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
+        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port or "")}
         found.setdefault(f"{port.port}/{port.protocol}", []).append(binding)
     return found
 
@@ -166,13 +176,17 @@ class PortBook:
         try:
             for want in wants:
                 asked = want.host_ip or ("" if host_binding in (ANY4, ANY6) else host_binding)
-                held += self._book(want, target, [asked] if asked else families)
+                addresses = [asked] if asked else families
+                held += (one for one in _routed(want, target, addresses) if one not in held)
+                held += self._book(want, target, [one for one in addresses if _family(one) not in target.routed])
         except BaseException:
             close_ports(held)
             raise
         return tuple(held)
 
     def _book(self, want: PortWant, target: Target, addresses: Sequence[str]) -> list[HeldPort]:
+        if not addresses:
+            return []
         taken: tuple[str, int] = ("", 0)
         for number in self._numbers(want):
             held: list[HeldPort] = []
@@ -211,6 +225,19 @@ def close_ports(held: Sequence[HeldPort]) -> None:
     for port in held:
         if port.fd >= 0:
             os.close(port.fd)
+
+
+def _family(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
+def _routed(want: PortWant, target: Target, addresses: Sequence[str]) -> list[HeldPort]:
+    """Without a socket and a number of the host's, as Docker lists them."""
+    return [
+        HeldPort(-1, want.protocol, ANY6 if _family(one) == 6 else ANY4, 0, want.port)
+        for one in addresses
+        if _family(one) in target.routed
+    ]
 
 
 def _host_has_ipv6() -> bool:

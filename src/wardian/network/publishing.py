@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from wardian.network.firewall import Firewall
 from wardian.network.flows import forget_flows
-from wardian.network.ports import PortBook, Target, close_ports, held_of, leads, rules
+from wardian.network.ports import PortBook, Target, close_ports, held_of, held_publications, leads, rules
 from wardian.network.values import Done, HeldPort, PortRule, PortWant
 from wardian.runtime import Publication
 
@@ -26,8 +26,7 @@ class Published(NamedTuple):
         return rules(self.leads)
 
     def publications(self) -> tuple[Publication, ...]:
-        pairs = enumerate(zip(self.held, self.leads, strict=True))
-        return tuple(Publication(key, held.fd, lead.address, lead.port) for key, (held, lead) in pairs)
+        return held_publications(self.held, self.leads)
 
     def handed_over(self) -> "Published":
         """Once the supervisor has the sockets."""
@@ -112,6 +111,8 @@ def _steps(published: Published, booking: int, leading: int, describe: Callable[
 
 
 def describe_lead(one: PortRule) -> str:
+    if not one.host_port:
+        return f"{_join(one.address, one.port)}/{one.protocol} is reached by routing"
     return f"{_join(one.host_ip, one.host_port)} leads to {_join(one.address, one.port)}/{one.protocol}"
 
 
