@@ -57,12 +57,24 @@ async def acquire(container: Container, registry: Registry, networks: Networks) 
                 files_of = other.id if kind == "network" else files_of
         attachment = None
         if has_links(config):
-            attachment = await networks.attach(container.id, sandbox_want(config, container.name, networks))
+            attachment = await _attach(networks, container.id, sandbox_want(config, container.name, networks))
             sandbox.descriptors["network"] = attachment.netns_fd
         return sandbox._replace(attachment=attachment, files_of=files_of)
     except BaseException:
         sandbox.close_descriptors()
         raise
+
+
+async def _attach(networks: Networks, identity: str, want: SandboxWant) -> Attachment:
+    try:
+        return await networks.attach(identity, want)
+    except WardianError as error:
+        if not error.message.startswith("driver failed"):
+            raise
+        message = f"failed to set up container networking: {error.message}"
+        raise WardianError(
+            error.kind, message, operation="start", subject=error.subject, errno=error.errno, hint=error.hint
+        ) from error
 
 
 def sandbox_want(config: ContainerConfig, name: str, networks: Networks) -> SandboxWant:

@@ -20,7 +20,15 @@ from wardian.network.names import ResolverSockets, prepare_inside
 from wardian.network.naming import Naming, has_names, named, view_of
 from wardian.network.plumbing import Placed
 from wardian.network.ports import close_ports
-from wardian.network.publishing import NOTHING, Clock, Published, describe_lead, describe_want, stored
+from wardian.network.publishing import (
+    NOTHING,
+    Clock,
+    Published,
+    describe_lead,
+    describe_want,
+    of_endpoint,
+    stored,
+)
 from wardian.network.state import EndpointRow, NetworkRows
 from wardian.network.values import (
     Attachment,
@@ -228,6 +236,9 @@ class Attachments:
             if not job.cancelled() and job.exception() is None:
                 await self._unpublish(job.result()[0])
             raise
+        except WardianError as error:
+            leading = next(iter(ways.values()))
+            raise of_endpoint(error, next(iter(want.names), leading.sandbox), leading.id) from error
         undo.push_async_callback(self._unpublish, published)
         return published, list(done)
 

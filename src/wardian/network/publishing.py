@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from wardian.errors import WardianError
 from wardian.network.firewall import Firewall
 from wardian.network.flows import forget_flows
 from wardian.network.ports import PortBook, Target, close_ports, held_of, held_publications, leads, rules
@@ -89,6 +90,14 @@ class PortBoard:
             self._firewall.add_ports(gone)
             raise
         forget_flows(gone, come)
+
+
+def of_endpoint(error: WardianError, name: str, endpoint: str) -> WardianError:
+    """What could not be published, in Docker's sentence about the endpoint."""
+    message = f"driver failed programming external connectivity on endpoint {name} ({endpoint}): {error.message}"
+    return WardianError(
+        error.kind, message, operation=error.operation, subject=error.subject, errno=error.errno, hint=error.hint
+    )
 
 
 class Clock:
