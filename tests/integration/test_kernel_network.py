@@ -57,17 +57,6 @@ def test_a_bridge_and_a_veth_are_as_ip_sees_them(route: netlink.Netlink) -> None
     os.close(inside)
 
 
-def test_rules_can_be_made_when_many_descriptors_are_open() -> None:
-    """libnftables' select(2) would end the process."""
-    with contextlib.ExitStack() as many:
-        for _ in range(1100):
-            many.callback(os.close, os.open("/dev/null", os.O_RDONLY))
-        opened = nftables.open_nftables()
-        many.callback(opened.close)
-        opened.run("add table inet wtmany\n")
-    assert "wtmany" in nft("list", "tables")
-
-
 def test_dumps_agree_with_ip(route: netlink.Netlink) -> None:
     for number in range(40):  # more than one answer's worth of bytes
         route.send([netlink.new_bridge(f"wtbr{number}", f"02:42:00:00:00:{number:02x}")])
