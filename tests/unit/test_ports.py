@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wardian.errors import INVALID, WardianError
-from wardian.network.ports import Target, describe_ports, held_of, leads, parse_bindings, publications, rules
+from wardian.network.ports import Target, held_of, leads, parse_bindings, publications, rules
 from wardian.network.values import HeldPort, PortRule, PortWant
 from wardian.runtime import protocol
 from wardian.runtime.supervisor import batches
@@ -112,13 +112,6 @@ def test_rows_bring_the_ports_back_under_their_keys() -> None:
     assert held_of(rows) == tuple(port._replace(fd=-1) for port in HELD)
     before, after = publications(HELD, FOUR), publications(held_of(rows), BOTH)
     assert [one.key for one in before] == [one.key for one in after]
-
-
-def test_ports_in_the_api() -> None:
-    assert describe_ports(HELD) == {
-        "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}],
-        "53/udp": [{"HostIp": "::1", "HostPort": "5353"}],
-    }
 
 
 def test_a_message_takes_so_many_descriptors_and_no_more() -> None:

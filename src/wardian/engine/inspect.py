@@ -122,7 +122,7 @@ def _port_map(container: Container, ports: Sequence[HeldPort]) -> dict[str, list
     found: dict[str, list[dict[str, str]] | None] = dict.fromkeys(_exposed(container))
     for one in ports:
         key = f"{one.port}/{one.protocol}"
-        found[key] = [*(found.get(key) or ()), {"HostIp": one.host_ip, "HostPort": str(one.host_port)}]
+        found[key] = [*(found.get(key) or ()), {"HostIp": one.host_ip, "HostPort": str(one.host_port or "")}]
     return dict(sorted(found.items()))
 
 
@@ -136,7 +136,9 @@ def render_ports(container: Container, ports: Sequence[HeldPort]) -> list[dict[s
     if not container.state.live:
         return []
     lines: list[dict[str, Any]] = [
-        {"IP": one.host_ip, "PrivatePort": one.port, "PublicPort": one.host_port, "Type": one.protocol} for one in ports
+        {"IP": one.host_ip, "PrivatePort": one.port, "Type": one.protocol}
+        | ({"PublicPort": one.host_port} if one.host_port else {})
+        for one in ports
     ]
     published = {f"{one.port}/{one.protocol}" for one in ports}
     for key in _exposed(container):

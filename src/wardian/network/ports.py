@@ -146,15 +146,6 @@ def held_of(leads: Sequence[PortRule]) -> tuple[HeldPort, ...]:
     return tuple(HeldPort(-1, lead.protocol, lead.host_ip, lead.host_port, lead.port) for lead in leads)
 
 
-def describe_ports(held: Sequence[HeldPort]) -> dict[str, list[dict[str, str]]]:
-    """`NetworkSettings.Ports` of what is published."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for port in held:
-        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port or "")}
-        found.setdefault(f"{port.port}/{port.protocol}", []).append(binding)
-    return found
-
-
 # ---- the sockets ----
 
 
