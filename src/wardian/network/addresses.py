@@ -7,6 +7,7 @@ neighbour's ARP entry, a connection in TIME_WAIT) has forgotten it by then.
 import bisect
 import hashlib
 import ipaddress
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -211,7 +212,8 @@ def next_address(
     start = int(last) + 1 if last is not None and low <= int(last) < high else low
     make = type(subnet.network_address)
     end = high + 1
-    for number in (*range(start, min(start + len(used) + 1, end)), *range(low, min(low + len(used) + 1, end))):
+    among = len(used) + 1  # one of so many is free
+    for number in itertools.chain(range(start, min(start + among, end)), range(low, min(low + among, end))):
         address = make(number)
         if address not in used:
             return address

@@ -119,10 +119,14 @@ class EndpointRow(NamedTuple):
 
 
 class _Addresses:
-    """What is given of one network, in memory: the unique rows are the truth, this finds a free one."""
+    """What is given of one network, in memory: the unique rows are the truth, this finds a free one.
 
-    def __init__(self, last4: str, last6: str) -> None:
-        self.used: set[IPAddress] = set()
+    `used` has what no endpoint gets, too: the gateways, and the addresses of others.
+    """
+
+    def __init__(self, config: NetworkConfig, last4: str = "", last6: str = "") -> None:
+        self.used = {one.gateway for one in config.subnets if one.gateway is not None}
+        self.used.update(address for one in config.subnets for _, address in one.auxiliary)
         self.last: dict[int, IPAddress | None] = {
             version: ipaddress.ip_address(text) if text else None for version, text in ((4, last4), (6, last6))
         }
@@ -167,7 +171,7 @@ class NetworkRows:
                 (config.id, config.name, encode_config(config), boot_id()),
             )
         self._configs[config.id] = config
-        self._given[config.id] = _Addresses("", "")
+        self._given[config.id] = _Addresses(config)
 
     def replace(self, config: NetworkConfig) -> None:
         """A predefined network's subnets, chosen anew: its rounds of addresses begin anew. Only without endpoints."""
@@ -180,7 +184,7 @@ class NetworkRows:
             )
         self._forgotten.clear()
         self._configs[config.id] = config
-        self._given[config.id] = _Addresses("", "")
+        self._given[config.id] = _Addresses(config)
 
     def discard(self, identity: str) -> None:
         """The network is no more, on disk too. Only without endpoints."""
@@ -243,9 +247,11 @@ class NetworkRows:
                 "INSERT INTO endpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (*row[:3], row.ipv4 or None, row.ipv6 or None, row.mac, row.interface, encode_want(row.want)),
             )
-            for column, last in (("last4", last4), ("last6", last6)):
-                if last:
-                    db.execute(f"UPDATE network SET {column} = ? WHERE id = ?", (last, row.network))
+            if last4 or last6:
+                db.execute(
+                    "UPDATE network SET last4 = ifnull(?, last4), last6 = ifnull(?, last6) WHERE id = ?",
+                    (last4 or None, last6 or None, row.network),
+                )
         self._forgotten.clear()
 
     def release(self, sandbox: str, network: str) -> bool:
@@ -317,7 +323,7 @@ class NetworkRows:
         for row in self._database.read("SELECT * FROM network ORDER BY rowid"):
             config = decode_config(row["id"], row["name"], row["config"])
             self._configs[config.id] = self._as_default(config) if config.name == "bridge" else config
-            self._given[config.id] = _Addresses(row["last4"], row["last6"])
+            self._given[config.id] = _Addresses(config, row["last4"], row["last6"])
         for row in self._database.read("SELECT * FROM endpoint ORDER BY rowid"):
             want = decode_want(row["network"], row["want"])
             sandbox, network, identity = row["sandbox"], row["network"], row["id"]
@@ -352,8 +358,7 @@ def _choose(config: NetworkConfig, version: int, asked: str, given: _Addresses) 
     if asked:
         return _asked_for(subnets, ipaddress.ip_address(asked), given.used)
     for one in subnets:
-        kept = _kept(one)
-        address = addresses.next_address(one.subnet, given.used | kept, given.last[version], one.ip_range)
+        address = addresses.next_address(one.subnet, given.used, given.last[version], one.ip_range)
         if address is not None:
             return address
     raise WardianError(
@@ -364,16 +369,11 @@ def _choose(config: NetworkConfig, version: int, asked: str, given: _Addresses) 
     )
 
 
-def _kept(one: Subnet) -> set[IPAddress]:
-    """Addresses of a subnet that no endpoint gets: the gateway's and those of others."""
-    return {address for _, address in one.auxiliary} | ({one.gateway} if one.gateway is not None else set())
-
-
 def _asked_for(subnets: Sequence[Subnet], address: IPAddress, used: set[IPAddress]) -> IPAddress:
     for one in subnets:
         if address in one.subnet:
             low, high = addresses.usable(one.subnet)
-            if address in used or address in _kept(one) or not low <= int(address) <= high:
+            if address in used or not low <= int(address) <= high:
                 message = "Address already in use"
                 raise WardianError(FORBIDDEN, message, operation="allocate an address", subject=str(address))
             return address
