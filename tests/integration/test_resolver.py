@@ -21,6 +21,7 @@ from upstream_dns import ANSWERS, FAILS, LONG, upstream
 from wardian.home import Home
 from wardian.kernel import netns, procfs
 from wardian.network import names as names_module
+from wardian.network import resolver_process
 from wardian.network.names import ADDRESS, Names, ResolverSockets, View, prepare_inside
 
 _T = TypeVar("_T")
@@ -355,6 +356,15 @@ def test_a_late_answer_of_the_first_is_heard(engine: Engine) -> None:
         assert engine.run(late()) == "NOERROR"
 
 
+def test_what_is_no_question_ends_a_connection(shop: Box) -> None:
+    """An answer sent as a question: answering could go on for ever, and nothing waits for it."""
+    reply = bytes(dnslib.DNSRecord.question("db").reply().pack())
+    with pytest.raises(ConnectionResetError):
+        shop.exchange(reply, tcp=True)
+    with pytest.raises(TimeoutError):
+        shop.exchange(reply, timeout=0.3)
+
+
 def test_forged_answers_are_not_taken(engine: Engine) -> None:
     """Another id, another question, or another sender: only the server that was asked is heard."""
     box = engine.box("one", View((SHOP,), ("127.0.0.2",)))
@@ -556,6 +566,43 @@ def test_lost_while_the_engine_is_down(engine: Engine, shop: Box) -> None:
     engine.names = engine.new_names()
     engine.run(engine.names.start(live={"one"}))
     _eventually(engine, shop)
+
+
+def test_stuck_it_is_ended_and_made_again(engine: Engine, shop: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for it does not wait without end, and gets what it asked for."""
+    monkeypatch.setattr(resolver_process, "_DEADLINE", 0.5)
+    os.kill(engine.pid, signal.SIGSTOP)
+    two = engine.box("two", View((SHOP,), internal=True))
+    assert two.addresses("db") == ["172.18.0.9"]
+    _eventually(engine, shop, two)
+    pid = engine.pid
+    os.kill(pid, signal.SIGSTOP)
+    engine.run(engine.names.stop())
+    engine.names = engine.new_names()
+    engine.run(engine.names.start(live={"one", "two"}))
+    _eventually(engine, shop, two)
+    os.kill(pid, signal.SIGCONT)  # it sees that another has its name
+    _until(lambda: pid not in _resolvers(engine.home))
+    assert engine.pid != pid
+
+
+def test_a_start_that_is_given_up_leaves_no_sockets(engine: Engine, shop: Box) -> None:
+    before = len(os.listdir(f"/proc/{engine.pid}/fd"))
+
+    async def given_up(box: Box) -> None:
+        task = asyncio.create_task(engine.names.register("two", box.sockets, View((SHOP,))))
+        await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await engine.names.update("one", View((SHOP,), internal=True, search=("x",)))  # after it, in order
+
+    for _ in range(5):
+        engine.boxes["two"] = box = Box()
+        engine.run(given_up(box))
+        engine.boxes.pop("two").close()
+    _until(lambda: len(os.listdir(f"/proc/{engine.pid}/fd")) == before)
+    assert not os.path.exists(f"{engine.home.run_root}/resolver/sandboxes/two.json")
 
 
 def test_a_taken_port_gets_another_redirect(engine: Engine, shop: Box) -> None:

@@ -23,7 +23,7 @@ CONTROL = "control.sock"
 LOG = "log"
 _PROGRAM = os.path.join(os.path.dirname(__file__), "resolver", "__main__.py")
 _HANDED_OVER = 3
-_DEADLINE = 10.0  # of an answer: it answers at once, or the machine has stopped
+_DEADLINE = 5.0  # of an answer: it answers at once, or the machine has stopped
 _BACKLOG = 8
 _SEND_AGAIN = 0.01
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
@@ -43,17 +43,21 @@ class ResolverClient:
         self._loop.add_reader(control.fileno(), self._readable)
 
     async def request(self, kind: int, body: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
-        """The answer's body. Raises WardianError: UNAVAILABLE when the resolver has ended, SYSTEM when it refuses."""
+        """The answer's body. Raises WardianError: UNAVAILABLE when the resolver has ended, SYSTEM when it refuses;
+        TimeoutError when it is silent."""
         self._serial += 1
-        future = self._answers[self._serial] = self._loop.create_future()
+        serial = self._serial
+        future = self._answers[serial] = self._loop.create_future()
         try:
             async with asyncio.timeout(_DEADLINE):
-                await self._send(protocol.pack(kind, self._serial, body), descriptors)
+                await self._send(protocol.pack(kind, serial, body), descriptors)
                 outcome = await future
-        except (OSError, TimeoutError) as error:
-            raise _unavailable(error) from error
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise WardianError(UNAVAILABLE, f"names: {error}", operation="names") from error
         finally:
-            self._answers.pop(self._serial, None)
+            self._answers.pop(serial, None)
         answer: int = outcome[0]
         said: dict[str, Any] = outcome[1]
         if answer != protocol.DONE:
@@ -202,8 +206,3 @@ def _inherit_cpuset(above: str, path: str) -> None:
         if not procfs.read(f"{path}/{file}").strip():
             with open(f"{path}/{file}", "w") as empty:
                 empty.write(procfs.read(f"{above}/{file}").strip())
-
-
-def _unavailable(error: Exception) -> WardianError:
-    text = f"the resolver did not answer within {_DEADLINE:.0f} s" if isinstance(error, TimeoutError) else str(error)
-    return WardianError(UNAVAILABLE, f"names: {text}", operation="names", hint="it is started again by itself")

@@ -8,7 +8,6 @@ import heapq
 import select
 import sys
 import time
-import traceback
 from collections.abc import Callable
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -94,4 +93,6 @@ class Loop:
     def _report(self) -> None:
         self._reports += 1
         if self._reports <= _REPORTS:
+            import traceback  # 0.5 MB that is hoped never to be needed
+
             traceback.print_exc(file=sys.stderr)

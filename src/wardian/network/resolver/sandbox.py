@@ -4,13 +4,13 @@ import errno
 import itertools
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from . import message
 from .forward import Asker, Reply
 from .loop import READ
 from .stream import Stream
 
+TYPE_CHECKING = False  # typing itself is 1 MB
 if TYPE_CHECKING:
     from .service import Service
 
@@ -79,13 +79,18 @@ class Sandbox:
         for stream in tuple(self._streams):
             stream.close()
 
-    def ask(self, packet: bytes, reply: Reply, stream: bool) -> None:
-        """Answer `packet`, or have it answered; what is no question gets no reply."""
+    def ask(self, packet: bytes, reply: Reply, stream: bool) -> bool:
+        """Answer `packet`, or have it answered: `reply` is called once. False: it is no question and gets no reply."""
         question = message.parse(packet)
+        if question == message.DROP:
+            return False
         if isinstance(question, int):
-            if question != message.DROP:
-                reply(message.refusal(packet, question))
-            return
+            reply(message.refusal(packet, question))
+        else:
+            self._ask(packet, question, reply, stream)
+        return True
+
+    def _ask(self, packet: bytes, question: message.Question, reply: Reply, stream: bool) -> None:
         view = self.view
         if question.space == message.INTERNET:
             records = self._service.tables.find(view.networks, question.name, question.kind)

@@ -17,7 +17,8 @@ _MOST_UNREAD = 256 * 1024
 
 
 class Stream:
-    """Owns `connection`. `ask` is called with each message; `ended` once, when the connection is closed."""
+    """Owns `connection`. `ask` is called with each message, and says whether it will be answered; `ended` is called
+    once, when the connection is closed."""
 
     __slots__ = (
         "_active", "_ask", "_connection", "_ended", "_in", "_longest", "_loop", "_open", "_out", "_taking", "_waiting",
@@ -27,7 +28,7 @@ class Stream:
         self,
         loop: Loop,
         connection: socket.socket,
-        ask: Callable[[bytes, Reply, bool], None],
+        ask: Callable[[bytes, Reply, bool], bool],
         ended: Callable[["Stream"], None],
         longest: int,
     ) -> None:
@@ -102,7 +103,8 @@ class Stream:
                 return
             packet, self._in = self._in[2 : 2 + length], self._in[2 + length :]
             self._waiting += 1
-            self._ask(packet, self._answer, True)
+            if not self._ask(packet, self._answer, True):
+                self.close()
 
     def _answer(self, answer: bytes) -> None:
         self._waiting -= 1
