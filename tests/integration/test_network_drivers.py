@@ -16,7 +16,7 @@ import pytest
 import needs
 from own_host import ip, own_host
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError
-from wardian.kernel import links, netlink, netns
+from wardian.kernel import netlink, netns
 from wardian.network.plumbing import Placed, Plumbed, Plumbing
 from wardian.network.values import Endpoint, EndpointWant, NetworkConfig, Subnet
 
@@ -646,6 +646,7 @@ def test_the_default_bridges_namespaces_are_ports_before_they_are_taken() -> Non
             later = await attached(made, endpoint(config, number))
             assert reaches(later.netns_fd, "10.1.0.1")
             let_go(later)
+        assert reaches(plumbed.netns_fd, "10.1.0.1")
         let_go(plumbed)
 
     story(told)
@@ -694,15 +695,25 @@ def test_an_attachment_that_is_given_up_leaves_nothing() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_ports_of_bridges_say_whose_they_are() -> None:
+def test_ports_of_bridges_say_whose_they_are_and_join_it_again() -> None:
+    """Of all three origins: joined ahead, joined when taken, made while the sandbox lived."""
+
     async def told(made: Plumbing) -> None:
-        config = network(1)
-        await made.ensure(config)
-        plumbed = await attached(made, endpoint(config, 2))
-        assert port_of(plumbed.netns_fd)["ifalias"] == "wardian network 010101010101"
-        with netlink.Netlink() as nl:
-            index = port_of(plumbed.netns_fd)["ifindex"]
-            nl.send([links.set_master(index, "port", 0)])
-        let_go(plumbed)
+        default = network(1, options={BRIDGE + "default_bridge": "true"}, link="wtd0")
+        other, third = network(2), network(3)
+        for config in (default, other, third):
+            await made.ensure(config)
+        plumbed = await attached(made, endpoint(default, 2)), await attached(made, endpoint(other, 2))
+        await made.connect(Placed(endpoint(third, 2, "eth1")), plumbed[0].netns_fd)
+        found = [(plumbed[0], "eth0", default), (plumbed[1], "eth0", other), (plumbed[0], "eth1", third)]
+        for one, interface, config in found:
+            assert port_of(one.netns_fd, interface)["ifalias"] == f"wardian network {config.id[:12]}"
+            subprocess.run(["ip", "link", "delete", config.link], check=True)
+        for one, interface, config in found:
+            assert await made.mend(config)
+            assert port_of(one.netns_fd, interface)["master"] == config.link
+            assert reaches(one.netns_fd, str(config.subnets[0].gateway))
+        for one in plumbed:
+            let_go(one)
 
     story(told)

@@ -95,11 +95,14 @@ def set_alias(index: int, name: str, alias: str) -> Message:
     return Message(RTM_NEWLINK, 0, payload, f"set alias of link {name}")
 
 
-def without_link_local(name: str) -> Message:
-    """No link-local address, and so no IPv6 at all, until somebody gives it an address."""
+def settle_port(name: str, alias: str = "") -> Message:
+    """The host's end of a veth: no link-local address, and so no IPv6 at all. (The kernel takes neither this nor an
+    alias with the request that makes a link.)"""
     family = attribute(socket.AF_INET6, byte(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE))
     payload = link_header(0, 0, 0) + text(IFLA_IFNAME, name) + attribute(IFLA_AF_SPEC, family)
-    return Message(RTM_NEWLINK, 0, payload, f"keep link {name} without link-local address")
+    if alias:
+        payload += attribute(IFLA_IFALIAS, alias.encode())
+    return Message(RTM_NEWLINK, 0, payload, f"settle link {name}")
 
 
 def link_down(index: int, name: str) -> Message:

@@ -121,9 +121,7 @@ def new_bridge(name: str, mac: str) -> Message:
     )
 
 
-def new_veth(
-    name: str, master: int, peer: str, peer_netns: int, mtu: int = 0, peer_mac: str = "", alias: str = ""
-) -> Message:
+def new_veth(name: str, master: int, peer: str, peer_netns: int, mtu: int = 0, peer_mac: str = "") -> Message:
     """A veth pair: `name` here, up and a port of link `master` (0: of none); `peer`, down, in another namespace."""
     size = number(IFLA_MTU, mtu) if mtu else b""
     end = link_header(0, 0, 0) + text(IFLA_IFNAME, peer) + number(IFLA_NET_NS_FD, peer_netns) + size
@@ -131,8 +129,6 @@ def new_veth(
         end += attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
     info = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, end))
     payload = link_header(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name) + size + attribute(IFLA_LINKINFO, info)
-    if alias:
-        payload += attribute(IFLA_IFALIAS, alias.encode())
     if master:
         payload += number(IFLA_MASTER, master)
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, payload, f"create veth {name} with peer {peer}")

@@ -62,8 +62,8 @@ def prepare(outer: netlink.Netlink, master: int, alias: str = "") -> Prepared:
         name = f"vethw{secrets.token_hex(4)}"
         outer.send(
             [
-                netlink.new_veth(name, master, INTERFACE, prepared.netns_fd, alias=alias),
-                links.without_link_local(name),
+                netlink.new_veth(name, master, INTERFACE, prepared.netns_fd),
+                links.settle_port(name, alias),
             ]
         )
         netns.run_inside(prepared.netns_fd, _settle_link)

@@ -83,8 +83,8 @@ class NewVeth(NamedTuple):
 
     def do(self, place: Place) -> None:
         master, within = place.outside(self.master), place.netns_fd
-        veth = netlink.new_veth(self.link, master, self.interface, within, self.mtu, self.mac, self.alias)
-        place.host.send([veth, links.without_link_local(self.link)])
+        veth = netlink.new_veth(self.link, master, self.interface, within, self.mtu, self.mac)
+        place.host.send([veth, links.settle_port(self.link, self.alias)])
 
 
 class NewMacvlan(NamedTuple):
@@ -231,8 +231,9 @@ class Mac(NamedTuple):
 
 
 class Announce(NamedTuple):
-    """Set a link's MAC, and tell the neighbours whose the addresses are now: a gratuitous ARP (RFC 5227) and an unsolicited neighbour
-    advertisement (RFC 4861, 7.2.6) for each. The kernel sends them when a MAC is set, be it the same."""
+    """Set a link's MAC, and tell the neighbours whose its addresses are now: a gratuitous ARP (RFC 5227) and an
+    unsolicited neighbour advertisement (RFC 4861, 7.2.6) for each, which the kernel sends when a MAC is set, be it the
+    same."""
 
     interface: str
     mac: str
