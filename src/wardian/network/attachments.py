@@ -155,7 +155,7 @@ class Attachments:
             steps += await self._plumbing.disconnect(endpoint, netns_fd, _placed(after, whole))
             undo.pop_all()
             self._naming.remove(endpoint)
-            await self._naming.tell(sandbox, view_of(after, whole, bool(gateways(after))), None)
+            self._naming.tell(sandbox, view_of(after, whole, bool(gateways(after))), None)
             self._remember(sandbox, after, published)
             self._rows.release(sandbox, network)
             return self._changed(sandbox, ports, published, steps)
@@ -278,7 +278,7 @@ class Attachments:
         if sockets is None and not self._naming.answers(sandbox):
             sockets = await self._host.work(lambda: netns.run_inside(netns_fd, prepare_inside))
         fresh = not self._naming.answers(sandbox)
-        await self._naming.tell(sandbox, view_of(endpoints, want, bool(gateways(endpoints))), sockets)
+        self._naming.tell(sandbox, view_of(endpoints, want, bool(gateways(endpoints))), sockets)
         if fresh:
             undo.callback(self._naming.forget, sandbox)
         for one in mine:

@@ -44,7 +44,7 @@ class Naming:
         self._names = names
         self._on: dict[str, dict[str, Endpoint]] = {}  # network → sandbox → its endpoint there
         self._known: set[str] = set()  # sandboxes that the resolver answers
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # sandbox → what it is told last
 
     def answers(self, sandbox: str) -> bool:
         return sandbox in self._known
@@ -62,13 +62,14 @@ class Naming:
         for table in self._on.values():
             self._publish(next(iter(table.values())).network)
 
-    async def tell(self, sandbox: str, view: View, sockets: ResolverSockets | None) -> None:
-        """What a sandbox may ask. With the first view come the sockets on which it does."""
+    def tell(self, sandbox: str, view: View, sockets: ResolverSockets | None) -> None:
+        """What a sandbox may ask. With the first view come the sockets on which it does: questions wait there until
+        the resolver has them, so that nobody here waits for it."""
         if sandbox in self._known:
-            await self._names.update(sandbox, view)
+            self._later(self._names.update(sandbox, view), sandbox)
         elif sockets is not None:
-            await self._names.register(sandbox, sockets, view)
             self._known.add(sandbox)
+            self._later(self._names.register(sandbox, sockets, view), sandbox)
 
     def add(self, endpoint: Endpoint) -> None:
         if _is_named(endpoint):
@@ -81,29 +82,30 @@ class Naming:
             self._publish(endpoint.network)
 
     def forget(self, sandbox: str) -> None:
-        """Its end waits for no resolver: that is told soon."""
         if sandbox in self._known:
             self._known.discard(sandbox)
-            self._later(self._names.forget(sandbox))
+            self._later(self._names.forget(sandbox), sandbox)
 
     def warm(self) -> None:
-        """A network with names is there: the resolver is started before a container waits for it."""
-        self._later(self._names.ready())
+        """A network with names is there: the resolver is started before a container needs it."""
+        self._later(self._names.ready(), "")
 
     async def settled(self) -> None:
-        """All that was to be told soon was told."""
+        """All that was to be told was told."""
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks.values())
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+    def _later(self, work: Coroutine[Any, Any, None], sandbox: str) -> None:
+        """What is told of one sandbox is told in its order."""
+        task = asyncio.get_running_loop().create_task(_after(self._tasks.get(sandbox), work))
+        self._tasks[sandbox] = task
+        task.add_done_callback(lambda done: self._told(sandbox, done))
 
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+    def _told(self, sandbox: str, task: "asyncio.Task[None]") -> None:
+        if self._tasks.get(sandbox) is task:
+            del self._tasks[sandbox]
         if not task.cancelled() and task.exception() is not None:
-            log.warning("names: %s", task.exception())
+            log.warning("names of %s: %s", sandbox[:12], task.exception())
 
     def withdraw(self, network: str) -> None:
         """The network is gone."""
@@ -120,6 +122,12 @@ class Naming:
             for address in given:
                 addresses[address] = f"{endpoint.dns_names[0]}.{network.name}"
         self._names.publish(network.id, names, addresses, network.name)
+
+
+async def _after(before: "asyncio.Task[None] | None", work: Coroutine[Any, Any, None]) -> None:
+    if before is not None:
+        await asyncio.wait([before])
+    await work
 
 
 def _is_named(endpoint: Endpoint) -> bool:
