@@ -3,10 +3,14 @@
 import contextlib
 import ipaddress
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given as given_by_hypothesis
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from wardian.database import Database, Schema
 from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
@@ -199,6 +203,48 @@ def test_published_ports_are_kept(database: Database, rows: NetworkRows) -> None
     assert again.published() == {"one": (first, second), "two": (first._replace(host_port=81),)}
     again.keep_only({"two"})
     assert list(again.published()) == ["two"]
+
+
+@given_by_hypothesis(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("give"), st.integers(0, 9), st.just(0)),
+            st.tuples(st.just("ask"), st.integers(0, 9), st.integers(0, 8)),
+            st.tuples(st.just("release"), st.integers(0, 9), st.just(0)),
+            st.tuples(st.just("restart"), st.just(0), st.just(0)),
+        ),
+        max_size=40,
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_whatever_comes_no_address_is_given_twice(doings: list[tuple[str, int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as open_ones:
+        path = f"{directory}/wardian.db"
+
+        def start() -> NetworkRows:
+            database = Database(path, [SCHEMA])
+            open_ones.callback(database.close)
+            return NetworkRows(database, "wtunit")
+
+        rows, has = start(), dict[str, str]()
+        rows.add(SMALL)
+        for what, number, asked in doings:
+            sandbox, static = f"s{number}", f"10.9.0.{asked}" if what == "ask" else ""
+            if what == "restart":
+                rows = start()
+            elif what == "release":
+                assert rows.release(sandbox, SMALL.id) == (has.pop(sandbox, "") != "")
+            elif (
+                sandbox in has or static in has.values() or len(has) == 5 or asked in (1, 7, 8) or static == "10.9.0.0"
+            ):
+                with pytest.raises(WardianError):
+                    give(rows, sandbox, ipv4=static)
+            else:
+                has[sandbox] = give(rows, sandbox, ipv4=static).ipv4
+                assert static in ("", has[sandbox])
+            assert {row.sandbox: row.ipv4 for row in rows.endpoints()} == has
+            assert len(set(has.values())) == len(has)
+            assert set(has.values()) <= {f"10.9.0.{last}" for last in range(2, 7)}
 
 
 @contextlib.contextmanager
