@@ -221,9 +221,13 @@ def port_of(place: Place, host_ip: str = "0.0.0.0", host_port: int = 8080, kind:
     return PortRule(kind, host_ip, host_port, address, 80, ONE.link if "172.30.1." in place.v4 else TWO.link)
 
 
+@pytest.mark.parametrize("bridged", ["1", "0"], ids=["with br_netfilter", "without br_netfilter"])
 def test_a_published_port_is_reached_from_everywhere_and_sees_who_asks(
-    firewall: Firewall, town: Town, serve: Callable[..., Server]
+    firewall: Firewall, town: Town, serve: Callable[..., Server], bridged: str
 ) -> None:
+    """br_netfilter shows frames of a bridge to these chains too; a Docker beside us turns it on."""
+    for name in ("iptables", "ip6tables"):
+        netns.write_sysctl(f"bridge/bridge-nf-call-{name}", bridged)
     serve(town.one)
     ports = [port_of(town.one, any_of, kind=kind) for any_of in ("0.0.0.0", "::") for kind in ("tcp", "udp")]
     firewall.apply([ONE, TWO], ports)

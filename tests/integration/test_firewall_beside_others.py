@@ -10,6 +10,7 @@ import pytest
 
 import needs
 from own_host import ip, nft, own_host
+from wardian.errors import WardianError
 from wardian.kernel import netns
 from wardian.network.firewall import BACKENDS, Firewall, Watch, open_firewall
 from wardian.network.firewall.chains import MADE
@@ -415,3 +416,27 @@ def test_without_another_firewall_nothing_is_said(opened: Callable[..., Firewall
     assert firewall.exposures([WANT]) == []
     assert firewall.warnings == []
     ip("link")
+
+
+@pytest.mark.parametrize("family", ["0.0.0.0", "::"])
+def test_a_port_that_another_has_is_refused_and_nothing_changes(opened: Callable[..., Firewall], family: str) -> None:
+    firewall = opened()
+    taken = PORT._replace(host_ip=family, host_port=9000, address="fd30:1::2" if family == "::" else "172.30.1.2")
+    firewall.add_ports([taken])
+    before = state("nftables")
+    with pytest.raises(WardianError, match="exists"):
+        firewall.add_ports([taken._replace(host_port=9001), taken._replace(port=81)])
+    assert state("nftables") == before
+    assert firewall.mend() is False
+    firewall.remove_ports([taken])
+    assert "9000" not in "".join(state("nftables"))
+
+
+def test_many_ports_at_once(opened: Callable[..., Firewall]) -> None:
+    firewall = opened()
+    before = state("nftables")
+    ports = [PORT._replace(host_port=10000 + number) for number in range(5000)]
+    firewall.add_ports(ports)
+    assert nft("list", "map", "inet", "wardian-wtfa0", "wardian-any4").count("tcp . ") == 5001
+    firewall.remove_ports(ports)
+    assert state("nftables") == before

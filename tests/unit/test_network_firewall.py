@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wardian.errors import WardianError
-from wardian.kernel import nftables
+from wardian.kernel import nftables, nftset
 from wardian.kernel.attributes import attribute
 from wardian.network.firewall import chains, families, foreign, table
 from wardian.network.firewall.changes import Touched, judge
@@ -285,3 +285,19 @@ def test_a_port_is_said_once_and_a_loopback_one_not_at_all() -> None:
     assert "82/udp" in second
     assert exposures(ports, (), False) == []
     assert "ufw route allow proto tcp to any port 80" in exposures(ports, ("ufw",), True)[0]
+
+
+# ---- elements in the kernel's bytes ----
+
+
+@pytest.mark.parametrize(
+    ("element", "key", "value"),
+    [
+        ("tcp . 8080 : 172.17.0.2 . 80", "06000000 1f900000", "ac110002 00500000"),
+        ("192.0.2.1 . udp . 53 : 172.17.0.2 . 53", "c0000201 11000000 00350000", "ac110002 00350000"),
+        ("sctp . 9001 : fd00::2 . 91", "84000000 23290000", "fd000000000000000000000000000002 005b0000"),
+        ("172.20.0.2 . tcp . 94", "ac140002 06000000 005e0000", ""),
+    ],
+)
+def test_an_element_in_bytes(element: str, key: str, value: str) -> None:
+    assert nftset.encode(element) == (bytes.fromhex(key), bytes.fromhex(value))

@@ -262,7 +262,8 @@ class Notifications:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, NETLINK_NETFILTER
         )
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
+            with contextlib.suppress(PermissionError):  # what is lost is noticed; rootless it may be more
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
             self._socket.bind((0, 0))  # without a port of its own a socket hears no group: 0 is who is left out
             self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
         except BaseException:

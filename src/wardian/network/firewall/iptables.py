@@ -19,6 +19,10 @@ SECONDS = 20
 _PREFIX = {4: "iptables", 6: "ip6tables"}
 _TABLES = {"filter", "nat", "raw"}
 _REMOVED = {DEL_TABLE, DEL_CHAIN, DEL_RULE}
+LEGACY = (
+    "iptables is the legacy one, whose kernel interface tells nobody of a change: rules of Wardian that are flushed "
+    "are put back when the engine starts, not at once; update-alternatives --set iptables /usr/sbin/iptables-nft"
+)
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
 
 
@@ -42,6 +46,7 @@ class IptablesFirewall:
         except BaseException:
             self._nft.close()
             raise
+        self._legacy = "legacy" in _run(["iptables", "--version"], "")
         self._wanted = wanted((), ())
         self._walls: tuple[str, ...] = ()
         self.warnings: list[str] = []
@@ -157,6 +162,8 @@ class IptablesFirewall:
         self._walls = found.walls
         dropping = [one for one in found.chains if foreign.drops(one, found.jumped) and not _is_forward(one)]
         self.warnings = [foreign.said_beside_iptables(chain) for chain in dropping]
+        if self._legacy:
+            self.warnings.append(LEGACY)
 
 
 def _is_forward(chain: foreign.Chain) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from wardian.errors import WardianError
+from wardian.kernel import nftset
 from wardian.kernel.nftables import Change, Nftables, open_nftables
 from wardian.network.firewall import table
 from wardian.network.firewall.changes import Changes
@@ -23,6 +24,7 @@ class NftFirewall:
         except BaseException:
             self._nft.close()
             raise
+        self._set_elements = nftset.SetElements()
         self._foreign = ForeignChains(self._nft, bridge, respect)
         self._wanted = wanted((), ())
 
@@ -55,14 +57,14 @@ class NftFirewall:
         after = self._wanted.copy()
         new = [port for port in ports if port not in after.ports]
         after.ports.update(dict.fromkeys(new))
-        self._change(after, table.add(self._bridge, self._elements(new)))
+        self._lead(after, nftset.ADD, new)
 
     def remove_ports(self, ports: Sequence[PortRule]) -> None:
         after = self._wanted.copy()
         old = [port for port in dict.fromkeys(ports) if port in after.ports]
         for port in old:
             del after.ports[port]
-        self._change(after, table.delete(self._bridge, self._elements(old)))
+        self._lead(after, nftset.DELETE, old)
 
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return self._foreign.exposures(ports)
@@ -107,6 +109,7 @@ class NftFirewall:
 
     def close(self) -> None:
         self._changes.close()
+        self._set_elements.close()
         self._nft.close()
 
     def _elements(self, ports: Sequence[PortRule]) -> table.Elements:
@@ -127,6 +130,17 @@ class NftFirewall:
         if commands:
             try:
                 self._run(commands)
+            except WardianError:
+                self._make(after)
+        self._wanted = after
+
+    def _lead(self, after: Wanted, verb: str, ports: Sequence[PortRule]) -> None:
+        """Elements of ports: on the way of `run`, so without nft's grammar and its look at what is there."""
+        given = self._elements(ports)
+        if given:
+            try:
+                with self._changes.ours():
+                    self._set_elements.change(verb, self._table, given)
             except WardianError:
                 self._make(after)
         self._wanted = after
