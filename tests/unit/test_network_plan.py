@@ -10,6 +10,7 @@ import pytest
 
 from wardian.errors import INVALID, WardianError
 from wardian.network import plan
+from wardian.network.endpoint_options import IFNAME, SYSCTLS, check_endpoint_options
 from wardian.network.plan import Ready
 from wardian.network.steps import Step, Sysctl
 from wardian.network.values import Endpoint, EndpointWant, NetworkConfig, Subnet
@@ -20,7 +21,6 @@ V4 = Subnet(ipaddress.ip_network("10.1.0.0/24"), ipaddress.ip_address("10.1.0.1"
 V6 = Subnet(ipaddress.ip_network("fd00:1::/64"), ipaddress.ip_address("fd00:1::1"))
 FREE = Ready("vethw01234567", "eth0")
 JOINED = Ready("vethw01234567", "eth0", "br-0123456789ab")
-SYSCTLS = "com.docker.network.endpoint.sysctls"
 
 
 def config(*subnets: Subnet, options: Mapping[str, str] = {}, **more: Any) -> NetworkConfig:
@@ -113,8 +113,15 @@ def test_plan_is_its_golden_text(name: str) -> None:
 )
 def test_only_sysctls_of_the_interface_are_taken(asked: str) -> None:
     with pytest.raises(WardianError, match="invalid interface sysctl") as refused:
-        plan.own_sysctls(asking(config(), driver_opts={SYSCTLS: asked}))
+        check_endpoint_options(EndpointWant("", driver_opts={SYSCTLS: asked}))
     assert refused.value.kind == INVALID
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a b", "sixteen-letters-", "lo", "all", "..", "-x", "a%d"])
+def test_only_names_that_a_link_can_have_are_taken(name: str) -> None:
+    check_endpoint_options(EndpointWant("", driver_opts={IFNAME: "web0.10"}))
+    with pytest.raises(WardianError, match="invalid interface name"):
+        check_endpoint_options(EndpointWant("", driver_opts={IFNAME: name}))
 
 
 def test_a_sysctl_without_ipv6_is_never_turned_on() -> None:

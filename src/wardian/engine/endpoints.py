@@ -11,7 +11,7 @@ from wardian.engine.config import ContainerConfig
 from wardian.engine.network_checks import Settings, invalid_settings
 from wardian.engine.options import ENDPOINTS
 from wardian.errors import FORBIDDEN, INVALID, WardianError
-from wardian.network import EndpointWant, NetworkConfig, check_addresses, check_default_bridge
+from wardian.network import EndpointWant, NetworkConfig, check_addresses, check_default_bridge, check_endpoint_options
 
 # networks that give no link: a container is on nothing else beside one of these
 WITHOUT_LINKS = ("none", "host")
@@ -62,6 +62,7 @@ def check_endpoint(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
 
 def check_settings(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
     want = as_want(network.id, settings)
+    check_endpoint_options(want)
     if network.name == "bridge":
         check_default_bridge(want)
     if network.name not in WITHOUT_LINKS and (problems := check_addresses(network, want.ipv4, want.ipv6)):

@@ -35,6 +35,7 @@ of ours.
 """
 
 from wardian.network.config import check_addresses, check_default_bridge
+from wardian.network.endpoint_options import check_endpoint_options
 from wardian.network.files import hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
 from wardian.network.naming import dns_names, has_names
 from wardian.network.networks import Networks
@@ -68,6 +69,7 @@ __all__ = [
     "SandboxWant",
     "check_addresses",
     "check_default_bridge",
+    "check_endpoint_options",
     "close_ports",
     "dns_names",
     "has_names",

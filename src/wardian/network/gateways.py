@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from wardian.network.endpoint_options import IFNAME
 from wardian.network.ports import Target
 from wardian.network.values import Endpoint, EndpointWant, NetworkConfig
 
-IFNAME = "com.docker.network.endpoint.ifname"
 # the driver whose networks publish ports: the others' packets do not pass through the host
 _PUBLISHES = "bridge"
 

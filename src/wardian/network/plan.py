@@ -5,11 +5,10 @@ from the MAC), addresses, then the announcement, when the port forwards, then ro
 """
 
 import ipaddress
-import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from wardian.errors import INVALID, WardianError
+from wardian.network.endpoint_options import interface_sysctls
 from wardian.network.steps import (
     Address,
     Announce,
@@ -31,8 +30,6 @@ from wardian.network.steps import (
 )
 from wardian.network.values import Endpoint, NetworkConfig
 
-ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
-_OWN_SYSCTL = re.compile(r"net\.(ipv4|ipv6|mpls)\.(?:([a-z]+)\.)?IFNAME\.([a-z0-9_]+)")
 ALIAS = "wardian network "
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 # What Docker gives a link-local address (IPAMConfig.LinkLocalIPs), by family.
@@ -130,24 +127,9 @@ def no_default_route(families: Collection[int]) -> tuple[Step, ...]:
 
 
 def own_sysctls(endpoint: Endpoint) -> tuple[Step, ...]:
-    """The driver option com.docker.network.endpoint.sysctls: net.ipv4.conf.IFNAME.log_martians=1,… Raises INVALID."""
-    asked = endpoint.want.driver_opts.get(ENDPOINT_SYSCTLS, "")
-    return tuple(_own_sysctl(one.strip(), endpoint.interface) for one in asked.split(",") if one.strip())
-
-
-def _own_sysctl(text: str, interface: str) -> Step:
-    """Only what belongs to the interface, by a grammar: the name becomes a path."""
-    name, equals, value = text.partition("=")
-    found = _OWN_SYSCTL.fullmatch(name)
-    if found is None or not equals:
-        raise WardianError(
-            INVALID,
-            f"invalid interface sysctl '{text}': it must be net.X.Y.IFNAME.Z=VALUE, with IFNAME as it stands here",
-            operation="set an endpoint's sysctl",
-            subject=name,
-        )
-    path = [found[1], *([found[2]] if found[2] else []), interface, found[3]]
-    return Sysctl("/".join(path), value, needed=True)
+    """Those that are asked for this link alone. Raises INVALID."""
+    asked = interface_sysctls(endpoint.want.driver_opts, endpoint.interface)
+    return tuple(Sysctl(name, value, needed=True) for name, value in asked)
 
 
 def _taken(config: NetworkConfig, ready: Ready, name: str) -> list[Step]:
