@@ -1,9 +1,5 @@
 """What an engine's restart must know of its networks: what each was made as, and who has which address.
 
-    network    one row for each; `config` is JSON; `last4` and `last6` are where the rounds of addresses stand
-    endpoint   one row for each sandbox on a network; (network, ipv4) and (network, ipv6) are unique, so the file itself
-               refuses to give an address twice; `want` is JSON: what the sandbox asked
-    published  the host's ports of each sandbox that has some, as the firewall knows them
 
 Networks are written durably. Endpoints and ports are running state: they need survive the engine, not a reboot. A
 network knows in which boot its endpoints were given; in another one, they are void.
@@ -25,82 +21,6 @@ from wardian.kernel.procfs import boot_id
 from wardian.network import addresses
 from wardian.network.options import BRIDGE
 from wardian.network.values import EndpointWant, IPAddress, NetworkConfig, PortRule, Subnet
-
-SCHEMA = Schema(
-    "network",
-    [
-        """
-        CREATE TABLE network (
-            id TEXT PRIMARY KEY,
-            name TEXT NOT NULL UNIQUE,
-            driver TEXT NOT NULL,
-            subnet TEXT NOT NULL,
-            last_address TEXT NOT NULL,
-            created TEXT NOT NULL
-        );
-        CREATE TABLE endpoint (
-            sandbox TEXT NOT NULL,
-            network TEXT NOT NULL REFERENCES network (id),
-            id TEXT NOT NULL,
-            address TEXT NOT NULL,
-            mac TEXT NOT NULL,
-            PRIMARY KEY (sandbox, network),
-            UNIQUE (network, address)
-        );
-        """,
-        "ALTER TABLE network ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
-        # The default bridge's subnet was one of /16 or /20 with its gateway at .1, so the gateway is text as well.
-        """
-        CREATE TABLE many_network (
-            id TEXT PRIMARY KEY,
-            name TEXT NOT NULL UNIQUE,
-            config TEXT NOT NULL,
-            last4 TEXT NOT NULL,
-            last6 TEXT NOT NULL,
-            boot TEXT NOT NULL
-        );
-        CREATE TABLE many_endpoint (
-            sandbox TEXT NOT NULL,
-            network TEXT NOT NULL REFERENCES many_network (id),
-            id TEXT NOT NULL,
-            ipv4 TEXT,
-            ipv6 TEXT,
-            mac TEXT NOT NULL,
-            interface TEXT NOT NULL,
-            want TEXT NOT NULL,
-            PRIMARY KEY (sandbox, network),
-            UNIQUE (network, ipv4),
-            UNIQUE (network, ipv6)
-        );
-        INSERT INTO many_network
-            SELECT id, name,
-                json_object('driver', driver, 'created', created, 'subnets',
-                    CASE subnet WHEN '' THEN json_array() ELSE json_array(json_object(
-                        'subnet', subnet,
-                        'gateway', substr(subnet, 1, instr(subnet, '/') - 2) || '1',
-                        'chosen', json('true')
-                    )) END),
-                last_address, '', boot
-            FROM network;
-        INSERT INTO many_endpoint
-            SELECT sandbox, network, id, address, NULL, mac, 'eth0', '{}' FROM endpoint ORDER BY rowid;
-        DROP TABLE endpoint;
-        DROP TABLE network;
-        ALTER TABLE many_network RENAME TO network;
-        ALTER TABLE many_endpoint RENAME TO endpoint;
-        CREATE TABLE published (
-            sandbox TEXT NOT NULL,
-            protocol TEXT NOT NULL,
-            host_ip TEXT NOT NULL,
-            host_port INTEGER NOT NULL,
-            address TEXT NOT NULL,
-            port INTEGER NOT NULL,
-            link TEXT NOT NULL,
-            UNIQUE (protocol, host_ip, host_port)
-        );
-        """,
-    ],
-)
 
 log = logging.getLogger(__name__)
 
@@ -379,65 +299,3 @@ def _asked_for(subnets: Sequence[Subnet], address: IPAddress, used: set[IPAddres
             return address
     message = f"invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
     raise WardianError(INVALID, message, operation="allocate an address", subject=str(address))
-
-
-# JSON of the rows
-
-
-def encode_config(config: NetworkConfig) -> str:
-    """Without id and name, which have columns; a default bridge's link is the engine's to say."""
-    values: dict[str, Any] = {
-        "driver": config.driver,
-        "created": config.created,
-        "subnets": [_encode_subnet(one) for one in config.subnets],
-        "internal": config.internal,
-        "attachable": config.attachable,
-        "enable_ipv4": config.enable_ipv4,
-        "enable_ipv6": config.enable_ipv6,
-        "options": dict(config.options),
-        "labels": dict(config.labels),
-        "ipam_driver": config.ipam_driver,
-        "ipam_options": dict(config.ipam_options),
-        "link": config.link,
-    }
-    return msgspec.json.encode(values).decode()
-
-
-def _encode_subnet(one: Subnet) -> dict[str, Any]:
-    return {
-        "subnet": str(one.subnet),
-        "gateway": str(one.gateway or ""),
-        "ip_range": str(one.ip_range or ""),
-        "auxiliary": [[name, str(address)] for name, address in one.auxiliary],
-        "chosen": one.chosen,
-    }
-
-
-def decode_config(identity: str, name: str, text: str) -> NetworkConfig:
-    values: dict[str, Any] = msgspec.json.decode(text)
-    subnets = tuple(_decode_subnet(one) for one in values.pop("subnets", ()))
-    return NetworkConfig(id=identity, name=name, subnets=subnets, **values)
-
-
-def _decode_subnet(values: Mapping[str, Any]) -> Subnet:
-    gateway, ip_range = values.get("gateway"), values.get("ip_range")
-    return Subnet(
-        ipaddress.ip_network(values["subnet"]),
-        ipaddress.ip_address(gateway) if gateway else None,
-        ipaddress.ip_network(ip_range) if ip_range else None,
-        tuple((name, ipaddress.ip_address(address)) for name, address in values.get("auxiliary", ())),
-        values.get("chosen", False),
-    )
-
-
-def encode_want(want: EndpointWant) -> str:
-    values = want._asdict()
-    del values["network"]
-    return msgspec.json.encode({**values, "driver_opts": dict(want.driver_opts)}).decode()
-
-
-def decode_want(network: str, text: str) -> EndpointWant:
-    values: dict[str, Any] = msgspec.json.decode(text)
-    for name in ("link_local", "aliases"):
-        values[name] = tuple(values.get(name, ()))
-    return EndpointWant(network=network, **values)
