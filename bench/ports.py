@@ -49,10 +49,16 @@ def publish_many(side: Side, count: int) -> list[str]:
     return made
 
 
-def rows(sides: list[Side], name: str, case: Callable[[Side], float], count: int, gap: float) -> Row:
-    row = interleaved(name, [lambda side=side: case(side) for side in sides], count, gap)  # type: ignore[misc]
-    print(row.text(36), flush=True)
-    return row
+def rows(sides: list[Side], cases: dict[str, Callable[[Side], float]], count: int, gap: float) -> list[Row]:
+    """All cases of all sides in one interleaved run: what is compared with one another had the same load of others."""
+    actions = [(lambda c=case, s=side: c(s)) for case in cases.values() for side in sides]  # type: ignore[misc]
+    together = interleaved("", actions, count, gap)
+    found = []
+    for number, name in enumerate(cases):
+        here = slice(number * len(sides), (number + 1) * len(sides))
+        found.append(Row(name, together.medians[here], together.bests[here]))
+        print(found[-1].text(36), flush=True)
+    return found
 
 
 def measure(docker: bool, count: int, gap: float, many: int) -> list[Row]:
@@ -85,16 +91,17 @@ def _starts(sides: list[Side], count: int, gap: float) -> list[Row]:
         "start, bridge": lambda side: start_with(side, "bridge", False),
         "start, bridge, a port": lambda side: start_with(side, "bridge", True),
     }
-    return [rows(sides, name, case, count, gap) for name, case in cases.items()]
+    return rows(sides, cases, count, gap)
 
 
 def _with(sides: list[Side], said: str, count: int, gap: float) -> list[Row]:
-    return [
-        rows(sides, f"start, a port, beside {said}", lambda side: start_with(side, "bridge", True), count, gap),
-        rows(sides, f"connect from outside, {said}", lambda side: connect(side.neighbour, HOST4, 20), count, gap),
-        rows(sides, f"connect to localhost, {said}", lambda side: connect(side.host, "127.0.0.1", 20), count, gap),
-        rows(sides, f"connect to [::1], {said}", lambda side: connect(side.host, "::1", 20), count, gap),
-    ]
+    cases: dict[str, Callable[[Side], float]] = {
+        f"start, a port, beside {said}": lambda side: start_with(side, "bridge", True),
+        f"connect from outside, {said}": lambda side: connect(side.neighbour, HOST4, 20),
+        f"connect to localhost, {said}": lambda side: connect(side.host, "127.0.0.1", 20),
+        f"connect to [::1], {said}": lambda side: connect(side.host, "::1", 20),
+    }
+    return rows(sides, cases, count, gap)
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from rig import interleaved, machine
+from rig import Row, interleaved, machine
 from streets import Side, streets
 
 from street import HOST4
@@ -59,8 +59,8 @@ def through(where: int, address: str, seconds: int) -> float:
     return float(said["end"]["sum_received"]["bits_per_second"]) / 1e9
 
 
-def measure(docker: bool, count: int, seconds: int) -> dict[str, tuple[float, ...]]:
-    found = {}
+def measure(docker: bool, count: int, seconds: int) -> list[Row]:
+    found = []
     with streets(docker) as sides:
         places = [_place(side) for side in sides]
         print(f"{machine()}; gigabits a second, median of {count} × {seconds} s")
@@ -75,7 +75,7 @@ def measure(docker: bool, count: int, seconds: int) -> dict[str, tuple[float, ..
             actions = [lambda target=target: through(*target, seconds) for target in targets]
             with _all_serving(places):
                 row = interleaved(name, actions, count, warm=1)
-            found[name] = row.medians
+            found.append(row)
             print(f"{name:28}" + "".join(f"{value:10.2f}" for value in row.medians), flush=True)
         for place in places:
             os.close(place.server)
@@ -102,7 +102,7 @@ def main() -> int:
     found = measure(not given.alone, given.n, given.seconds)
     if given.json:
         with open(given.json, "w") as file:
-            json.dump(found, file, indent=1)
+            json.dump({row.case: {"median": row.medians} for row in found}, file, indent=1)
     return 0
 
 
