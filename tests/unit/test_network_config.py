@@ -8,7 +8,8 @@ import pytest
 from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, UNAVAILABLE, WardianError
 from wardian.network import filters
 from wardian.network.addresses import Taken, engine_pools
-from wardian.network.config import Beside, check_addresses, complete, overlaps, read_network
+from wardian.network.asked import read_network
+from wardian.network.config import Beside, check_addresses, complete, overlaps
 from wardian.network.describe import describe
 from wardian.network.values import NetworkConfig
 

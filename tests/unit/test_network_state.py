@@ -16,7 +16,8 @@ from wardian.database import Database, Schema
 from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
 from wardian.home import Home, make_home
 from wardian.network import SCHEMA, EndpointWant, Networks, state
-from wardian.network.state import EndpointRow, NetworkRows, decode_config, encode_config
+from wardian.network.state import EndpointRow, NetworkRows
+from wardian.network.stored import decode_config, encode_config
 from wardian.network.values import NetworkConfig, PortRule, Subnet
 
 

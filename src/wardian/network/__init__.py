@@ -40,7 +40,7 @@ from wardian.network.files import hostname_file, hosts_file, merged, read_host_r
 from wardian.network.naming import dns_names, has_names
 from wardian.network.networks import Networks
 from wardian.network.ports import close_ports, parse_bindings
-from wardian.network.state import SCHEMA
+from wardian.network.schema import SCHEMA
 from wardian.network.values import (
     Attachment,
     Changed,

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, WardianError
 from wardian.network import filters as network_filters
 from wardian.network.addresses import Pool, Taken, choose_subnet, conflict, gateway_of
-from wardian.network.config import Beside, complete, overlaps, own_ranges, read_network
+from wardian.network.asked import read_network
+from wardian.network.config import Beside, complete, overlaps, own_ranges
 from wardian.network.describe import describe, described_endpoint
 from wardian.network.ranges import host_ranges, subnet_lock
 from wardian.network.state import NetworkRows, now

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from wardian.errors import INVALID, WardianError
-from wardian.network.config import PREDEFINED
+from wardian.network.asked import PREDEFINED
 from wardian.network.values import NetworkConfig
 
 Filters = Mapping[str, Sequence[str]]

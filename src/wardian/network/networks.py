@@ -12,7 +12,6 @@ from wardian.network.catalogue import Catalogue
 from wardian.network.hostside import HostSide
 from wardian.network.names import Names
 from wardian.network.naming import Naming, has_names
-from wardian.network.options import BRIDGE
 from wardian.network.ranges import subnet_lock
 from wardian.network.state import NetworkRows
 from wardian.network.values import (
@@ -57,7 +56,7 @@ class Networks(Catalogue):
         try:
             async with subnet_lock():
                 await self.settle_bridge()
-                networks = [_marked(one) for one in self.rows.networks()]
+                networks = self.rows.networks()
                 used = [row.network for row in self.rows.endpoints()]
                 await self.host.settle(networks, used, self._attachments.rules())
             await self._names.start(self._attachments.begin())
@@ -79,7 +78,7 @@ class Networks(Catalogue):
             await self._naming.settled()
             await self._names.stop(True if purge else None)
         finally:
-            await self.host.stop([_marked(one) for one in self.rows.networks()] if purge else ())
+            await self.host.stop(self.rows.networks() if purge else ())
 
     # ---- networks ----
 
@@ -132,10 +131,3 @@ class Networks(Catalogue):
 
     def info(self) -> list[str]:
         return [*self.host.warnings(), *self.overlaps]
-
-
-def _marked(config: NetworkConfig) -> NetworkConfig:
-    """The default bridge says that it is that, as drivers know it."""
-    if config.name != "bridge":
-        return config
-    return config._replace(options={**config.options, BRIDGE + "default_bridge": "true"})

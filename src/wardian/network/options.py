@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 
-from wardian.errors import INVALID, WardianError
+from wardian.network import refusals
 from wardian.network.values import GATEWAY_MODES
 
 BRIDGE = "com.docker.network.bridge."
@@ -21,10 +21,6 @@ _MODES = {
     "ipvlan_mode": ("ipvlan mode", ("l2", "l3", "l3s"), "'l2' mode is the ipvlan driver"),
     "ipvlan_flag": ("ipvlan flag", ("bridge", "private", "vepa"), "'bridge' is the ipvlan driver"),
 }
-
-
-def _invalid(message: str, subject: str) -> WardianError:
-    return WardianError(INVALID, message, operation="create network", subject=subject)
 
 
 def _boolean(value: str) -> str:
@@ -69,24 +65,24 @@ def check_options(driver: str, options: Mapping[str, str], internal: bool, ipv6:
     for name, value in options.items():
         what, known, default = _MODES.get(name, ("", (), ""))
         if what.startswith(driver) and value not in ("", *known):
-            raise _invalid(f"requested {what} '{value}' is not valid, {default} default", name)
+            raise refusals.invalid(f"requested {what} '{value}' is not valid, {default} default", name)
     _check_mtu(options, MTU_LEAST6 if ipv6 else MTU_LEAST)
     prefix = options.get("com.docker.network.container_iface_prefix", "eth")
     if not _LINK_PREFIX.fullmatch(prefix):
-        raise _invalid(f"invalid prefix of interfaces: {prefix!r}", "com.docker.network.container_iface_prefix")
+        raise refusals.invalid(f"invalid prefix of interfaces: {prefix!r}", "com.docker.network.container_iface_prefix")
 
 
 def _check_bridge(options: Mapping[str, str], internal: bool) -> None:
     for name, value in options.items():
         problem = _BRIDGE_VALUES[name](value) if name in _BRIDGE_VALUES else ""
         if problem:
-            raise _invalid(f"failed to parse {name} value: {value} ({problem})", name)
+            raise refusals.invalid(f"failed to parse {name} value: {value} ({problem})", name)
     for family in ("4", "6"):
         if options.get(f"{BRIDGE}gateway_mode_ipv{family}") == "isolated" and not internal:
-            raise _invalid("gateway mode 'isolated' can only be used for an internal network", "gateway_mode")
+            raise refusals.invalid("gateway mode 'isolated' can only be used for an internal network", "gateway_mode")
     link = options.get(BRIDGE + "name", "")
     if link and (not _LINK_NAME.fullmatch(link) or link in ("all", "default")):
-        raise _invalid(f"invalid bridge name: {link!r} is no name of a link", BRIDGE + "name")
+        raise refusals.invalid(f"invalid bridge name: {link!r} is no name of a link", BRIDGE + "name")
 
 
 def _check_mtu(options: Mapping[str, str], least: int) -> None:
@@ -94,8 +90,8 @@ def _check_mtu(options: Mapping[str, str], least: int) -> None:
     if not text:
         return
     if _number(text):
-        raise _invalid(f"failed to parse {MTU} value: {text} ({_number(text)})", MTU)
+        raise refusals.invalid(f"failed to parse {MTU} value: {text} ({_number(text)})", MTU)
     if int(text) < 0:
-        raise _invalid(f"invalid MTU number: {text}", MTU)
+        raise refusals.invalid(f"invalid MTU number: {text}", MTU)
     if int(text) and not least <= int(text) <= MTU_MOST:
-        raise _invalid(f"invalid MTU number: {text}: a link takes {least} to {MTU_MOST}", MTU)
+        raise refusals.invalid(f"invalid MTU number: {text}: a link takes {least} to {MTU_MOST}", MTU)

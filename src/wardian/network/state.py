@@ -1,5 +1,4 @@
-"""What an engine's restart must know of its networks: what each was made as, and who has which address.
-
+"""What an engine's restart must know of its networks: what each was made as, and who has which address (`schema`).
 
 Networks are written durably. Endpoints and ports are running state: they need survive the engine, not a reboot. A
 network knows in which boot its endpoints were given; in another one, they are void.
@@ -10,17 +9,17 @@ import ipaddress
 import logging
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
-import msgspec
-
-from wardian.database import Database, Schema
-from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
+from wardian.database import Database
+from wardian.errors import FORBIDDEN, NOT_FOUND, WardianError
 from wardian.kernel.procfs import boot_id
 from wardian.network import addresses
+from wardian.network.given import Given, choose
 from wardian.network.options import BRIDGE
-from wardian.network.values import EndpointWant, IPAddress, NetworkConfig, PortRule, Subnet
+from wardian.network.stored import decode_config, decode_want, encode_config, encode_want
+from wardian.network.values import EndpointWant, NetworkConfig, PortRule
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +37,6 @@ class EndpointRow(NamedTuple):
     want: EndpointWant
 
 
-class _Addresses:
-    """What is given of one network, in memory: the unique rows are the truth, this finds a free one.
-
-    `used` has what no endpoint gets, too: the gateways, and the addresses of others.
-    """
-
-    def __init__(self, config: NetworkConfig, last4: str = "", last6: str = "") -> None:
-        self.used = {one.gateway for one in config.subnets if one.gateway is not None}
-        self.used.update(address for one in config.subnets for _, address in one.auxiliary)
-        self.last: dict[int, IPAddress | None] = {
-            version: ipaddress.ip_address(text) if text else None for version, text in ((4, last4), (6, last6))
-        }
-
-
 class NetworkRows:
     """The networks of an engine and the endpoints on them. Used from the loop's thread, as the database is.
 
@@ -62,7 +47,7 @@ class NetworkRows:
         self._database = database
         self._bridge = bridge
         self._configs: dict[str, NetworkConfig] = {}
-        self._given: dict[str, _Addresses] = {}
+        self._given: dict[str, Given] = {}
         self._endpoints: dict[tuple[str, str], EndpointRow] = {}
         self._forgotten: set[tuple[str, str]] = set()  # whose rows could not be deleted yet
         self._unpublished: set[str] = set()  # the same of published ports
@@ -91,7 +76,7 @@ class NetworkRows:
                 (config.id, config.name, encode_config(config), boot_id()),
             )
         self._configs[config.id] = config
-        self._given[config.id] = _Addresses(config)
+        self._given[config.id] = Given(config)
 
     def replace(self, config: NetworkConfig) -> None:
         """A predefined network's subnets, chosen anew: its rounds of addresses begin anew. Only without endpoints."""
@@ -104,7 +89,7 @@ class NetworkRows:
             )
         self._forgotten.clear()
         self._configs[config.id] = config
-        self._given[config.id] = _Addresses(config)
+        self._given[config.id] = Given(config)
 
     def discard(self, identity: str) -> None:
         """The network is no more, on disk too. Only without endpoints."""
@@ -152,8 +137,8 @@ class NetworkRows:
             message = f"endpoint with name {sandbox[:12]} already exists in network {config.name}"
             raise WardianError(FORBIDDEN, message, operation="allocate an address", subject=sandbox)
         given = self._given[config.id]
-        ipv4 = _choose(config, 4, want.ipv4, given) if config.enable_ipv4 and config.v4 is not None else None
-        ipv6 = _choose(config, 6, want.ipv6, given) if config.enable_ipv6 and config.v6 is not None else None
+        ipv4 = choose(config, 4, want.ipv4, given) if config.enable_ipv4 and config.v4 is not None else None
+        ipv6 = choose(config, 6, want.ipv6, given) if config.enable_ipv6 and config.v6 is not None else None
         first = ipv4 or ipv6
         mac = want.mac or (addresses.mac_of(first) if first is not None else "")
         return EndpointRow(
@@ -243,7 +228,7 @@ class NetworkRows:
         for row in self._database.read("SELECT * FROM network ORDER BY rowid"):
             config = decode_config(row["id"], row["name"], row["config"])
             self._configs[config.id] = self._as_default(config) if config.name == "bridge" else config
-            self._given[config.id] = _Addresses(config, row["last4"], row["last6"])
+            self._given[config.id] = Given(config, row["last4"], row["last6"])
         for row in self._database.read("SELECT * FROM endpoint ORDER BY rowid"):
             want = decode_want(row["network"], row["want"])
             sandbox, network, identity = row["sandbox"], row["network"], row["id"]
@@ -271,31 +256,3 @@ class NetworkRows:
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _choose(config: NetworkConfig, version: int, asked: str, given: _Addresses) -> IPAddress:
-    subnets = [one for one in config.subnets if one.subnet.version == version]
-    if asked:
-        return _asked_for(subnets, ipaddress.ip_address(asked), given.used)
-    for one in subnets:
-        address = addresses.next_address(one.subnet, given.used, given.last[version], one.ip_range)
-        if address is not None:
-            return address
-    raise WardianError(
-        UNAVAILABLE,
-        f"no available IPv{version} addresses on this network's address pools: {config.name} ({config.id})",
-        operation="allocate an address",
-        subject=config.name,
-    )
-
-
-def _asked_for(subnets: Sequence[Subnet], address: IPAddress, used: set[IPAddress]) -> IPAddress:
-    for one in subnets:
-        if address in one.subnet:
-            low, high = addresses.usable(one.subnet)
-            if address in used or not low <= int(address) <= high:
-                message = "Address already in use"
-                raise WardianError(FORBIDDEN, message, operation="allocate an address", subject=str(address))
-            return address
-    message = f"invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
-    raise WardianError(INVALID, message, operation="allocate an address", subject=str(address))
