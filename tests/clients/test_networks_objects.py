@@ -191,6 +191,8 @@ def test_a_stopped_container_is_connected_and_disconnected(docker: Command) -> N
     docker("network", "disconnect", "more", "still")
     docker("start", "still")
     assert described(docker, "more")["Containers"] == {}
+    done = docker("network", "connect", "--link-local-ip", "1.1.1.1", "more", "still", status=1)
+    assert b"invalid link local IP address: 1.1.1.1" in done.stderr
     done = docker("network", "disconnect", "more", "still", status=1)
     assert f"container {inspected['Id']} is not connected to the network more" in done.stderr.decode()
 

@@ -53,6 +53,8 @@ def _addresses(value: Any, path: str) -> dict[str, Any]:
     for text in checks.strings(asked.get("LinkLocalIPs") or [], f"{path}.LinkLocalIPs"):
         if not _is_address(text.partition("/")[0], 0):
             problems.append(f"invalid link-local IP address: {text}")
+        elif not ipaddress.ip_address(text.partition("/")[0]).is_link_local:
+            raise WardianError(INVALID, f"invalid link local IP address: {text}", operation="endpoint", subject=path)
         else:
             found.setdefault("LinkLocalIPs", []).append(text)
     if problems:
