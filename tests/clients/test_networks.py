@@ -178,3 +178,61 @@ def test_all_of_it_outlives_the_engine(net: Command, engine_with_image: TestEngi
     net("rm", "-f", "dead")
     net("run", "--rm", "--network", "b-net", "--ip", "10.213.8.88", IMAGE, "true")
     assert net("exec", "cli", "nslookup", "dead", status=None).returncode != 0
+
+
+def test_ps_finds_by_published_and_exposed_ports(net: Command) -> None:
+    net("run", "-d", "--name", "web", "-p", "127.0.0.1::80", "--expose", "99/udp", IMAGE, *WEB)
+    port = net.out("port", "web", "80").rpartition(":")[2]
+    for query in ("publish=80", "publish=79-81/tcp", "expose=99/udp", "expose=80"):
+        assert net.out("ps", "-q", "-f", query), query
+    for query in ("publish=80/udp", "publish=99/udp", "expose=99", f"expose={port}"):
+        assert not net.out("ps", "-q", "-f", query), query
+
+
+def test_a_container_without_a_network_is_given_one_while_it_runs(net: Command) -> None:
+    net("run", "-d", "--name", "lone", "--network", "a-net", IMAGE, "sleep", "60")
+    net("network", "disconnect", "a-net", "lone")
+    net("stop", "-t", "0", "lone")
+    net("start", "lone")
+    assert settings(net, "lone")["Networks"] == {}
+    net("network", "connect", "a-net", "lone")
+    assert "default via 10.213.7.1 dev eth0" in said(net, "lone", "ip", "route")
+    net("run", "-d", "--name", "guest", "--network", "container:lone", IMAGE, "sleep", "60")
+    assert said(net, "guest", "ip", "route") == said(net, "lone", "ip", "route")
+    net("network", "connect", "b-net", "lone")
+    assert "10.213.8.0/24" in said(net, "guest", "ip", "route"), "they share what comes later too"
+    refused = net("network", "connect", "b-net", "guest", status=1).stderr.decode()
+    assert "container sharing network namespace with another container or host" in refused
+
+
+def test_its_own_published_port_is_reached_from_inside(net: Command) -> None:
+    """Of whichever of its networks it leads to: the bridge port lets the packets back in."""
+    net("run", "-d", "--name", "web", "-h", "served", "-p", "80", "--network", "a-net", IMAGE, *WEB)
+    number = net.out("port", "web", "80").split()[0].rpartition(":")[2]
+    net("network", "connect", "b-net", "web")
+    for gateway in ("10.213.7.1", "10.213.8.1"):
+        assert said(net, "web", "wget", "-qO-", f"http://{gateway}:{number}/hostname") == "served"
+    net("network", "disconnect", "a-net", "web")
+    assert said(net, "web", "wget", "-qO-", f"http://10.213.8.1:{number}/hostname") == "served"
+
+
+def test_files_that_the_container_edited_stay_so(net: Command) -> None:
+    net("run", "-d", "--name", "web", "--network", "a-net", IMAGE, "sleep", "60")
+    said(net, "web", "sh", "-c", "echo '192.0.2.7 mine' >> /etc/hosts; echo 'nameserver 192.0.2.53' > /etc/resolv.conf")
+    net("network", "connect", "b-net", "web")
+    net("stop", "-t", "0", "web")
+    net("start", "web")
+    assert said(net, "web", "cat", "/etc/resolv.conf") == "nameserver 192.0.2.53"
+    hosts = said(net, "web", "cat", "/etc/hosts")
+    assert "192.0.2.7 mine" in hosts
+    assert hosts.count("\n10.213.7.") == hosts.count("\n10.213.8.") == 1
+
+
+def test_plan_and_explain_show_the_networks(wardian: Command) -> None:
+    planned = wardian.out("plan", "-p", "127.0.0.1:18077:80", IMAGE, "true")
+    wardian("run", "--name", "web", "-p", "127.0.0.1:18077:80", IMAGE, "true")
+    explained = wardian.out("explain", "web")
+    for words in ("default route via", "announce", "eth0"):
+        assert words in planned and words in explained
+    assert "18077 of 127.0.0.1 for 80/tcp" in planned
+    assert "127.0.0.1:18077 leads to" in explained and "nft:" in explained

@@ -85,6 +85,8 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
         values[_CGROUP_NAMESPACE] = values.get(_CGROUP_NAMESPACE) or "private"
     _check_references(parts, values)
     config = ContainerConfig(values)
+    if config["HostConfig.NetworkMode"] == "host" and config["HostConfig.PortBindings"]:
+        warnings.append("Published ports are discarded when using host network mode")
     if has_links(config):
         warnings += parts.networks.exposures(sandbox_want(config, "", parts.networks))
     return values, image, warnings

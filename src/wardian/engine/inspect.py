@@ -119,14 +119,14 @@ def render_network(
 
 def _port_map(container: Container, ports: Sequence[HeldPort]) -> dict[str, list[dict[str, str]] | None]:
     """nat.PortMap: published ports with the host's, exposed ones with nothing."""
-    found: dict[str, list[dict[str, str]] | None] = dict.fromkeys(_exposed(container))
+    found: dict[str, list[dict[str, str]] | None] = dict.fromkeys(exposed(container))
     for one in ports:
         key = f"{one.port}/{one.protocol}"
         found[key] = [*(found.get(key) or ()), {"HostIp": one.host_ip, "HostPort": str(one.host_port or "")}]
     return dict(sorted(found.items()))
 
 
-def _exposed(container: Container) -> list[str]:
+def exposed(container: Container) -> list[str]:
     """On a network that has ports to expose."""
     return [] if container.config["HostConfig.NetworkMode"] in ("host", "none") else [*container.config["ExposedPorts"]]
 
@@ -141,7 +141,7 @@ def render_ports(container: Container, ports: Sequence[HeldPort]) -> list[dict[s
         for one in ports
     ]
     published = {f"{one.port}/{one.protocol}" for one in ports}
-    for key in _exposed(container):
+    for key in exposed(container):
         number, _, protocol = key.partition("/")
         if key not in published:
             lines.append({"PrivatePort": int(number), "Type": protocol})

@@ -7,6 +7,7 @@ from typing import Any
 from wardian.engine import inspect
 from wardian.engine.endpoints import as_want, names_of, wanted
 from wardian.engine.filters import Filters, check_filters, matches_label, name_matches
+from wardian.engine.inspect import exposed
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.state import State
@@ -18,6 +19,8 @@ _LIST_FILTERS = (
     "volume", "health",
 )  # fmt: skip
 Bodies = list[dict[str, Any]]
+Range = tuple[int, int, str]
+Ports = list[tuple[int, str]]
 Names = list[str]
 
 
@@ -50,7 +53,10 @@ class Reading:
 
     def _checked(self, wanted: Filters) -> Filters:
         check_filters(wanted, _LIST_FILTERS)
-        for key in ("publish", "expose", "volume", "health", "is-task"):
+        for key in ("publish", "expose"):
+            for value in wanted.get(key, ()):
+                port_range(value)
+        for key in ("volume", "health", "is-task"):
             if key in wanted:
                 raise WardianError(
                     NOT_IMPLEMENTED, f"the filter '{key}' is not built yet", operation="list", subject=key
@@ -82,6 +88,10 @@ class Reading:
                 found = any(name_matches(text, record.name) for text in values)
             elif key == "ancestor":
                 found = any(self._descends(container, text) for text in values)
+            elif key == "publish":
+                found = any(in_range(one.port, one.protocol, values) for one in self._ports(container))
+            elif key == "expose":
+                found = any(in_range(*port, values) for port in self._exposed(container))
             elif key == "network":
                 found = any(text in self._network_names(container) for text in values)
             else:  # before, since
@@ -89,6 +99,10 @@ class Reading:
             if not found:
                 return False
         return True
+
+    def _exposed(self, container: Container) -> Ports:
+        ports = ((number, protocol) for number, _, protocol in (one.partition("/") for one in exposed(container)))
+        return [(int(number), protocol) for number, protocol in ports]
 
     def _beside(self, created: int, key: str, ref: str) -> bool:
         other = self._registry.find(ref).record.created
@@ -142,3 +156,18 @@ class Reading:
         except WardianError:
             base = 0
         return {"SizeRw": written, "SizeRootFs": base + written}
+
+
+def port_range(value: str) -> Range:
+    """A filter's "80", "80/udp" or "8000-8010/tcp". Raises INVALID in Docker's words."""
+    ports, _, protocol = value.partition("/")
+    first, dash, last = ports.partition("-")
+    numbers = [first, last if dash else first]
+    if not all(one.isascii() and one.isdecimal() and int(one) < 65536 for one in numbers):
+        raise WardianError(INVALID, f"invalid port: {value!r}", operation="list", subject=value)
+    return int(numbers[0]), int(numbers[1]), protocol or "tcp"
+
+
+def in_range(port: int, protocol: str, values: Sequence[str]) -> bool:
+    ranges = (port_range(value) for value in values)
+    return any(low <= port <= high and protocol == of for low, high, of in ranges)

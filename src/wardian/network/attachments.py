@@ -9,8 +9,8 @@ hears of anything, and forgotten last: a crash in between costs no more than `re
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from wardian.errors import CONFLICT, FORBIDDEN, WardianError
 from wardian.kernel import netns
@@ -98,9 +98,10 @@ class Attachments:
             plumbed = await self._plumbing.attach(_placed(endpoints, want))
             undo.callback(os.close, plumbed.netns_fd)
             steps += plumbed.steps
-            published, done = await self._publish(endpoints, want, undo)
-            steps += done
             sockets = plumbed.names if isinstance(plumbed.names, ResolverSockets) else None
+            with _closed_on_failure(sockets):
+                published, done = await self._publish(endpoints, want, undo)
+            steps += done
             steps += await self._tell(sandbox, endpoints, want, plumbed.netns_fd, sockets, undo)
             self._remember(sandbox, endpoints, published)
             undo.pop_all()
@@ -316,6 +317,16 @@ class Attachments:
             yield
 
 
+@contextmanager
+def _closed_on_failure(sockets: ResolverSockets | None) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if sockets is not None:
+            sockets.close()
+        raise
+
+
 def endpoint_of(config: NetworkConfig, row: EndpointRow) -> Endpoint:
     """From what is stored."""
     four, six = config.around(row.ipv4), config.around(row.ipv6)
@@ -336,10 +347,9 @@ def endpoint_of(config: NetworkConfig, row: EndpointRow) -> Endpoint:
 
 
 def _placed(endpoints: Sequence[Endpoint], want: SandboxWant) -> list[Placed]:
+    """Published ports may come to lead to any of them, so each port of a bridge lets its own packets back in."""
     ways = gateways(endpoints)
-    return [
-        Placed(one, frozenset(families := families_of(one, ways)), bool(want.ports and families)) for one in endpoints
-    ]
+    return [Placed(one, frozenset(families_of(one, ways)), bool(want.ports)) for one in endpoints]
 
 
 def _given(endpoint: Endpoint, nanoseconds: int) -> Done:
