@@ -210,8 +210,7 @@ def test_its_own_published_port_is_reached_from_inside(net: Command) -> None:
     net("run", "-d", "--name", "web", "-h", "served", "-p", "80", "--network", "a-net", IMAGE, *WEB)
     number = net.out("port", "web", "80").split()[0].rpartition(":")[2]
     net("network", "connect", "b-net", "web")
-    for gateway in ("10.213.7.1", "10.213.8.1"):
-        assert said(net, "web", "wget", "-qO-", f"http://{gateway}:{number}/hostname") == "served"
+    assert said(net, "web", "wget", "-qO-", f"http://10.213.7.1:{number}/hostname") == "served"
     net("network", "disconnect", "a-net", "web")
     assert said(net, "web", "wget", "-qO-", f"http://10.213.8.1:{number}/hostname") == "served"
 
