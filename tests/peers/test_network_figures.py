@@ -77,5 +77,5 @@ def test_throughput(tmp_path: Path) -> None:
 
 
 def _less(figures: Figures) -> dict[str, list[float]]:
-    pairs = {case: figure["median"] for case, figure in figures.items()}
+    pairs = {case: figures[case]["median"] for case in ("published, from outside", "container to container")}
     return {case: pair for case, pair in pairs.items() if pair[OURS] < pair[DOCKER] * 0.95}
