@@ -223,6 +223,36 @@ def test_a_crash_keeps_what_lives_and_gives_back_the_rest(home: Home) -> None:
         os.close(descriptor)
 
 
+def test_a_network_that_nobody_heard_of_is_left_again(home: Home) -> None:
+    """The engine was killed between the connect and what it stores of it."""
+
+    async def before() -> None:
+        async with networks(home, purge=False) as made:
+            one, two = await make(made, "n1", "10.51.0.0/24"), await make(made, "n2", "10.52.0.0/24")
+            want = SandboxWant((EndpointWant(one.id),), names=("web",))
+            given.append(await made.attach("s1", want))
+            second = EndpointWant(two.id, gw_priority=1)
+            whole = want._replace(endpoints=(*want.endpoints, second))
+            await made.connect("s1", second, given[0].netns_fd, whole)
+
+    async def after() -> None:
+        database = Database(home.database, [SCHEMA])
+        made = Networks(home, database, lambda _: os.dup(given[0].netns_fd))
+        await made.start()
+        want = SandboxWant((EndpointWant(made.network("n1").id),), names=("web",))
+        assert await made.recover({"s1": want}) == []
+        assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
+        assert default_of(given[0]) == ("eth0", "10.51.0.1")
+        assert made.inspect("n2")["Containers"] == {}
+        await made.stop(purge=True)
+        database.close()
+
+    given: list[Attachment] = []
+    asyncio.run(before())
+    asyncio.run(after())
+    close(*given)
+
+
 def test_an_end_that_comes_while_a_network_is_connected_takes_that_too(home: Home) -> None:
     async def story() -> None:
         async with networks(home) as made:

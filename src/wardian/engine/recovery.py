@@ -52,7 +52,7 @@ def _want(parts: Parts, identity: str) -> SandboxWant:
         return sandbox.sandbox_want(container.config, container.name, parts.networks)
     except WardianError as error:  # a network of its wishes is no more
         log.warning("container %s: %s", identity[:12], error)
-        return SandboxWant(())
+        return SandboxWant(tuple(one.want for one in parts.networks.endpoints(identity)))
 
 
 async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -> bool:

@@ -7,9 +7,10 @@ hears of anything, and forgotten last: a crash in between costs no more than `re
 """
 
 import asyncio
+import logging
 import os
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from wardian.errors import CONFLICT, FORBIDDEN, WardianError
@@ -42,15 +43,18 @@ from wardian.network.values import (
     SandboxWant,
 )
 
+log = logging.getLogger(__name__)
+
 
 class Attachments:
     """Who is on which network. Methods are called in the loop's thread; the host's side has the network's."""
 
-    def __init__(self, rows: NetworkRows, host: HostSide, naming: Naming) -> None:
+    def __init__(self, rows: NetworkRows, host: HostSide, naming: Naming, namespace: Callable[[str], int]) -> None:
         self._rows = rows
         self._host = host
         self._plumbing = host.plumbing
         self._naming = naming
+        self._namespace = namespace
         self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self._published: dict[str, Published] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -183,7 +187,8 @@ class Attachments:
 
     async def recall(self, live: Mapping[str, SandboxWant]) -> list[str]:
         """Forget the endpoints, ports and names of sandboxes that are not in `live`; returns whose they were. The
-        living answer to their names again."""
+        living answer to their names again, and leave networks that they do not ask for: an engine that ends in the
+        middle of a connect has given the address, and nobody has heard of it."""
         gone = [sandbox for sandbox in {*self._endpoints, *self._published} if sandbox not in live]
         for sandbox in gone:
             await self.detach(sandbox)
@@ -191,7 +196,24 @@ class Attachments:
             if sandbox in self._endpoints:
                 self._endpoints[sandbox] = tuple(named(one, want.names) for one in self._endpoints[sandbox])
         self._naming.recall({sandbox: self.endpoints(sandbox) for sandbox in live})
+        for sandbox, want in live.items():
+            asked = {one.network for one in want.endpoints}
+            for stray in [one for one in self.endpoints(sandbox) if one.network.id not in asked]:
+                await self._leave(stray, want)
         return gone
+
+    async def _leave(self, stray: Endpoint, want: SandboxWant) -> None:
+        try:
+            netns_fd = self._namespace(stray.sandbox)
+        except OSError as error:  # its end will be heard of
+            log.warning("sandbox %s: %s", stray.sandbox[:12], error)
+            return
+        try:
+            await self.disconnect(stray.sandbox, stray.network.id, netns_fd, want)
+        except WardianError as error:
+            log.warning("sandbox %s does not leave %s: %s", stray.sandbox[:12], stray.network.name, error)
+        finally:
+            os.close(netns_fd)
 
     def _read_rows(self) -> None:
         for row in self._rows.endpoints():

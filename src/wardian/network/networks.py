@@ -44,7 +44,7 @@ class Networks(Catalogue):
         super().__init__(rows, self.host, engine_pools(home.address_pools, bridge.id))
         self._names = Names(home, namespace)
         self._naming = Naming(self._names)
-        self._attachments = Attachments(rows, self.host, self._naming)
+        self._attachments = Attachments(rows, self.host, self._naming, namespace)
 
     # ---- an engine's life ----
 
