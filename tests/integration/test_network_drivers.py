@@ -163,6 +163,33 @@ def let_go(plumbed: Plumbed) -> None:
         plumbed.names.close()
 
 
+@pytest.mark.parametrize("driver", ["bridge", "macvlan", "ipvlan", "host", "null"])
+def test_every_driver_keeps_the_contract(parent: int, driver: str) -> None:
+    if driver == "ipvlan" and not has_kind("ipvlan"):
+        needs.missing("needs a kernel with ipvlan")
+
+    async def told(made: Plumbing) -> None:
+        link = {"bridge": "", "macvlan": "up0", "ipvlan": "up0"}.get(driver, "none")
+        config = network(5, driver=driver, link=link)
+        before = [one["ifname"] for one in ip("link") if not one["ifname"].startswith("vethw")]
+        made.check(config)
+        assert made.driver(driver).name == driver
+        for keep in (False, True, False):
+            await made.ensure(config, keep)
+        assert not await made.mend(config)
+        for place in (endpoint(config, 2), endpoint(config, 3)):
+            steps = made.driver(driver).endpoint_steps(place, BOTH)
+            assert all(step.describe() and step.kind in ("link", "address", "route", "sysctl") for step in steps)
+            assert steps == made.driver(driver).endpoint_steps(place, BOTH)
+        rules = made.rules(config)
+        assert (rules is not None) == (driver == "bridge")
+        for _ in range(2):
+            await made.remove(config)
+        assert [one["ifname"] for one in ip("link") if not one["ifname"].startswith("vethw")] == before
+
+    story(told)
+
+
 # ---- bridges ----
 
 

@@ -20,8 +20,7 @@ class Ipvlan:
     uses_veth = False
 
     def __init__(self, host: Host) -> None:
-        self._host = host
-        self._indices: dict[str, int] = {}
+        self._parents = parent.Parents(host, "di-")
 
     def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
         parent.check(config)
@@ -36,18 +35,13 @@ class Ipvlan:
                 )
 
     def ensure(self, config: NetworkConfig, keep: bool) -> None:
-        self._indices[config.id] = parent.ensure(self._host, config, dummy_name(config.id))
+        self._parents.ensure(config)
 
     def mend(self, config: NetworkConfig) -> bool:
-        link = self._host.netlink.link(config.link)
-        if link is not None and link.ifindex == self._indices.get(config.id):
-            return False
-        self.ensure(config, keep=True)
-        return True
+        return self._parents.mend(config)
 
     def remove(self, config: NetworkConfig) -> None:
-        self._indices.pop(config.id, None)
-        parent.remove(self._host, config)
+        self._parents.remove(config)
 
     def endpoint_steps(
         self, endpoint: Endpoint, gateways: Collection[int], hairpin: bool = False, ready: Ready | None = None
@@ -67,8 +61,3 @@ def mode_of(config: NetworkConfig) -> str:
 
 def flag_of(config: NetworkConfig) -> str:
     return config.options.get("ipvlan_flag", "") or "bridge"
-
-
-def dummy_name(network: str) -> str:
-    """The parent of a network that was given none, or that is internal."""
-    return f"di-{network[:12]}"

@@ -21,8 +21,7 @@ class Macvlan:
     uses_veth = False
 
     def __init__(self, host: Host) -> None:
-        self._host = host
-        self._indices: dict[str, int] = {}
+        self._parents = parent.Parents(host, "dm-")
 
     def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
         parent.check(config)
@@ -32,18 +31,13 @@ class Macvlan:
                 _check_beside(mode, config, other)
 
     def ensure(self, config: NetworkConfig, keep: bool) -> None:
-        self._indices[config.id] = parent.ensure(self._host, config, dummy_name(config.id))
+        self._parents.ensure(config)
 
     def mend(self, config: NetworkConfig) -> bool:
-        link = self._host.netlink.link(config.link)
-        if link is not None and link.ifindex == self._indices.get(config.id):
-            return False
-        self.ensure(config, keep=True)
-        return True
+        return self._parents.mend(config)
 
     def remove(self, config: NetworkConfig) -> None:
-        self._indices.pop(config.id, None)
-        parent.remove(self._host, config)
+        self._parents.remove(config)
 
     def endpoint_steps(
         self, endpoint: Endpoint, gateways: Collection[int], hairpin: bool = False, ready: Ready | None = None
@@ -59,11 +53,6 @@ class Macvlan:
 
 def mode_of(config: NetworkConfig) -> str:
     return config.options.get("macvlan_mode", "") or "bridge"
-
-
-def dummy_name(network: str) -> str:
-    """The parent of a network that was given none, or that is internal."""
-    return f"dm-{network[:12]}"
 
 
 def _check_beside(mode: str, config: NetworkConfig, other: NetworkConfig) -> None:

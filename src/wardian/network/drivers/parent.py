@@ -13,28 +13,42 @@ from wardian.network.values import NetworkConfig
 _VLAN = re.compile(r"(?P<link>.+)\.(?P<number>[0-9]{1,4})")
 
 
-def ensure(host: Host, config: NetworkConfig, dummy: str) -> int:
-    """The parent's number; made when it is the dummy of this network or a VLAN (`eth0.10`) that is not there yet.
+class Parents:
+    """The parents of one driver's networks. `prefix` begins the names of links that lead nowhere."""
 
-    Raises INVALID when there is no such link, UNAVAILABLE when this kernel cannot make it or its children.
-    """
-    nl = host.netlink
-    _ask_for_children(host, config.driver)
-    link = nl.link(config.link)
-    if link is None:
-        _make(host, config, dummy)
-        link = host.link(config.link)
-        nl.send([links.set_alias(link.ifindex, link.name, plan.alias(config))])
-        host.sysctl(f"ipv6/conf/{link.name}/disable_ipv6", "1")
-        nl.send([netlink.link_up(link.ifindex, link.name)])
-    return link.ifindex
+    def __init__(self, host: Host, prefix: str) -> None:
+        self._host = host
+        self._prefix = prefix
+        self._indices: dict[str, int] = {}
 
+    def ensure(self, config: NetworkConfig) -> None:
+        """Made when it is the dummy of this network or a VLAN (`eth0.10`) that is not there yet.
 
-def remove(host: Host, config: NetworkConfig) -> None:
-    """Only what says of itself that it was made for this network."""
-    link = host.netlink.link(config.link)
-    if link is not None and link.alias == plan.alias(config):
-        host.netlink.send([netlink.delete_link(link.ifindex, config.link)])
+        Raises INVALID when there is no such link, UNAVAILABLE when this kernel cannot make it or its children.
+        """
+        _ask_for_children(self._host, config.driver)
+        link = self._host.netlink.link(config.link)
+        if link is None:
+            _make(self._host, config, f"{self._prefix}{config.id[:12]}")
+            link = self._host.link(config.link)
+            self._host.netlink.send([links.set_alias(link.ifindex, link.name, plan.alias(config))])
+            self._host.sysctl(f"ipv6/conf/{link.name}/disable_ipv6", "1")
+            self._host.netlink.send([netlink.link_up(link.ifindex, link.name)])
+        self._indices[config.id] = link.ifindex
+
+    def mend(self, config: NetworkConfig) -> bool:
+        link = self._host.netlink.link(config.link)
+        if link is not None and link.ifindex == self._indices.get(config.id):
+            return False
+        self.ensure(config)
+        return True
+
+    def remove(self, config: NetworkConfig) -> None:
+        """Only what says of itself that it was made for this network."""
+        self._indices.pop(config.id, None)
+        link = self._host.netlink.link(config.link)
+        if link is not None and link.alias == plan.alias(config):
+            self._host.netlink.send([netlink.delete_link(link.ifindex, config.link)])
 
 
 def check(config: NetworkConfig) -> None:
