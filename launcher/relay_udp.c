@@ -82,7 +82,7 @@ static bool same(const struct address *a, const struct address *b) {
     if (a->peer.any.sa_family == AF_INET6)
         return a->peer.six.sin6_scope_id == b->peer.six.sin6_scope_id &&
                memcmp(&a->local.six.ipi6_addr, &b->local.six.ipi6_addr, sizeof a->local.six.ipi6_addr) == 0;
-    return a->local.four.ipi_addr.s_addr == b->local.four.ipi_addr.s_addr;
+    return a->local.four.ipi_spec_dst.s_addr == b->local.four.ipi_spec_dst.s_addr;
 }
 
 static void unlink_use(struct peer *peer) {
@@ -178,6 +178,22 @@ static struct peer *find_peer(const struct held *held, const struct address *add
     return peer;
 }
 
+/* What answers come from: the address that was asked, or the kernel's choice for one that many have. By which link they go
+ * is the routes' matter, but for an address that means nothing without it. */
+static void take_local(struct address *from, const struct cmsghdr *c) {
+    if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo *local = &from->local.six;
+        memcpy(local, CMSG_DATA(c), sizeof *local);
+        if (IN6_IS_ADDR_MULTICAST(&local->ipi6_addr))
+            memset(&local->ipi6_addr, 0, sizeof local->ipi6_addr);
+        else if (!IN6_IS_ADDR_LINKLOCAL(&local->ipi6_addr))
+            local->ipi6_ifindex = 0;
+    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        memcpy(&from->local.four, CMSG_DATA(c), sizeof from->local.four);
+        from->local.four.ipi_ifindex = 0;
+    }
+}
+
 static ssize_t receive(const struct held *held, struct address *from) {
     union {
         struct cmsghdr header;
@@ -189,15 +205,8 @@ static ssize_t receive(const struct held *held, struct address *from) {
     memset(from, 0, sizeof *from);
     ssize_t n = recvmsg(held->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     from->size = message.msg_namelen;
-    for (struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
-        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
-            memcpy(&from->local.six, CMSG_DATA(c), sizeof from->local.six);
-        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-            memcpy(&from->local.four, CMSG_DATA(c), sizeof from->local.four);
-            from->local.four.ipi_spec_dst = from->local.four.ipi_addr; /* what it was sent to is what answers */
-            from->local.four.ipi_ifindex = 0;
-        }
-    }
+    for (struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+        take_local(from, c);
     return n;
 }
 

@@ -90,7 +90,8 @@ class Server:
         self.socket.bind((address, port))
         self.socket.listen(4096)
         self._handle = handle
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
@@ -105,6 +106,7 @@ class Server:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()  # or it would go on with whatever has the descriptor's number next
         self.socket.close()
 
 
@@ -352,25 +354,26 @@ def test_many_connections_at_once(program: str, inside: int, tmp_path: Any) -> N
 
 
 class Datagrams:
-    """A UDP server in the container that answers with what it was sent, and from whom."""
+    """A UDP server in the container that answers with what it was sent."""
 
     def __init__(self, namespace: int, port: int, address: str = INSIDE4) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = netns.run_inside(namespace, lambda: socket.socket(family, socket.SOCK_DGRAM))
         self.socket.bind((address, port))
-        self.peers: set[Any] = set()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.socket.settimeout(0.1)
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while not self._ends.is_set():
+            with contextlib.suppress(OSError):
                 data, peer = self.socket.recvfrom(65536)
-                self.peers.add(peer)
-                if data == b"stop":
-                    return
                 self.socket.sendto(b"re: " + data, peer)
 
     def close(self) -> None:
+        self._ends.set()
+        self._thread.join()
         self.socket.close()
 
 
@@ -395,6 +398,44 @@ def test_udp_answers_come_from_where_they_were_asked(program: str, inside: int, 
             large = bytes(60000)
             assert await inside_thread(lambda: ask_udp("::1", 5353, large)) == b"re: " + large
             assert await inside_thread(lambda: ask_udp("::1", 5353, b"")) == b"re: "
+
+    run(test())
+    server.close()
+
+
+def _link_local(link: str) -> str:
+    """Once the kernel has made sure that nobody else has it."""
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline:
+        found = [one for item in ip("-6", "address", "show", "dev", link) for one in item["addr_info"]]
+        for one in found:
+            if one.get("scope") == "link" and not one.get("tentative"):
+                return str(one["local"])
+        time.sleep(0.05)
+    pytest.fail(f"no link-local address: {found}")
+
+
+def test_udp_to_many_and_to_an_address_of_the_link_is_answered(program: str, inside: int, tmp_path: Any) -> None:
+    """Broadcast, multicast and link-local addresses: the answer comes from one that the host has."""
+    server = Datagrams(inside, 53)
+    link = _link_local("pub0")
+    number = socket.if_nametoindex("pub0")
+
+    def ask(address: str) -> tuple[bytes, str]:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(5)
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            where = (address, 5353, 0, number) if family == socket.AF_INET6 else (address, 5353)
+            asking.sendto(b"who", where)
+            data, peer = asking.recvfrom(100)
+            return data, str(peer[0]).partition("%")[0]
+
+    async def test() -> None:
+        async with published(program, str(tmp_path), [udp(5353)]):
+            assert await inside_thread(lambda: ask(link)) == (b"re: who", link)
+            assert await inside_thread(lambda: ask("127.255.255.255")) == (b"re: who", "127.0.0.1")
+            assert (await inside_thread(lambda: ask("ff02::1")))[0] == b"re: who"
 
     run(test())
     server.close()
