@@ -21,7 +21,7 @@ PROJECT = """
 services:
   front:
     image: IMAGE
-    command: ["sh", "-c", "mkdir /www && echo from-front > /www/index.html && exec httpd -f -p 80 -h /www"]
+    command: ["sh", "-c", "mkdir -p /www && echo from-front > /www/index.html && exec httpd -f -p 80 -h /www"]
     networks:
       outer: {aliases: [www]}
       inner: {}
@@ -31,7 +31,7 @@ services:
     stop_grace_period: 0s
   back:
     image: IMAGE
-    command: ["sh", "-c", "mkdir /www && hostname > /www/index.html && exec httpd -f -p 80 -h /www"]
+    command: ["sh", "-c", "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 80 -h /www"]
     networks:
       inner: {aliases: [db, database]}
     stop_grace_period: 0s
