@@ -138,6 +138,8 @@ def test_ports_move_with_the_networks_of_a_living_container(street: Street) -> N
     assert ask(street.host, "::1", 8080) not in (REFUSED, "TimeoutError")
     own.disconnect(box.container)
     assert street.ask(HOST4, 8080) == REFUSED and _free(8080) and _free(8080, socket.SOCK_DGRAM)
+    box.container.reload()
+    assert not any(box.container.attrs["NetworkSettings"]["Ports"].values())
     own.connect(box.container)
     assert street.ask(HOST4, 8080) == NEIGHBOUR4
     assert ask(street.host, "::1", 8080) not in (REFUSED, "TimeoutError")
