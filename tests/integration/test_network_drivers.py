@@ -242,6 +242,7 @@ def test_ipv6_endpoints_can_be_used_at_once_and_reach_each_other(v4: bool) -> No
         assert not any(info.get("tentative") for info in seen["addr_info"] if info["scope"] == "global")
         # The link-local address follows from the MAC that it has now, not from the one that the pool gave it.
         assert "fe80::42:aff:fe01:2/64" in addresses(seen)
+        assert inside(one.netns_fd, "-6", "route", "get", "fd00:1::2")[0]["type"] == "local"
         assert inside_sysctl(one.netns_fd, "ipv6/conf/eth0/accept_ra") == "0"
         assert default_routes(one.netns_fd)[6] == ("fd00:1::1", "eth0")
         assert (4 in default_routes(one.netns_fd)) == v4

@@ -47,7 +47,7 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 RT_TABLE_MAIN = 254
 RTPROT_BOOT = 3
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
-RTN_UNICAST = 1
+RTN_UNICAST, RTN_LOCAL = 1, 2
 RTNH_F_ONLINK = 0x4
 IF_OPER_UP = 6
 IFF_UP = 0x1
@@ -275,6 +275,19 @@ class Netlink:
             if payload[7] == RTN_UNICAST and payload[0] in (socket.AF_INET, socket.AF_INET6):
                 found.append(_parse_route(payload))
         return found
+
+    def is_local(self, address: str) -> bool:
+        """Whether packets to `address` are for this namespace itself, by its routes (as `ip route get` asks)."""
+        place = ipaddress.ip_address(address)
+        payload = _ROUTE.pack(_family(place), place.max_prefixlen, 0, 0, 0, 0, 0, 0, 0) + attribute(
+            RTA_DST, place.packed
+        )
+        request = Message(RTM_GETROUTE, 0, payload, f"look up the route to {address}")
+        self._socket.sendto(self._frame(request, NLM_F_REQUEST), (0, 0))
+        while True:
+            for kind, _, sequence, answer in self._receive(request.operation):
+                if sequence == self._sequence:
+                    return kind == RTM_NEWROUTE and answer[7] == RTN_LOCAL
 
     def _frame(self, message: Message, flags: int) -> bytes:
         self._sequence += 1

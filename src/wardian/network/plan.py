@@ -21,6 +21,7 @@ from wardian.network.steps import (
     NewVeth,
     NoRoute,
     PortFlags,
+    Received,
     Remove,
     Rename,
     Route,
@@ -176,7 +177,8 @@ def _addresses(endpoint: Endpoint) -> Sequence[Step]:
     name = endpoint.interface
     given = ((endpoint.ipv4, endpoint.prefix4), (endpoint.ipv6, endpoint.prefix6))
     asked = ((text, _LINK_LOCAL_PREFIX[ipaddress.ip_address(text).version]) for text in endpoint.want.link_local)
-    return [Address(name, address, prefix) for address, prefix in (*given, *asked) if address]
+    addresses: list[Step] = [Address(name, address, prefix) for address, prefix in (*given, *asked) if address]
+    return [*addresses, Received(endpoint.ipv6)] if endpoint.ipv6 else addresses
 
 
 def _by_link(endpoint: Endpoint, gateways: Collection[int]) -> tuple[Step, ...]:

@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 from wardian.kernel import links, netlink, netns
 from wardian.network.values import Done
 
-# A bridge's port forwards some moments after both ends of its veth came up; the kernel's worker does that.
-FORWARDING_SECONDS = 1.0
-_FORWARDING_STEP = 0.0003
+# What the kernel's worker does after a request: it is waited for, as what comes before that is lost.
+READY_SECONDS = 1.0
+_READY_STEP = 0.0003
 
 
 class Place:
@@ -166,9 +166,9 @@ class Forwarding(NamedTuple):
         return f"{self.master} passes packets of {self.link}"
 
     def do(self, place: Place) -> None:
-        deadline = time.monotonic() + FORWARDING_SECONDS
+        deadline = time.monotonic() + READY_SECONDS
         while not self._passes(place) and time.monotonic() < deadline:
-            time.sleep(_FORWARDING_STEP)  # after the deadline: nothing but the first second is lost
+            time.sleep(_READY_STEP)  # after the deadline: nothing but the first second is lost
 
     def _passes(self, place: Place) -> bool:
         port = place.host.link(self.link)
@@ -288,6 +288,22 @@ class Address(NamedTuple):
     def do(self, place: Place) -> None:
         index = place.inside(self.interface)
         place.inner.send([netlink.new_address(index, self.interface, self.address, self.prefix)])
+
+
+class Received(NamedTuple):
+    """Wait until what is sent to an IPv6 address is taken. The kernel's worker makes the route for that, some moments
+    after the address is there: an answer before that is lost, and asked for again a second later."""
+
+    address: str
+    kind: str = "address"
+
+    def describe(self) -> str:
+        return f"packets to {self.address} are taken"
+
+    def do(self, place: Place) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not place.inner.is_local(self.address) and time.monotonic() < deadline:
+            time.sleep(_READY_STEP)  # after the deadline: nothing but the first second is lost
 
 
 class Route(NamedTuple):
