@@ -105,7 +105,12 @@ def test_links_in_docs_exist() -> None:
 
 
 def test_entry_points_exist() -> None:
-    for module in ("wardian.cli", "wardian.runtime.command", "wardian.server.__main__"):
+    for module in (
+        "wardian.cli",
+        "wardian.runtime.command",
+        "wardian.server.__main__",
+        "wardian.network.resolver.__main__",
+    ):
         assert importlib.util.find_spec(module) is not None, module
 
 
@@ -116,4 +121,13 @@ def test_command_line_imports_little() -> None:
                           capture_output=True, text=True, check=True)  # fmt: skip
     heavy = {"asyncio", "http", "http.client", "argparse", "re", "dataclasses", "typing", "json", "socket",
              "subprocess", "msgspec", "urllib3", "h11"}  # fmt: skip
+    assert not heavy & set(done.stdout.split())
+
+
+def test_the_resolver_imports_little() -> None:
+    """One process for all containers of an engine, and nothing of the engine in it: what it imports is its memory."""
+    network = os.path.join(ROOT, "src", "wardian", "network")
+    code = f"import sys; sys.path.append({network!r}); import resolver.program; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"wardian", "asyncio", "typing", "traceback", "threading", "subprocess", "logging", "ctypes", "ipaddress"}
     assert not heavy & set(done.stdout.split())

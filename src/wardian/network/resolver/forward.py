@@ -22,6 +22,8 @@ NEXT_AFTER_SECONDS = 1.0
 LAST_SECONDS = 3.0
 ROUNDS = 2
 _BETTER_ELSEWHERE = (message.SERVFAIL, message.REFUSED, message.NOTIMP)
+# One for all: a fresh one for each answer, cut to its length, would leave the heap full of holes.
+_buffer = memoryview(bytearray(message.STREAM_LIMIT))
 
 Reply = Callable[[bytes], None]
 
@@ -175,7 +177,7 @@ class DatagramAttempt(Attempt):
 
     def _readable(self, events: int) -> None:
         try:
-            answer = self._socket.recv(message.STREAM_LIMIT)
+            answer = bytes(_buffer[: self._socket.recv_into(_buffer)])
         except BlockingIOError:
             return
         except OSError:  # an ICMP error: nobody listens there
@@ -203,7 +205,7 @@ class StreamAttempt(Attempt):
                 if not self._out:
                     self._loop.change(self._socket.fileno(), READ)
                 return
-            data = self._socket.recv(message.STREAM_LIMIT)
+            data = bytes(_buffer[: self._socket.recv_into(_buffer)])
         except BlockingIOError:
             return
         except OSError:
