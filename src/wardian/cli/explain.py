@@ -64,10 +64,10 @@ def _line(step: dict[str, Any], width: int, timed: bool) -> str:
 
 def _show_end(answer: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     total = sum(step.get("Nanoseconds") or 0 for step in steps)
-    network = answer.get("Network") or ()
     print(f"\n{len(steps)} steps, {duration_text(total)} in all")
-    if network:
-        print(f"{len(network)} for its networks, {duration_text(sum(done['Nanoseconds'] for done in network))} in all")
+    if answer.get("Network"):
+        # Without a sum: those that were one transaction have each the time of all. The phase "network" is the whole.
+        print(f"{len(answer['Network'])} for its networks")
     for phase in answer.get("Phases") or ():
         print(f"{phase['Name']}: {duration_text(phase['Nanoseconds'])}")
     if answer.get("Error"):
