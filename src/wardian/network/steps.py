@@ -7,7 +7,7 @@ of link, address, route and sysctl. What a step needs of the world is in a `Plac
 import errno
 import ipaddress
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from wardian.kernel import links, netlink, netns
@@ -16,6 +16,13 @@ from wardian.network.values import Done
 # What the kernel's worker does after a request: it is waited for, as what comes before that is lost.
 READY_SECONDS = 1.0
 _READY_STEP = 0.0003
+
+
+def until(met: Callable[[], bool]) -> None:
+    """Waits a while. After that nothing but the first second is lost, which is no error."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not met() and time.monotonic() < deadline:
+        time.sleep(_READY_STEP)
 
 
 class Place:
@@ -166,9 +173,7 @@ class Forwarding(NamedTuple):
         return f"{self.master} passes packets of {self.link}"
 
     def do(self, place: Place) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._passes(place) and time.monotonic() < deadline:
-            time.sleep(_READY_STEP)  # after the deadline: nothing but the first second is lost
+        until(lambda: self._passes(place))
 
     def _passes(self, place: Place) -> bool:
         port = place.host.link(self.link)
@@ -301,9 +306,7 @@ class Received(NamedTuple):
         return f"packets to {self.address} are taken"
 
     def do(self, place: Place) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not place.inner.is_local(self.address) and time.monotonic() < deadline:
-            time.sleep(_READY_STEP)  # after the deadline: nothing but the first second is lost
+        until(lambda: place.inner.is_local(self.address))
 
 
 class Route(NamedTuple):

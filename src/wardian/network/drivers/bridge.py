@@ -4,6 +4,7 @@ Everything about the bridge that a neighbour could use is said before it is up: 
 no ear for router advertisements in any case (CVE-2020-13401).
 """
 
+import functools
 import hashlib
 from collections.abc import Collection, Sequence
 
@@ -13,7 +14,7 @@ from wardian.network.drivers import refusals
 from wardian.network.host import Host
 from wardian.network.options import BRIDGE
 from wardian.network.plan import Ready
-from wardian.network.steps import Step
+from wardian.network.steps import Step, until
 from wardian.network.values import Endpoint, NetworkConfig, NetworkRules, Subnet
 
 _NOT_BUILT = (
@@ -127,12 +128,14 @@ class Bridge:
         self._host.netlink.send([netlink.link_up(link.ifindex, name)])
 
     def _address(self, config: NetworkConfig, link: netlink.Link) -> None:
-        there = {one.address for one in self._host.netlink.addresses() if one.ifindex == link.ifindex}
+        nl = self._host.netlink
+        there = {one.address for one in nl.addresses() if one.ifindex == link.ifindex}
         for subnet in gateways_of(config):
-            if subnet.gateway is not None and subnet.gateway not in there:
-                self._host.netlink.send(
-                    [netlink.new_address(link.ifindex, link.name, str(subnet.gateway), subnet.subnet.prefixlen)]
-                )
+            gateway = str(subnet.gateway or "")
+            if gateway and subnet.gateway not in there:
+                nl.send([netlink.new_address(link.ifindex, link.name, gateway, subnet.subnet.prefixlen)])
+            if ":" in gateway:
+                until(functools.partial(nl.is_local, gateway))  # see steps.Received
 
     def _forget_addresses(self, config: NetworkConfig, link: netlink.Link, only: bool = False) -> None:
         """Of a bridge of ours all but the network's own; `only`: of a foreign one, the network's own."""
