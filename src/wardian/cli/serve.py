@@ -19,8 +19,6 @@ _FLAGS = (
     Flag("data-root", "", "string", "", "Directory of images, containers and state"),
     Flag("firewall-backend", "", "string", "", 'Where the firewall rules go: "nftables" (default) or "iptables"'),
     Flag("respect-host-firewall", "", "bool", "", "Add no rule where another firewall's chain drops forwarded packets"),
-    Flag("firewall-backend", "", "string", "", "What writes the rules: nftables, or iptables with Docker's chains"),
-    Flag("respect-host-firewall", "", "bool", "", "Add nothing to the chains of another firewall; report only"),
     Flag("run-root", "", "string", "", "Directory of sockets and what a reboot may lose"),
     Flag("socket", "", "string", "", "Path of the API's socket"),
 )
