@@ -150,9 +150,11 @@ async def published(
             await s.client.publish(ports.publications(held, target))
             ports.close_ports(held)
             opened, held = held, ()
-            yield s, opened
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(s.pid, signal.SIGKILL)
+            try:
+                yield s, opened
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(s.pid, signal.SIGKILL)
             await s.exit()
     finally:
         ports.close_ports(held)
