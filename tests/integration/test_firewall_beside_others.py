@@ -440,3 +440,18 @@ def test_many_ports_at_once(opened: Callable[..., Firewall]) -> None:
     assert nft("list", "map", "inet", "wardian-wtfa0", "wardian-any4").count("tcp . ") == 5001
     firewall.remove_ports(ports)
     assert state("nftables") == before
+
+
+def test_a_drop_that_is_added_later_finds_our_rule_before_it(opened: Callable[..., Firewall]) -> None:
+    nft(commands="table inet theirs { chain way { type filter hook forward priority 0; policy accept; }\n}\n")
+    firewall = opened()
+    assert firewall.warnings == []
+    nft("add", "rule", "inet", "theirs", "way", "counter", "drop")
+    assert firewall.mend() is True
+    listed = nft("list", "chain", "inet", "theirs", "way")
+    assert listed.index(MARK) < listed.index("drop")
+    assert firewall.warnings
+    nft(commands="table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }\n}\n")
+    assert firewall.mend() is True
+    assert MARK in nft("list", "chain", "ip", "filter", "FORWARD")
+    assert firewall.mend() is False

@@ -68,7 +68,7 @@ def _end(street: Street, engine: TestEngine) -> None:
 
 
 def _rules() -> list[str]:
-    """The rule set without counts, and without base chains and tables that hold no rule: iptables keeps what it made."""
+    """The rule set without counts, and without base chains and tables that hold no rule: iptables keeps its own."""
     text = re.sub(r"packets \d+ bytes \d+", "", nft("list", "ruleset"))
     text = re.sub(r"\tchain \w+ {\n\t\ttype [^\n]*policy accept;\n\t}\n", "", text)
     text = re.sub(r"table \w+ \w+ {\n}\n", "", text)

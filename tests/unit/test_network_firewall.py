@@ -255,13 +255,15 @@ def test_notifications_are_read() -> None:
         (nftables.Change(nftables.DEL_RULE, "inet", "wardian-wt0", "x"), Touched(True, False)),
         (nftables.Change(12, "inet", "wardian-wt0"), Touched(True, False)),
         (nftables.Change(12, "ip", "their-sets"), Touched(False, False)),
-        (nftables.Change(nftables.NEW_RULE, "ip", "filter", "FORWARD"), Touched(False, False)),
+        (nftables.Change(nftables.NEW_RULE, "ip", "filter", "FORWARD"), Touched(False, True)),
+        (nftables.Change(nftables.NEW_RULE, "ip", "filter", "DOCKER"), Touched(False, False)),
         (nftables.Change(nftables.DEL_RULE, "ip", "filter", "FORWARD"), Touched(False, True)),
         (nftables.Change(nftables.NEW_CHAIN, "ip", "filter", "FORWARD"), Touched(False, True)),
     ],
 )
 def test_which_changes_of_others_concern_us(change: nftables.Change, touched: Touched) -> None:
-    assert judge(change, lambda one: one.table == "wardian-wt0") == touched
+    found = judge(change, lambda one: one.table == "wardian-wt0", lambda one: one.chain == "FORWARD")
+    assert found == touched
 
 
 # ---- what is exposed ----

@@ -25,22 +25,23 @@ class Touched(NamedTuple):
 NOTHING, EVERYTHING = Touched(False, False), Touched(True, True)
 
 
-def judge(change: Change, is_own: Callable[[Change], bool]) -> Touched:
+def judge(change: Change, is_own: Callable[[Change], bool], is_watched: Callable[[Change], bool]) -> Touched:
     """What one change of somebody else means for us.
 
-    A rule that was added to a chain of others is no concern of ours: it was decided there. One that was taken away may
-    have been our marked one.
+    A rule that was taken away may have been our marked one. One that was added matters where it may stop what we
+    forward: in a base chain at the hook forward (`is_watched`); a busy Docker adds its own elsewhere.
     """
     if is_own(change):
         return Touched(True, False)
-    return Touched(False, change.kind in _STRUCTURE and change.kind != NEW_RULE)
+    return Touched(False, change.kind in _STRUCTURE and (change.kind != NEW_RULE or is_watched(change)))
 
 
 class Changes:
     """Sockets to the kernel's notifications. `settled` is for any thread, all else for the firewall's."""
 
-    def __init__(self, is_own: Callable[[Change], bool]) -> None:
+    def __init__(self, is_own: Callable[[Change], bool], is_watched: Callable[[Change], bool]) -> None:
         self._is_own = is_own
+        self._is_watched = is_watched
         self._generation = Generation()
         try:
             self._notifications = Notifications()
@@ -68,6 +69,17 @@ class Changes:
                 if before == self._seen:
                     self._seen = after
 
+    @contextmanager
+    def answered(self) -> Iterator[None]:
+        """Around making everything anew: what others changed before is answered by it, unless it fails."""
+        pending = self.take()
+        try:
+            yield
+        except BaseException:
+            if pending != NOTHING:
+                self.doubt()
+            raise
+
     def doubt(self) -> None:
         """Nothing is known to stand: the next `take` says so."""
         self._doubt = True
@@ -81,7 +93,10 @@ class Changes:
         """`quiet`, and what is told of our own changes is read away, so that the descriptor is not readable for it."""
         if not self.quiet():
             return False
-        return self.take() == NOTHING
+        if self.take() != NOTHING:  # just now: it is not told again
+            self.doubt()
+            return False
+        return True
 
     def take(self) -> Touched:
         """What others changed since the last time."""
@@ -97,7 +112,7 @@ class Changes:
                 return EVERYTHING
             if transactions:
                 self._seen = max(self._seen, transactions[-1].generation)
-            found = [judge(change, self._is_own) for one in strangers for change in one.changes]
+            found = [judge(change, self._is_own, self._is_watched) for one in strangers for change in one.changes]
             return Touched(any(one.own for one in found), any(one.foreign for one in found))
 
     def close(self) -> None:

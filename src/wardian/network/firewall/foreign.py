@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wardian.errors import WardianError
-from wardian.kernel.nftables import Nftables
+from wardian.kernel.nftables import Change, Nftables
 from wardian.network.firewall.exposure import exposures, walls
 from wardian.network.firewall.table import ACCEPTED, FORWARD_PRIORITY
 from wardian.network.values import PortWant
@@ -159,12 +159,14 @@ class ForeignChains:
         self._respect = respect
         self.warnings: list[str] = []
         self._walls: tuple[str, ...] = ()
+        self._watched: frozenset[tuple[str, str, str]] = frozenset()
         self._judged = False
 
     def mend(self, run: Callable[[str], None]) -> bool:
         """Put the rules where they are needed, by `run`; True when there was one to put. `warnings` say what is so."""
         found = read_forwarding(self._nft)
         dropping = [chain for chain in found.chains if drops(chain, found.jumped)]
+        self._watched = frozenset((chain.family, chain.table, chain.name) for chain in found.chains)
         self._walls, self._judged = found.walls, self._respect and bool(dropping)
         self.warnings = [said(chain, self._bridge, self._respect) for chain in dropping]
         if legacy_filter_in_use():
@@ -176,6 +178,10 @@ class ForeignChains:
         if commands:
             run(commands)
         return bool(commands)
+
+    def watches(self, change: Change) -> bool:
+        """Whether it is in one of the base chains that were there when last looked at."""
+        return (change.family, change.table, change.chain) in self._watched
 
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         """What others reach despite this host's firewalls, as they were when last looked at."""

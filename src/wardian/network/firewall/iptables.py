@@ -42,7 +42,7 @@ class IptablesFirewall:
             )
         self._nft = open_nftables()
         try:
-            self._changes = Changes(_is_own)
+            self._changes = Changes(_is_own, lambda _: False)
         except BaseException:
             self._nft.close()
             raise
@@ -52,9 +52,9 @@ class IptablesFirewall:
         self.warnings: list[str] = []
 
     def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
-        self._make(wanted(networks, ports))
-        self._changes.take()
-        self._judge_others()
+        with self._changes.answered():
+            self._make(wanted(networks, ports))
+            self._judge_others()
 
     def add_network(self, network: NetworkRules) -> None:
         if self._wanted.networks.get(network.link) != network:

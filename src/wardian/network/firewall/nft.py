@@ -19,13 +19,13 @@ class NftFirewall:
         self._bridge = bridge
         self._table = table.table_name(bridge)
         self._nft = nft or open_nftables()
+        self._foreign = ForeignChains(self._nft, bridge, respect)
         try:
-            self._changes = Changes(self._is_own)
+            self._changes = Changes(self._is_own, self._foreign.watches)
         except BaseException:
             self._nft.close()
             raise
         self._set_elements = nftset.SetElements()
-        self._foreign = ForeignChains(self._nft, bridge, respect)
         self._wanted = wanted((), ())
 
     @property
@@ -119,11 +119,14 @@ class NftFirewall:
         return change.family == "inet" and change.table == self._table
 
     def _make(self, after: Wanted) -> None:
-        """The whole anew. What was pending of others' changes is answered with it."""
-        self._run(table.whole(self._bridge, after))
+        """The whole anew. What others changed until now is answered with it."""
+        with self._changes.answered():
+            self._run(table.whole(self._bridge, after))
         self._wanted = after
-        self._changes.take()
-        self._foreign.mend(self._run)
+        try:
+            self._foreign.mend(self._run)
+        except WardianError:  # a chain that went between look and change: its going is told, and looked at then
+            self._changes.doubt()
 
     def _change(self, after: Wanted, commands: str) -> None:
         """A part; when the kernel does not have what we think it has, the whole."""
