@@ -19,6 +19,12 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def kernel(reason: str) -> NoReturn:
+    """A part that kernels are built without, CI's among them: skipped anywhere, and run by tests/vm (make soak) on a
+    kernel that has it, where a skip is a failure."""
+    pytest.skip(reason)
+
+
 def root() -> None:
     if os.geteuid() != 0:
         missing("needs root")

@@ -166,7 +166,7 @@ def let_go(plumbed: Plumbed) -> None:
 @pytest.mark.parametrize("driver", ["bridge", "macvlan", "ipvlan", "host", "null"])
 def test_every_driver_keeps_the_contract(parent: int, driver: str) -> None:
     if driver == "ipvlan" and not has_kind("ipvlan"):
-        needs.missing("needs a kernel with ipvlan")
+        needs.kernel("needs a kernel with ipvlan")
 
     async def told(made: Plumbing) -> None:
         link = {"bridge": "", "macvlan": "up0", "ipvlan": "up0"}.get(driver, "none")
@@ -589,7 +589,7 @@ def has_kind(kind: str) -> bool:
 @pytest.mark.parametrize("mode", ["l2", "l3", "l3s"])
 def test_an_ipvlan_container_shares_the_parents_mac(parent: int, mode: str) -> None:
     if not has_kind("ipvlan"):
-        needs.missing("needs a kernel with ipvlan")
+        needs.kernel("needs a kernel with ipvlan")
 
     async def told(made: Plumbing) -> None:
         config = network(5, v6=True, driver="ipvlan", link="up0", options={"parent": "up0", "ipvlan_mode": mode})
@@ -611,7 +611,7 @@ def test_an_ipvlan_container_shares_the_parents_mac(parent: int, mode: str) -> N
 @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
 def test_a_network_without_parent_stays_on_this_host(driver: str) -> None:
     if not has_kind("dummy") or not has_kind(driver):
-        needs.missing(f"needs a kernel with dummy and {driver}")
+        needs.kernel(f"needs a kernel with dummy and {driver}")
 
     async def told(made: Plumbing) -> None:
         config = network(5, driver=driver, link={"macvlan": "dm-", "ipvlan": "di-"}[driver] + "050505050505")
@@ -628,7 +628,7 @@ def test_a_network_without_parent_stays_on_this_host(driver: str) -> None:
 
 def test_a_vlan_of_a_link_is_made_and_removed(parent: int) -> None:
     if not has_kind("vlan"):
-        needs.missing("needs a kernel with 802.1Q")
+        needs.kernel("needs a kernel with 802.1Q")
 
     async def told(made: Plumbing) -> None:
         config = network(5, driver="macvlan", link="up0.7")
