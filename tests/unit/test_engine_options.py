@@ -95,7 +95,11 @@ def test_addresses_that_are_none_are_told_in_dockers_words() -> None:
     with pytest.raises(WardianError) as caught:
         decode({"Image": "i", "NetworkingConfig": {"EndpointsConfig": {"n": asked}}})
     lines = caught.value.message.splitlines()
-    assert lines == ["invalid endpoint settings:", "* invalid IPv4 address: zzz", "* invalid IPv6 address: 10.1.1.1"]
+    assert lines == [
+        "invalid config for network n: invalid endpoint settings:",
+        "* invalid IPv4 address: zzz",
+        "* invalid IPv6 address: 10.1.1.1",
+    ]
 
 
 def test_every_row_says_where_it_is() -> None:

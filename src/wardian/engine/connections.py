@@ -94,7 +94,8 @@ def _refuse_disconnect(container: Container, name: str, connected: Mapping[str, 
     if name == "host" and name in connected:
         message = "cannot disconnect container from host network - container was created in host network mode"
     elif name not in connected:
-        message = f"container {container.id} is not connected to the network {name}"
+        article = "" if container.state.live else "the "  # Docker's words differ so
+        message = f"container {container.id} is not connected to {article}network {name}"
     else:
         return
     raise WardianError(FORBIDDEN, message, operation="disconnect", subject=container.id)

@@ -9,13 +9,23 @@ from wardian.errors import INVALID, WardianError
 from wardian.network import is_mac
 
 Settings = dict[str, Any]
+_WRONG = "invalid endpoint settings:"
 _ADDRESSES = {"IPv4Address": 4, "IPv6Address": 6}
 
 
 def endpoints_config(value: Any, path: str) -> dict[str, Settings]:
     """The check of `NetworkingConfig.EndpointsConfig`."""
-    given = checks.json_object(value, path).items()
-    return {name: endpoint_settings(item, f"{path}.{name}") for name, item in given}
+    return {name: _of_network(name, item, path) for name, item in checks.json_object(value, path).items()}
+
+
+def _of_network(name: str, asked: Any, path: str) -> Settings:
+    try:
+        return endpoint_settings(asked, f"{path}.{name}")
+    except WardianError as error:
+        if str(error).startswith(_WRONG):
+            message = f"invalid config for network {name}: {error}"
+            raise WardianError(error.kind, message, operation=error.operation, subject=error.subject) from None
+        raise
 
 
 def endpoint_settings(value: Any, path: str) -> Settings:
@@ -66,7 +76,7 @@ def invalid_settings(problems: Iterable[str], subject: str) -> WardianError:
     """Docker's form of what is wrong with an endpoint's settings."""
     lines = list(problems)
     text = lines[0] if len(lines) == 1 else "\n".join(f"* {line}" for line in lines)
-    return WardianError(INVALID, f"invalid endpoint settings:\n{text}", operation="endpoint", subject=subject)
+    return WardianError(INVALID, f"{_WRONG}\n{text}", operation="endpoint", subject=subject)
 
 
 def _is_address(text: str, version: int) -> bool:

@@ -68,9 +68,9 @@ def _network_rule(config: ContainerConfig) -> None:
     joined = mode == "host" or config.joins("network")
     if config.joins("network") and config["Hostname"]:
         _refuse("Hostname", "conflicting options: hostname and the network mode")
-    for name in ("Dns", "ExtraHosts"):
+    for name, what in (("Dns", "dns"), ("ExtraHosts", "custom host-to-IP mapping")):
         if config.joins("network") and config[HOST + name]:
-            _refuse(HOST + name, f"conflicting options: {name} and the network mode")
+            _refuse(HOST + name, f"conflicting options: {what} and the network mode")
     if config.joins("network"):
         _joined_network_rule(config)
     parse_bindings(config[HOST + "PortBindings"], config["ExposedPorts"], config[HOST + "PublishAllPorts"])
