@@ -531,6 +531,8 @@ def test_small(engine: Engine, shop: Box) -> None:
     assert os.readlink(f"/proc/{engine.pid}/cwd") == "/"
     assert os.getsid(engine.pid) == engine.pid
     assert f"{engine.home.cgroup_base}/supervisors" in procfs.read(f"/proc/{engine.pid}/cgroup")
+    groups = [word for word in procfs.read(f"/proc/{engine.pid}/cmdline").split("\0") if "/supervisors/" in word]
+    assert len({os.stat(path).st_dev for path in groups}) == len(groups)  # each hierarchy is entered once
 
 
 def test_it_outlives_the_engine_and_is_found_again(engine: Engine, shop: Box) -> None:

@@ -186,7 +186,8 @@ def _listen(directory: str) -> socket.socket:
 def _groups(group: str) -> list[str]:
     """The files by which a process enters `group`, which is made where it is not there: as a launcher's plan does."""
     mounts = [mount for mount in procfs.mounts() if mount.type in ("cgroup", "cgroup2") and mount.root == "/"]
-    version1 = [mount for mount in mounts if mount.type == "cgroup"]
+    # A hierarchy may be mounted twice, as below the root of another engine's: the first mount serves.
+    version1 = list({m.super_options: m for m in reversed(mounts) if m.type == "cgroup"}.values())
     files = []
     for mount in version1 or mounts[:1]:
         path = mount.target
