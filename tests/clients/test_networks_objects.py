@@ -194,7 +194,7 @@ def test_a_stopped_container_is_connected_and_disconnected(docker: Command) -> N
     done = docker("network", "connect", "--link-local-ip", "1.1.1.1", "more", "still", status=1)
     assert b"invalid link local IP address: 1.1.1.1" in done.stderr
     done = docker("network", "disconnect", "more", "still", status=1)
-    assert f"container {inspected['Id']} is not connected to the network more" in done.stderr.decode()
+    assert f"container {inspected['Id']} is not connected to network more" in done.stderr.decode()
 
 
 def test_events(client: docker_py.DockerClient) -> None:
