@@ -27,7 +27,7 @@ from wardian.kernel.attributes import (
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 0x1, 0x4, 0x10
 NLM_F_DUMP = 0x300
@@ -184,15 +184,6 @@ def new_route(destination: str, index: int, gateway: str = "", on_link: bool = F
     payload += number(RTA_OIF, index)
     how = NLM_F_REPLACE if replace else NLM_F_EXCL
     return Message(RTM_NEWROUTE, NLM_F_CREATE | how, payload, f"add route to {destination}")
-
-
-def delete_route(destination: str) -> Message:
-    """The first route of the main table to `destination`, whatever link it has. ESRCH when there is none."""
-    network = ipaddress.ip_network(destination)
-    payload = _ROUTE.pack(_family(network.network_address), network.prefixlen, 0, 0, RT_TABLE_MAIN, 0, 255, 0, 0)
-    if network.prefixlen:
-        payload += attribute(RTA_DST, network.network_address.packed)
-    return Message(RTM_DELROUTE, 0, payload, f"remove route to {destination}")
 
 
 # ---- the socket ----

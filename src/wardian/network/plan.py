@@ -19,7 +19,6 @@ from wardian.network.steps import (
     NewIpvlan,
     NewMacvlan,
     NewVeth,
-    NoRoute,
     PortFlags,
     Received,
     Remove,
@@ -120,11 +119,6 @@ def routes(endpoint: Endpoint, gateways: Collection[int]) -> tuple[Step, ...]:
             on_link = not _reached(gateway, address, prefix)
             found.append(Route(_DEFAULT[family], endpoint.interface, gateway, on_link))
     return tuple(found)
-
-
-def no_default_route(families: Collection[int]) -> tuple[Step, ...]:
-    """For a sandbox whose last endpoint with a gateway left."""
-    return tuple(NoRoute(_DEFAULT[family]) for family in sorted(families))
 
 
 def own_sysctls(endpoint: Endpoint) -> tuple[Step, ...]:

@@ -327,23 +327,6 @@ class Route(NamedTuple):
         place.inner.send([netlink.new_route(self.destination, index, self.gateway, on_link=self.on_link, replace=True)])
 
 
-class NoRoute(NamedTuple):
-    """A route goes. No error when there is none."""
-
-    destination: str
-    kind: str = "route"
-
-    def describe(self) -> str:
-        return f"no {_called(self.destination)}"
-
-    def do(self, place: Place) -> None:
-        try:
-            place.inner.send([netlink.delete_route(self.destination)])
-        except OSError as error:
-            if error.errno != errno.ESRCH:
-                raise
-
-
 class Sysctl(NamedTuple):
     """A file below /proc/sys/net inside; one that this kernel does not have is no error when not `needed`."""
 
