@@ -455,3 +455,42 @@ def test_a_drop_that_is_added_later_finds_our_rule_before_it(opened: Callable[..
     assert firewall.mend() is True
     assert MARK in nft("list", "chain", "ip", "filter", "FORWARD")
     assert firewall.mend() is False
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_who_flushes_again_and_again_while_ports_come_and_go(opened: Callable[..., Firewall], backend: str) -> None:
+    iptables("iptables-restore", text=DOCKER)
+    firewall = opened(backend)
+    wanted = state(backend)
+
+    def flush() -> None:
+        for number in range(25):
+            if number % 3 == 0:
+                nft("flush", "ruleset")
+            if number % 3 == 1:
+                iptables("iptables", "-t", "nat", "-F")
+            time.sleep(0.02 + number % 5 * 0.01)
+        nft("flush", "ruleset")
+        iptables("iptables-restore", text=DOCKER)
+
+    async def story() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            loop = asyncio.get_running_loop()
+            watch = Watch(firewall, lambda work: loop.run_in_executor(thread, work))
+            watch.start()
+            flushing = asyncio.create_task(asyncio.to_thread(in_this_host(flush)))
+            number = 0
+            while not flushing.done():
+                number += 1
+                port = PORT._replace(host_port=9000 + number % 50)
+                await loop.run_in_executor(thread, firewall.add_ports, [port])
+                await asyncio.sleep(0.002)
+                await loop.run_in_executor(thread, firewall.remove_ports, [port])
+            await flushing
+            begun = time.monotonic()
+            while state(backend) != wanted and time.monotonic() < begun + 1.5:
+                await asyncio.sleep(0.02)
+            assert state(backend) == wanted
+            await watch.stop()
+
+    asyncio.run(story())

@@ -16,6 +16,7 @@ from wardian.network.firewall.exposure import exposures
 from wardian.network.values import NetworkRules, PortRule, PortWant
 
 SECONDS = 20
+ATTEMPTS = 5
 _PREFIX = {4: "iptables", 6: "ip6tables"}
 _TABLES = {"filter", "nat", "raw"}
 _REMOVED = {DEL_TABLE, DEL_CHAIN, DEL_RULE}
@@ -101,7 +102,7 @@ class IptablesFirewall:
     def remove(self) -> None:
         self._wanted = wanted((), ())
         for version in self._versions:
-            self._restore(version, chains.restore(_save(version), [], self._bridge))
+            self._make_family(version, [])
 
     def describe(self, port: PortRule) -> str:
         for version in (4, 6):
@@ -132,9 +133,18 @@ class IptablesFirewall:
     def _make(self, after: Wanted) -> None:
         """The whole anew, each table in one commit."""
         for version in self._versions:
-            rules = chains.wanted_rules(after, version)
-            self._restore(version, chains.restore(_save(version), rules, self._bridge))
+            self._make_family(version, chains.wanted_rules(after, version))
         self._wanted = after
+
+    def _make_family(self, version: int, rules: Sequence[chains.Rule]) -> None:
+        """Somebody may change the chains between our look and our change: then it is refused, and looked at again."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self._restore(version, chains.restore(_save(version), rules, self._bridge))
+                break
+            except WardianError:
+                if attempt == ATTEMPTS - 1:
+                    raise
 
     def _change(self, after: Wanted, ports: Sequence[PortRule], adding: bool) -> None:
         """A part; when a rule is not where we think it is, the whole."""
