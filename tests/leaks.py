@@ -15,6 +15,7 @@ import time
 from typing import NamedTuple
 
 import homes
+from wardian.kernel import nftables
 
 MARK = "WARDIAN_TEST_RUN"
 PEERS = re.compile(r"/wardian-(peers|newest)\b|/docker[/-]|/containerd/|\bdocker\b|libpod")
@@ -188,7 +189,8 @@ def _firewall() -> frozenset[str]:
 
 def _descriptors() -> frozenset[str]:
     found = set()
-    for name in set(os.listdir("/proc/self/fd")) - {"0", "1", "2"}:  # pytest redirects those
+    kept = {str(one) for one in nftables.reserved_descriptors()}
+    for name in set(os.listdir("/proc/self/fd")) - {"0", "1", "2"} - kept:  # pytest redirects the first three
         try:
             found.add(f"{name} -> {os.readlink(f'/proc/self/fd/{name}')}")
         except FileNotFoundError:

@@ -113,6 +113,10 @@ class _LowDescriptors:
             finally:
                 self._keep()
 
+    def kept(self) -> frozenset[int]:
+        with self._lock:
+            return frozenset(self._kept)
+
     def _keep(self) -> None:
         while len(self._kept) < self.KEPT:
             descriptor = os.dup(self._kept[0]) if self._kept else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -123,6 +127,11 @@ class _LowDescriptors:
 
 
 _low_descriptors = _LowDescriptors()
+
+
+def reserved_descriptors() -> frozenset[int]:
+    """What this process keeps for libnftables, for as long as it lives."""
+    return _low_descriptors.kept()
 
 
 class LibraryNftables:
