@@ -5,14 +5,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from own_host import ip, nft, own_host
 from wardian.database import Database
 from wardian.errors import FORBIDDEN, SYSTEM, WardianError
-from wardian.home import Home, make_home
+from wardian.home import Home
 from wardian.kernel import netns
 from wardian.network import (
     SCHEMA,
@@ -32,11 +31,6 @@ TWO_FAMILIES = {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": "10.50.0.0/24
 def host() -> Iterator[None]:
     with own_host():
         yield
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_home(str(tmp_path / "data"), str(tmp_path / "run"), bridge="wtat0", cgroup_base="wardian-test-att")
 
 
 @asynccontextmanager
