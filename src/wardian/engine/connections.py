@@ -4,6 +4,7 @@ Both hold the container's lock. What is stored is durable before the caller hear
 is taken back.
 """
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +19,8 @@ from wardian.engine.registry import Container
 from wardian.engine.sandbox import open_namespace, sandbox_want
 from wardian.errors import FORBIDDEN, NOT_FOUND, WardianError
 from wardian.network import Changed, NetworkConfig, SandboxWant, close_ports
+
+Step = Callable[[int], Awaitable[Changed]]
 
 
 async def connect(parts: Parts, container: Container, ref: str, body: Mapping[str, Any] | None) -> None:
@@ -107,13 +110,27 @@ async def _connect_live(parts: Parts, container: Container, network: NetworkConf
         raise WardianError(FORBIDDEN, message, operation="connect", subject=container.id)
     want = as_want(network.id, settings)
     whole = _whole(parts, container, wanted(container.config) | {network.name: settings})
-    await _changed(parts, container, lambda fd: parts.networks.connect(container.id, want, fd, whole))
+    before = _whole(parts, container, wanted(container.config))
+    await _changed(
+        parts,
+        container,
+        lambda fd: parts.networks.connect(container.id, want, fd, whole),
+        lambda fd: parts.networks.disconnect(container.id, network.id, fd, before),
+    )
 
 
 async def _disconnect_live(parts: Parts, container: Container, network: NetworkConfig) -> None:
+    given = next((one for one in parts.networks.endpoints(container.id) if one.network.id == network.id), None)
+    if given is None:  # an engine was killed in the middle of a disconnect
+        return
     left = {name: one for name, one in wanted(container.config).items() if name != network.name}
-    whole = _whole(parts, container, left)
-    await _changed(parts, container, lambda fd: parts.networks.disconnect(container.id, network.id, fd, whole))
+    whole, before = _whole(parts, container, left), _whole(parts, container, wanted(container.config))
+    await _changed(
+        parts,
+        container,
+        lambda fd: parts.networks.disconnect(container.id, network.id, fd, whole),
+        lambda fd: parts.networks.connect(container.id, given.want, fd, before),
+    )
 
 
 def _whole(parts: Parts, container: Container, endpoints: Mapping[str, Settings]) -> SandboxWant:
@@ -122,13 +139,30 @@ def _whole(parts: Parts, container: Container, endpoints: Mapping[str, Settings]
     return sandbox_want(config, container.name, parts.networks)
 
 
-async def _changed(parts: Parts, container: Container, work: Callable[[int], Awaitable[Changed]]) -> None:
-    """Carry out `work` in the container's namespace, and tell its supervisor and its files what follows from it."""
+async def _changed(parts: Parts, container: Container, work: Step, back: Step) -> None:
+    """Carry out `work` in the container's namespace, and tell its supervisor and its files what follows from it. When
+    the supervisor does not take it, `back` undoes it."""
     fd = open_namespace(container, "net")
     try:
         changed = await work(fd)
+        try:
+            await _hand_over(container, changed)
+        except BaseException:
+            with contextlib.suppress(WardianError):
+                await back(fd)
+            raise
     finally:
         os.close(fd)
+    if not container.state.live:  # it ended meanwhile, and what it had then is given back already
+        await parts.networks.detach(container.id)
+        return
+    write_all_names(
+        container.config, parts.networks.endpoints(container.id), parts.networks.host_gateway, changed.resolver
+    )
+
+
+async def _hand_over(container: Container, changed: Changed) -> None:
+    """Where its published ports lead now; without a supervisor it has just ended."""
     try:
         if container.supervisor is not None and changed.publishing:
             await container.supervisor.publish(changed.publishing)
@@ -136,12 +170,6 @@ async def _changed(parts: Parts, container: Container, work: Callable[[int], Awa
             await container.supervisor.unpublish()
     finally:
         close_ports(changed.held)
-    if not container.state.live:  # it ended meanwhile, and what it had then is given back already
-        await parts.networks.detach(container.id)
-        return
-    write_all_names(
-        container.config, parts.networks.endpoints(container.id), parts.networks.host_gateway, changed.resolver
-    )
 
 
 def _store(parts: Parts, container: Container, endpoints: Mapping[str, Settings]) -> None:
