@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 
 IN_CI = os.environ.get("CI") == "true"
+ELSEWHERE = "run by tests/vm: "
 
 
 def missing(reason: str) -> NoReturn:
@@ -22,7 +23,7 @@ def missing(reason: str) -> NoReturn:
 def kernel(reason: str) -> NoReturn:
     """A part that kernels are built without, CI's among them: skipped anywhere, and run by tests/vm (make soak) on a
     kernel that has it, where a skip is a failure."""
-    pytest.skip(reason)
+    pytest.skip(ELSEWHERE + reason)
 
 
 def root() -> None:
