@@ -274,7 +274,8 @@ class SupervisorClient:
                 self._exit.set_result(parse_exit(body[protocol.ANSWER.size :]))
             return
         serial, error = protocol.ANSWER.unpack_from(body)
-        if error and not serial:  # what travelled with the launch: published ports
+        # What travelled with the launch: published ports. ESRCH: the container had ended by then, and needs none.
+        if error not in (0, errno.ESRCH) and not serial:
             log.error("%s: the supervisor does not hold the published ports: %s", self._run_dir, os.strerror(error))
         future = self._answers.get(serial)
         if future is not None and not future.done():
