@@ -18,8 +18,11 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from wardian.kernel import netns
+
 _PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 _owned: dict[str, socket.socket] = {}
+_namespace = netns.current()
 
 
 class Family(NamedTuple):
@@ -37,8 +40,11 @@ DEMO = Family("wardian-demo-", "wd", "wardian-demo-", r"([0-9a-f]{8})")
 
 
 def own(tag: str) -> None:
-    """Claim a tag until this process ends. Raises OSError (EADDRINUSE) when somebody has it."""
-    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    """Claim a tag until this process ends. Raises OSError (EADDRINUSE) when somebody has it.
+
+    An abstract name is one of a network namespace: of this process's first one, wherever the calling thread is now.
+    """
+    claim = netns.run_inside(_namespace, lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     claim.bind(f"\0wardian-run-{tag}")
     _owned[tag] = claim
 
