@@ -1,8 +1,9 @@
 """Which ranges the host uses, and the lock under which an engine takes one that is free."""
 
 import asyncio
+import fcntl
 import ipaddress
-import socket
+import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,8 @@ from wardian.errors import UNAVAILABLE, WardianError
 from wardian.kernel import netlink
 from wardian.network.addresses import Taken, takes_a_range
 
-SUBNET_LOCK = "\0wardian-subnet"
+# Root's alone, so that nobody else can hold it (an abstract socket's name, anybody can).
+SUBNET_LOCK = "/run/wardian-subnet.lock"
 SUBNET_LOCK_SECONDS = 10
 _LOCK_STEP = 0.01
 
@@ -36,14 +38,15 @@ def host_ranges(own: Collection[str]) -> list[Taken]:
 
 @asynccontextmanager
 async def subnet_lock() -> AsyncIterator[None]:
-    """Two engines that choose at once must not take the same range. The lock is an abstract socket's name (unix(7)):
-    it belongs to the network namespace, as the ranges do, and goes with its holder."""
+    """Two engines that choose at once must not take the same range: flock(2), which goes with its holder. One lock for
+    the machine, not for each network namespace: who waits in vain waits for milliseconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + SUBNET_LOCK_SECONDS
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
+    lock = os.open(SUBNET_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
         while True:
             try:
-                lock.bind(SUBNET_LOCK)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError as error:
                 if loop.time() > deadline:
@@ -51,7 +54,10 @@ async def subnet_lock() -> AsyncIterator[None]:
                         UNAVAILABLE,
                         f"another engine has been choosing its subnet for {SUBNET_LOCK_SECONDS} s",
                         operation="choose a subnet",
+                        subject=SUBNET_LOCK,
                         errno=error.errno or 0,
                     ) from error
                 await asyncio.sleep(_LOCK_STEP)
         yield
+    finally:
+        os.close(lock)

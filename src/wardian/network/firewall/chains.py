@@ -174,6 +174,8 @@ def _frame(version: int) -> list[Rule]:
         Rule("raw", "PREROUTING", "! -i lo", "WARDIAN-GUARD", top=True),
         Rule("raw", "PREROUTING", "! -i lo", "WARDIAN-SOURCE", top=True),
         Rule("raw", "PREROUTING", f"-d {_LOOPBACK[version]} ! -i lo", "DROP", top=True),
+        # With route_localnet, which our bridges have, the kernel itself takes such a source from them.
+        Rule("raw", "PREROUTING", f"-s {_LOOPBACK[version]} ! -i lo", "DROP", top=True),
     ]
     if version == 4:
         # A Docker's rules in DOCKER are not meant for 127.0.0.0/8, so ours for that stand apart.

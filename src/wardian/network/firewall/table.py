@@ -58,7 +58,9 @@ _CHAINS = """
         type filter hook prerouting priority raw; policy accept;
         iifname "lo" accept
         ip daddr 127.0.0.0/8 drop
+        ip saddr 127.0.0.0/8 drop
         ip6 daddr ::1 drop
+        ip6 saddr ::1 drop
         ip saddr @wardian-guarded4 iifname . ip saddr != @wardian-own4 drop
         ip6 saddr @wardian-guarded6 iifname . ip6 saddr != @wardian-own6 drop
         iifname @wardian-links accept
