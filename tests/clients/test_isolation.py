@@ -235,10 +235,10 @@ def test_limits_that_cannot_be_are_refused(docker, flags, says):
     "flags",
     [
         ("--init",), ("--blkio-weight", "100"), ("--device-read-bps", "/dev/null:1m"), ("--memory-swappiness", "1"),
-        ("--device-cgroup-rule", "c 1:3 rwm"), ("--cgroup-parent", "x"), ("--health-cmd", "true"), ("-p", "80:80"),
+        ("--device-cgroup-rule", "c 1:3 rwm"), ("--cgroup-parent", "x"), ("--health-cmd", "true"),
         ("--restart", "always"), ("--oom-kill-disable",), ("-v", "name:/m"), ("-v", "/m"), ("--volumes-from", "x"),
         ("--mount", "type=volume,source=x,target=/m"), ("--storage-opt", "size=1g"), ("--log-driver", "syslog"),
-        ("--mac-address", "02:00:00:00:00:01"), ("--ip", "172.30.0.9"), ("--runtime", "runc"), ("--gpus", "all"),
+        ("--runtime", "runc"), ("--gpus", "all"),
     ],
     ids=lambda flags: flags[0],
 )  # fmt: skip
