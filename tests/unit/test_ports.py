@@ -118,3 +118,9 @@ def test_a_message_takes_so_many_descriptors_and_no_more() -> None:
     """unix(7): SCM_MAX_FD is 253."""
     many = publications(HELD[:1] * 600, FOUR)
     assert [len(batch) for batch in batches(many)] == [250, 250, 100] and protocol.MAX_TARGETS <= 253
+
+
+def test_an_address_with_a_scope_is_none() -> None:
+    """It would be another text for an address that is given already, and no text for a firewall's rule."""
+    with pytest.raises(WardianError, match="invalid IP address: fd77::5%zz"):
+        parse_bindings({"80/tcp": [{"HostIp": "fd77::5%zz", "HostPort": "80"}]}, {}, False)

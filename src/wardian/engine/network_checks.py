@@ -6,7 +6,7 @@ from typing import Any
 
 from wardian.engine import checks
 from wardian.errors import INVALID, WardianError
-from wardian.network import is_mac
+from wardian.network import is_mac, parse_address
 
 Settings = dict[str, Any]
 _WRONG = "invalid endpoint settings:"
@@ -81,7 +81,7 @@ def invalid_settings(problems: Iterable[str], subject: str) -> WardianError:
 
 def _is_address(text: str, version: int) -> bool:
     try:
-        return ipaddress.ip_address(text).version == (version or ipaddress.ip_address(text).version)
+        return parse_address(text).version == (version or parse_address(text).version)
     except ValueError:
         return False
 

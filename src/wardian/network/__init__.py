@@ -52,6 +52,7 @@ from wardian.network.values import (
     PortWant,
     SandboxWant,
     is_mac,
+    parse_address,
     wanted_settings,
 )
 
@@ -77,6 +78,7 @@ __all__ = [
     "hosts_file",
     "is_mac",
     "merged",
+    "parse_address",
     "parse_bindings",
     "read_host_resolv_conf",
     "resolv_conf",

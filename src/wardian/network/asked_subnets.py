@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wardian.network import refusals, shapes
-from wardian.network.values import IPAddress, IPNetwork
+from wardian.network.values import IPAddress, IPNetwork, parse_address
 
 
 class AskedSubnet(NamedTuple):
@@ -50,6 +50,7 @@ def _block(text: str) -> IPNetwork:
     """A CIDR block, its host's bits cut off. ValueError for what is none, a bare address too."""
     if "/" not in text or not text.rpartition("/")[2].isdigit():
         raise ValueError(text)
+    parse_address(text.partition("/")[0])
     return ipaddress.ip_network(text, strict=False)
 
 
@@ -62,7 +63,7 @@ def _for_hosts(subnet: IPNetwork) -> bool:
 
 def _address(text: str) -> IPAddress | None:
     try:
-        return ipaddress.ip_address(text)
+        return parse_address(text)
     except ValueError:
         return None
 

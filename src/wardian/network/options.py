@@ -1,11 +1,10 @@
 """What a network's driver options may say. Pure; texts are Docker's, and a name that nobody knows is kept, as there."""
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 
 from wardian.network import refusals
-from wardian.network.values import GATEWAY_MODES
+from wardian.network.values import GATEWAY_MODES, parse_address
 
 BRIDGE = "com.docker.network.bridge."
 MTU = "com.docker.network.driver.mtu"
@@ -29,7 +28,7 @@ def _boolean(value: str) -> str:
 
 def _address(value: str) -> str:
     try:
-        ipaddress.ip_address(value)
+        parse_address(value)
     except ValueError:
         return "nil ip"
     return ""

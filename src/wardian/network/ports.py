@@ -11,7 +11,6 @@ reaches it through that socket.
 """
 
 import errno
-import ipaddress
 import os
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import NamedTuple
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel.netns import read_sysctl
 from wardian.network.owners import PROTOCOLS, Owner, owner_of
-from wardian.network.values import HeldPort, PortRule, PortWant
+from wardian.network.values import HeldPort, PortRule, PortWant, parse_address
 from wardian.runtime import Publication
 
 ANY4, ANY6 = "0.0.0.0", "::"
@@ -93,7 +92,7 @@ def _parse_address(text: str) -> str:
     if not text:
         return ""
     try:
-        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+        return str(parse_address(text.removeprefix("[").removesuffix("]")))
     except ValueError:
         raise _invalid(f"invalid IP address: {text}", text) from None
 

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+
+def parse_address(text: str) -> IPAddress:
+    """An address that somebody gave. Raises ValueError, for one with a scope (fe80::1%eth0) too: that names a link of
+    one namespace, means nothing in another, and is no text for a firewall's rule."""
+    if "%" in text:
+        raise ValueError(f"{text!r} has a scope")
+    return ipaddress.ip_address(text)
+
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _BRIDGE = "com.docker.network.bridge."
 _DRIVER = "com.docker.network.driver."
