@@ -170,7 +170,7 @@ def test_what_has_no_place_on_a_network(net: Command) -> None:
     net("run", "-d", "--name", "c1", "--network", "host", IMAGE, "sleep", "600")
     said = _told(net("network", "connect", "n-1", "c1", status=1))
     assert "cannot be connected to" in said or "host mode" in said
-    assert "No such container: c9" in _told(net("network", "connect", "n-1", "c9", status=1))
+    assert "No such container: nobody" in _told(net("network", "connect", "n-1", "nobody", status=1))
     assert "network n-9 not found" in _told(net("network", "connect", "n-9", "c1", status=1))
 
 
