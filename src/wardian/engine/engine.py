@@ -11,6 +11,7 @@ from wardian.engine.containers import Containers
 from wardian.engine.events import Events
 from wardian.engine.execs import Execs
 from wardian.engine.images import Images
+from wardian.engine.joined import open_left_behind
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.networks import Networks
 from wardian.engine.parts import Parts
@@ -65,7 +66,7 @@ class Engine:
             layers=layers,
             snapshots=Snapshots(home, layers, trash),
             trash=trash,
-            networks=HostNetworks(home, database, partial(open_network, registry)),
+            networks=HostNetworks(home, database, partial(open_network, registry), partial(open_left_behind, registry)),
             images_settled=asyncio.Lock(),
         )
         self._lifecycle = lifecycle = Lifecycle(parts)

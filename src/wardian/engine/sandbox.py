@@ -54,7 +54,8 @@ async def acquire(container: Container, registry: Registry, networks: Networks) 
                 if kind == "ipc":
                     _check_shareable(other)
                 sandbox.descriptors[kind] = open_namespace(other, name)
-                files_of = other.id if kind == "network" else files_of
+                files_of = (network_owner(registry, other) or other.id) if kind == "network" else files_of
+        container.sandbox = sandbox  # who is joined may end before this one runs: see joined.py
         attachment = None
         if has_links(config):
             attachment = await _attach(networks, container.id, sandbox_want(config, container.name, networks))
@@ -140,6 +141,14 @@ def open_namespace(other: Container, name: str) -> int:
         os.close(fd)
         raise ended
     return fd
+
+
+def network_owner(registry: Registry, container: Container) -> str:
+    """Whose namespace it has; "" when one that it came by is removed. Who joins existed before: there is no circle."""
+    at: Container | None = container
+    while at is not None and (ref := at.config.joins("network")):
+        at = registry.get(ref)
+    return at.id if at is not None else ""
 
 
 def open_network(registry: Registry, identity: str) -> int:

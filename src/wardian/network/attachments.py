@@ -11,7 +11,7 @@ import logging
 import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 
 from wardian.errors import CONFLICT, FORBIDDEN, WardianError
 from wardian.kernel import netns
@@ -49,12 +49,20 @@ log = logging.getLogger(__name__)
 class Attachments:
     """Who is on which network. Methods are called in the loop's thread; the host's side has the network's."""
 
-    def __init__(self, rows: NetworkRows, host: HostSide, naming: Naming, namespace: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        rows: NetworkRows,
+        host: HostSide,
+        naming: Naming,
+        namespace: Callable[[str], int],
+        left_behind: Callable[[str], list[int]],
+    ) -> None:
         self._rows = rows
         self._host = host
         self._plumbing = host.plumbing
         self._naming = naming
         self._namespace = namespace
+        self._left_behind = left_behind
         self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self._published: dict[str, Published] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -116,8 +124,10 @@ class Attachments:
 
     async def detach(self, sandbox: str) -> None:
         """The sandbox's last process is gone: what led to it leads nowhere, and its places are free. No error when it
-        has none. Its links go with its namespace."""
+        has none. Its links go with its namespace, or are taken out of it when others live there: an address that is
+        free is on no link. Raises WardianError, and gives nothing back, when a link cannot be taken out."""
         async with self._turn(sandbox), AsyncExitStack() as steps:  # carried out from the last to the first
+            await self._take_out(sandbox)
             endpoints = self._endpoints.pop(sandbox, ())
             published = self._published.pop(sandbox, NOTHING)
             for one in endpoints:
@@ -128,6 +138,18 @@ class Attachments:
                 steps.callback(self._rows.set_published, sandbox, ())
             if published.rules:
                 await self._host.work(lambda: self._host.board.withdraw(published))
+
+    async def _take_out(self, sandbox: str) -> None:
+        endpoints = self.endpoints(sandbox)
+        if not endpoints:
+            return
+        with ExitStack() as opened:
+            left = self._left_behind(sandbox)
+            for netns_fd in left:
+                opened.callback(os.close, netns_fd)
+            for netns_fd in left:
+                for one in endpoints:
+                    await self._plumbing.disconnect(one, netns_fd)
 
     # ---- a sandbox that lives changes ----
 
@@ -191,7 +213,10 @@ class Attachments:
         middle of a connect has given the address, and nobody has heard of it."""
         gone = [sandbox for sandbox in {*self._endpoints, *self._published} if sandbox not in live]
         for sandbox in gone:
-            await self.detach(sandbox)
+            try:
+                await self.detach(sandbox)
+            except (OSError, WardianError) as error:  # the next engine tries again
+                log.warning("sandbox %s: its networks were not given back: %s", sandbox[:12], error)
         for sandbox, want in live.items():
             if sandbox in self._endpoints:
                 self._endpoints[sandbox] = tuple(named(one, want.names) for one in self._endpoints[sandbox])

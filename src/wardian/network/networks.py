@@ -30,13 +30,24 @@ def _nobody(sandbox: str) -> int:
     raise ProcessLookupError(sandbox)
 
 
+def _none_left(_: str) -> list[int]:
+    return []
+
+
 class Networks(Catalogue):
     """All networks of one engine. Methods are called in the loop's thread; see the package's docstring.
 
-    `namespace` opens the network namespace of a living sandbox; ProcessLookupError when it has ended.
+    `namespace` opens the network namespace of a living sandbox; ProcessLookupError when it has ended. `left_behind`
+    opens those that an ended one leaves to others that live in them.
     """
 
-    def __init__(self, home: Home, database: Database, namespace: Callable[[str], int] = _nobody) -> None:
+    def __init__(
+        self,
+        home: Home,
+        database: Database,
+        namespace: Callable[[str], int] = _nobody,
+        left_behind: Callable[[str], list[int]] = _none_left,
+    ) -> None:
         self.host = HostSide(home)
         rows = NetworkRows(database, home.bridge)
         bridge = rows.named("bridge")
@@ -44,7 +55,7 @@ class Networks(Catalogue):
         super().__init__(rows, self.host, engine_pools(home.address_pools, bridge.id))
         self._names = Names(home, namespace)
         self._naming = Naming(self._names)
-        self._attachments = Attachments(rows, self.host, self._naming, namespace)
+        self._attachments = Attachments(rows, self.host, self._naming, namespace, left_behind)
 
     # ---- an engine's life ----
 
