@@ -471,7 +471,7 @@ def test_an_address_that_is_used_again_is_announced() -> None:
         let_go(former)
         known = {one["dst"]: one["lladdr"] for one in ip("neigh", "show", "dev", config.link) if "lladdr" in one}
         assert known["10.1.0.2"] == known["fd00:1::2"] == "02:42:0a:01:00:02"
-        again = await attached(made, endpoint(config, 2, mac="02:42:99:99:99:99"))
+        again = await attached(made, endpoint(config, 2, id="9901" * 16, mac="02:42:99:99:99:99"))
 
         def corrected() -> bool:
             told = {one["dst"]: one.get("lladdr") for one in ip("neigh", "show", "dev", config.link)}

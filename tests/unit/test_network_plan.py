@@ -85,7 +85,8 @@ CASES: Mapping[str, tuple[Step, ...]] = {
     "macvlan-ipv4-internal": plan.macvlan_endpoint(endpoint(INTERNAL), BOTH, "vepa"),
     "ipvlan-l2": plan.ipvlan_endpoint(endpoint(IPVLAN), BOTH, "l2", "bridge"),
     "ipvlan-l3": plan.ipvlan_endpoint(endpoint(IPVLAN), BOTH, "l3", "private"),
-    "leaving": plan.leaving(endpoint(config(), interface="eth1")),
+    "leaving": plan.leaving_bridge(endpoint(config(), interface="eth1")),
+    "leaving-parent": plan.leaving_parent(endpoint(MACVLAN, interface="eth1")),
 }
 
 

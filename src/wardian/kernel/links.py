@@ -26,6 +26,7 @@ from wardian.kernel.netlink import (
 )
 
 IFLA_PROTINFO = 12
+RTM_NEWLINKPROP, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 108, 52, 53
 IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_MACVLAN_MODE = 1
 IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS = 1, 2
@@ -83,6 +84,13 @@ def set_port_flags(index: int, name: str, isolated: bool, hairpin: bool) -> Mess
 def rename(index: int, name: str, new: str) -> Message:
     """Before Linux 6.2 only while the link is down."""
     return Message(RTM_NEWLINK, 0, link_header(index, 0, 0) + text(IFLA_IFNAME, new), f"rename link {name} to {new}")
+
+
+def also_named(index: int, name: str, other: str) -> Message:
+    """A second name, by which the link is looked up as by its first (`ip link property add`, Linux 5.5)."""
+    names = attribute(IFLA_PROP_LIST | NLA_F_NESTED, text(IFLA_ALT_IFNAME, other))
+    payload = link_header(index, 0, 0) + names
+    return Message(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, payload, f"name link {name} {other} as well")
 
 
 def set_mtu(index: int, name: str, mtu: int) -> Message:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from wardian.network.endpoint_options import interface_sysctls
 from wardian.network.steps import (
     Address,
+    AlsoNamed,
     Announce,
     Forwarding,
     Join,
@@ -21,7 +22,8 @@ from wardian.network.steps import (
     NewVeth,
     PortFlags,
     Received,
-    Remove,
+    RemoveChild,
+    RemovePort,
     Rename,
     Route,
     Step,
@@ -52,7 +54,7 @@ def alias(config: NetworkConfig) -> str:
 
 
 def port_name(endpoint: Endpoint) -> str:
-    """The host's end of a veth that is made for this endpoint."""
+    """The host's end of this endpoint's veth: its name, or its second one when it is from the pool."""
     return f"veth{endpoint.id[:11]}"
 
 
@@ -68,7 +70,7 @@ def bridge_endpoint(
         steps.append(NewVeth(port, config.link, name, endpoint.mac, config.mtu, alias(config)))
         steps.append(Sysctl(f"ipv4/conf/{name}/arp_notify", "1"))
     else:
-        steps += _taken(config, ready, name)
+        steps += [*_taken(config, ready, name), AlsoNamed(port, port_name(endpoint))]
     if hairpin or not config.icc:
         steps.append(PortFlags(port, isolated=not config.icc, hairpin=hairpin))
     if ready is not None:
@@ -101,9 +103,14 @@ def ipvlan_endpoint(endpoint: Endpoint, gateways: Collection[int], mode: str, fl
     return (NewIpvlan(name, config.link, mode, flag, config.mtu), *_child(endpoint), *out)
 
 
-def leaving(endpoint: Endpoint) -> tuple[Step, ...]:
+def leaving_bridge(endpoint: Endpoint) -> tuple[Step, ...]:
     """The endpoint's link goes from a living sandbox, and its addresses and routes with it."""
-    return (Remove(endpoint.interface),)
+    return (RemovePort(port_name(endpoint), endpoint.network.link, endpoint.interface),)
+
+
+def leaving_parent(endpoint: Endpoint) -> tuple[Step, ...]:
+    """As leaving_bridge, for a link on the network's parent."""
+    return (RemoveChild(endpoint.interface, endpoint.network.link, endpoint.network.driver),)
 
 
 def routes(endpoint: Endpoint, gateways: Collection[int]) -> tuple[Step, ...]:

@@ -15,6 +15,7 @@ Used from the loop's thread; the kernel's side runs in the executor that `start`
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -29,9 +30,10 @@ from wardian.network.names import ResolverSockets, prepare_inside
 from wardian.network.options import BRIDGE
 from wardian.network.plan import Ready
 from wardian.network.pool import INTERFACE, Pool, Prepared, prepare, prepare_bare, with_names
-from wardian.network.steps import Place, Remove, Step, apply
+from wardian.network.steps import Place, Step, apply
 from wardian.network.values import Done, Endpoint, NetworkConfig, NetworkRules
 
+log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -234,15 +236,20 @@ class Plumbing:
                 return apply(steps, place)
             except BaseException:
                 with contextlib.suppress(OSError):
-                    apply((Remove(endpoint.interface),), place)
+                    apply(driver.leaving_steps(endpoint), place)
                 raise
 
     def _disconnect(self, endpoint: Endpoint, netns_fd: int, then: Sequence[Placed]) -> tuple[Done, ...]:
-        steps = list(self.driver(endpoint.network.driver).leaving_steps(endpoint))
-        for one in then:
-            steps += plan.routes(one.endpoint, one.gateways)
         with _inside(netns_fd) as inner:
-            return apply(steps, Place(self.host.netlink, inner, netns_fd))
+            place = Place(self.host.netlink, inner, netns_fd)
+            done = list(apply(self.driver(endpoint.network.driver).leaving_steps(endpoint), place))
+            for step in (route for one in then for route in plan.routes(one.endpoint, one.gateways)):
+                try:
+                    done += apply((step,), place)
+                except OSError as error:
+                    # Who has NET_ADMIN inside may have renamed the link or set it down: it has left all the same.
+                    log.warning("sandbox %s: no %s: %s", endpoint.sandbox[:12], step.describe(), error)
+            return tuple(done)
 
     # ---- in the threads of the pools ----
 

@@ -142,6 +142,20 @@ class Join(NamedTuple):
         place.host.send([links.set_master(place.outside(self.link), self.link, master, self.alias)])
 
 
+class AlsoNamed(NamedTuple):
+    """A host's link gets a second name, which says whose it is: what goes on inside does not change that."""
+
+    link: str
+    name: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"name {self.link} {self.name} as well"
+
+    def do(self, place: Place) -> None:
+        place.host.send([links.also_named(place.outside(self.link), self.link, self.name)])
+
+
 class PortFlags(NamedTuple):
     """`isolated`: no way to other isolated ports (icc=false). `hairpin`: back in through its own published port."""
 
@@ -262,20 +276,62 @@ class Up(NamedTuple):
         place.inner.send([netlink.link_up(place.inside(self.interface), self.interface)])
 
 
-class Remove(NamedTuple):
-    """A link inside goes, and with a veth its other end, with its addresses and routes. No error when it is gone."""
+class RemovePort(NamedTuple):
+    """A bridge's port goes from the host, and with it its other end, whatever that is called by now and wherever it is:
+    who has NET_ADMIN inside may have renamed it or moved it on. No error when it is gone.
 
+    A port without the second name is an older release's: it is looked for inside, among the links whose other end is a
+    port of the bridge. That one is deleted inside, as the numbers of links inside are the container's to choose.
+    """
+
+    link: str
+    master: str
     interface: str
     kind: str = "link"
 
     def describe(self) -> str:
-        return f"remove {self.interface}"
+        return f"remove {self.interface} by its port {self.link} on bridge {self.master}"
 
     def do(self, place: Place) -> None:
-        link = place.inner.link(self.interface)
-        if link is not None:
-            place.inner.send([netlink.delete_link(link.ifindex, self.interface)])
+        port = place.host.link(self.link)
+        if port is not None:
+            place.host.send([netlink.delete_link(port.ifindex, self.link)])
+        else:
+            _delete_inside(place, self._unnamed(place))
         place.forget(self.interface)
+
+    def _unnamed(self, place: Place) -> list[netlink.Link]:
+        master = place.host.link(self.master)
+        if master is None:
+            return []
+        ends = {(one.peer, one.ifindex) for one in place.host.links() if one.master == master.ifindex}
+        return [one for one in place.inner.links() if one.kind == "veth" and (one.ifindex, one.peer) in ends]
+
+
+class RemoveChild(NamedTuple):
+    """A parent's child inside goes: the one of that name, else, when somebody inside renamed it, all that hang on the
+    parent. No error when it is gone. `of` is "macvlan" or "ipvlan"."""
+
+    interface: str
+    parent: str
+    of: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"remove {self.interface}, a {self.of} of {self.parent}"
+
+    def do(self, place: Place) -> None:
+        parent = place.host.link(self.parent)
+        inside = [one for one in place.inner.links() if one.kind == self.of]
+        # A macvlan's child hangs on that one's own parent in the kernel: then only the name is left to go by.
+        children = [one for one in inside if parent is not None and one.peer == parent.ifindex]
+        named = [one for one in children or inside if one.name == self.interface]
+        _delete_inside(place, named or children)
+        place.forget(self.interface)
+
+
+def _delete_inside(place: Place, found: Sequence[netlink.Link]) -> None:
+    place.inner.send([netlink.delete_link(one.ifindex, one.name) for one in found])
 
 
 # ---- addresses, routes, sysctls ----

@@ -78,7 +78,7 @@ class Bridge:
         return plan.bridge_endpoint(endpoint, gateways, hairpin, ready)
 
     def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
-        return plan.leaving(endpoint)
+        return plan.leaving_bridge(endpoint)
 
     def rules(self, config: NetworkConfig) -> NetworkRules | None:
         return NetworkRules(

@@ -49,7 +49,7 @@ class Ipvlan:
         return plan.ipvlan_endpoint(endpoint, gateways, mode_of(endpoint.network), flag_of(endpoint.network))
 
     def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
-        return plan.leaving(endpoint)
+        return plan.leaving_parent(endpoint)
 
     def rules(self, config: NetworkConfig) -> NetworkRules | None:
         return None

@@ -45,7 +45,7 @@ class Macvlan:
         return plan.macvlan_endpoint(endpoint, gateways, mode_of(endpoint.network))
 
     def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
-        return plan.leaving(endpoint)
+        return plan.leaving_parent(endpoint)
 
     def rules(self, config: NetworkConfig) -> NetworkRules | None:
         return None
