@@ -14,6 +14,7 @@ import pytest
 
 import needs
 from own_host import ip, nft, own_host
+from wardian.errors import SYSTEM, WardianError
 from wardian.kernel import netlink, netns
 from wardian.network.firewall import BACKENDS, Firewall, open_firewall
 from wardian.network.firewall.chains import MADE
@@ -562,3 +563,23 @@ def test_the_bit_is_taken_off_before_a_packet_leaves(
     assert ask(town.one, OUTSIDE6, 80) == HOST6
     assert "packets 0 " not in nft("list", "counter", "inet", "spy", "seen")
     assert "packets 0 " in nft("list", "counter", "inet", "spy", "marked")
+
+
+def test_a_port_that_cannot_be_taken_out_is_not_put_back(
+    firewall: Firewall, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its address is given to somebody else in a moment."""
+
+    def refuse(*_: object) -> None:
+        raise WardianError(SYSTEM, "refused", operation="nft")
+
+    port = PortRule("tcp", "0.0.0.0", 18077, "172.30.1.2", 80, ONE.link)
+    firewall.apply([ONE], [port])
+    assert "18077" in nft("list", "ruleset")
+    nft("flush", "ruleset")  # so that neither the part
+    with monkeypatch.context() as refused:  # nor the whole is taken
+        refused.setattr(firewall, "_make", refuse)
+        firewall.remove_ports([port])
+    assert "not taken out" in caplog.text
+    assert firewall.mend()
+    assert ONE.link in nft("list", "ruleset") and "18077" not in nft("list", "ruleset")

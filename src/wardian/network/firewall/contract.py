@@ -29,7 +29,7 @@ class Firewall(Protocol):
         """All of them or none. The links' networks are known already."""
 
     def remove_ports(self, ports: Sequence[PortRule]) -> None:
-        """Those that are not there are no error."""
+        """Those that are not there are no error. What is refused is wanted no more: the next `mend` takes it out."""
 
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         """What other machines reach despite this host's firewall (ufw, firewalld, …): warnings for who publishes."""

@@ -3,6 +3,7 @@
 Chosen by `wardian serve --firewall-backend iptables`. Programs are started for each change, some milliseconds each.
 """
 
+import logging
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from wardian.network.firewall.changes import Changes
 from wardian.network.firewall.contract import Wanted, wanted
 from wardian.network.firewall.exposure import exposures
 from wardian.network.values import NetworkRules, PortRule, PortWant
+
+log = logging.getLogger(__name__)
 
 SECONDS = 20
 ATTEMPTS = 5
@@ -78,7 +81,12 @@ class IptablesFirewall:
         old = [port for port in dict.fromkeys(ports) if port in after.ports]
         for port in old:
             del after.ports[port]
-        self._change(after, old, adding=False)
+        self._wanted = after
+        try:
+            self._change(after, old, adding=False)
+        except WardianError as error:
+            self._changes.doubt()
+            log.warning("published ports are not taken out yet: %s", error)
 
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return exposures(ports, self._walls, forwards_judged=False)

@@ -1,5 +1,6 @@
 """The firewall by nf_tables: one table of our own, changed by elements, and marked rules where others drop."""
 
+import logging
 from collections.abc import Sequence
 
 from wardian.errors import WardianError
@@ -10,6 +11,8 @@ from wardian.network.firewall.changes import Changes
 from wardian.network.firewall.contract import Wanted, wanted
 from wardian.network.firewall.foreign import ForeignChains
 from wardian.network.values import NetworkRules, PortRule, PortWant
+
+log = logging.getLogger(__name__)
 
 
 class NftFirewall:
@@ -64,7 +67,12 @@ class NftFirewall:
         old = [port for port in dict.fromkeys(ports) if port in after.ports]
         for port in old:
             del after.ports[port]
-        self._lead(after, nftset.DELETE, old)
+        self._wanted = after
+        try:
+            self._lead(after, nftset.DELETE, old)
+        except WardianError as error:  # their addresses are free in a moment: whatever is made next mends first
+            self._changes.doubt()
+            log.warning("published ports are not taken out yet: %s", error)
 
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return self._foreign.exposures(ports)
