@@ -3,7 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -23,6 +24,7 @@ from wardian.network import (
     SandboxWant,
     close_ports,
 )
+from wardian.network.values import PortRule
 
 TWO_FAMILIES = {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": "10.50.0.0/24"}, {"Subnet": "fd00:50::/64"}]}}
 
@@ -180,6 +182,36 @@ def test_who_gives_up_waiting_leaves_no_port_and_no_rule(home: Home) -> None:
                 assert nft("list", "ruleset") == rules
             made.host.plumbing.discard()
             assert _descriptors() <= descriptors
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["the last network", "the one that leads"])
+def test_who_gives_up_leaving_a_network_keeps_its_ports(home: Home, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    async def story() -> None:
+        async with networks(home) as made:
+            one, two = await make(made, "n1", "10.51.0.0/24"), await make(made, "n2", "10.52.0.0/24")
+            ends = (EndpointWant(one.id), EndpointWant(two.id, gw_priority=1))[: left + 1]
+            want = SandboxWant(ends, (PortWant(80, "tcp", "127.0.0.1", 18099),), ("web",))
+            given = await made.attach("s1", want)
+            rules, board, begun = nft("list", "ruleset"), made.host.board, asyncio.Event()
+            loop, remove = asyncio.get_running_loop(), board._firewall.remove_ports
+
+            def slowly(ports: Sequence[PortRule]) -> None:
+                loop.call_soon_threadsafe(begun.set)
+                time.sleep(0.05)
+                remove(ports)
+
+            monkeypatch.setattr(board._firewall, "remove_ports", slowly)
+            whole = want._replace(endpoints=ends[:left])
+            leaving = asyncio.ensure_future(made.disconnect("s1", ends[left].network, given.netns_fd, whole))
+            await begun.wait()
+            leaving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+            assert nft("list", "ruleset") == rules
+            assert len(made.endpoints("s1")) == left + 1 and made.published("s1")
+            close(given)
 
     asyncio.run(story())
 

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import os
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from wardian.errors import CONFLICT, FORBIDDEN, WardianError
 from wardian.kernel import netns
@@ -44,6 +45,7 @@ from wardian.network.values import (
 )
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class Attachments:
@@ -276,14 +278,11 @@ class Attachments:
         if not want.ports or not leads_somewhere(target):
             return NOTHING, []
         binding = host_binding(ways)
-        job = asyncio.ensure_future(self._host.work(lambda: self._host.board.publish(want.ports, target, binding)))
+        board = self._host.board
         try:
-            published, done = await asyncio.shield(job)
-        except asyncio.CancelledError:
-            await asyncio.wait([job])
-            if not job.cancelled() and job.exception() is None:
-                await self._unpublish(job.result()[0])
-            raise
+            published, done = await self._whole(
+                lambda: board.publish(want.ports, target, binding), lambda made: self._unpublish(made[0])
+            )
         except WardianError as error:
             leading = next(iter(ways.values()))
             raise of_endpoint(error, next(iter(want.names), leading.sandbox), leading.id) from error
@@ -300,12 +299,32 @@ class Attachments:
         if not before.held:
             return await self._publish(after, whole, undo)
         if not leads_somewhere(target):
-            await self._host.work(lambda: board.withdraw(before))
-            undo.push_async_callback(self._host.work, lambda: board.restore(before))
+
+            def restored(_: None = None) -> Awaitable[None]:
+                return self._host.work(lambda: board.restore(before))
+
+            await self._whole(lambda: board.withdraw(before), restored)
+            undo.push_async_callback(restored)
             return NOTHING, []
-        led = await self._host.work(lambda: board.lead(before, target))
-        undo.push_async_callback(self._host.work, lambda: board.lead_back(led, before))
+
+        def led_back(led: Published) -> Awaitable[None]:
+            return self._host.work(lambda: board.lead_back(led, before))
+
+        led = await self._whole(lambda: board.lead(before, target), led_back)
+        undo.push_async_callback(led_back, led)
         return led, [Done("rule", describe_lead(one), 0) for one in led.leads if one not in before.leads]
+
+    async def _whole(self, job: Callable[[], _T], back: Callable[[_T], Awaitable[None]]) -> _T:
+        """`job` in the host's thread, which nobody can stop: who is cancelled meanwhile waits for it and takes back
+        what it did."""
+        running = asyncio.ensure_future(self._host.work(job))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            if not running.cancelled() and running.exception() is None:
+                await back(running.result())
+            raise
 
     async def _tell(
         self,
