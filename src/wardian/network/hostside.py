@@ -14,6 +14,7 @@ from typing import TypeVar
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
 from wardian.network.firewall import Firewall, Watch, open_firewall
+from wardian.network.firewall.piecemeal import apply_what_can_be
 from wardian.network.names import prepare_inside
 from wardian.network.plumbing import Plumbing
 from wardian.network.ports import PortBook
@@ -67,7 +68,8 @@ class HostSide:
         self.plumbing.before_use = firewall.mend
 
     async def settle(self, networks: Sequence[NetworkConfig], used: Sequence[str], ports: Sequence[PortRule]) -> None:
-        """Make or mend all networks and all rules. A network of a user's that cannot be made stops no engine."""
+        """Make or mend all networks and all rules. What cannot be made of a user's networks and ports stops no
+        engine and none of the others."""
         assert self._firewall is not None, "started before"
         firewall, rules = self._firewall, []
         for config in networks:
@@ -81,7 +83,7 @@ class HostSide:
             rules += [found] if found is not None else []
         links = {one.link for one in rules}
         known = [port for port in ports if port.link in links]
-        await self.work(lambda: firewall.apply(rules, known))
+        await self.work(lambda: apply_what_can_be(firewall, rules, known))
         self._watch = Watch(firewall, self.work)
         self._watch.start()
 
