@@ -73,6 +73,16 @@ def test_the_owner_ends(left: TestEngine) -> None:
     expect_taken_out(left)
 
 
+def test_a_joiner_renamed_the_link(left: TestEngine) -> None:
+    """As one with NET_ADMIN can."""
+    inside = ["nsenter", f"--net=/proc/{pid(left, 'joiner')}/ns/net"]
+    subprocess.run([*inside, "ip", "link", "set", "eth0", "down"], check=True)
+    subprocess.run([*inside, "ip", "link", "set", "eth0", "name", "mine", "up"], check=True)
+    left.client.call("POST", "/containers/owner/kill")
+    left.client.call("POST", "/containers/owner/wait")
+    expect_taken_out(left)
+
+
 def test_the_owner_ends_while_no_engine_runs(left: TestEngine) -> None:
     owner = pid(left, "owner")
     left.kill()
