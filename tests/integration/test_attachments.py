@@ -26,6 +26,7 @@ from wardian.network import (
 )
 from wardian.network.values import PortRule
 
+PORTS = (PortWant(80, "tcp", "127.0.0.1", 18099),)
 TWO_FAMILIES = {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": "10.50.0.0/24"}, {"Subnet": "fd00:50::/64"}]}}
 
 
@@ -209,6 +210,7 @@ def test_who_gives_up_leaving_a_network_keeps_its_ports(home: Home, monkeypatch:
             leaving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await leaving
+            await made.host.work(lambda: None)
             assert nft("list", "ruleset") == rules
             assert len(made.endpoints("s1")) == left + 1 and made.published("s1")
             close(given)
@@ -231,7 +233,7 @@ def test_a_crash_keeps_what_lives_and_gives_back_the_rest(home: Home) -> None:
             assert "18092" in nft("list", "ruleset"), "until it is known who lives"
             network = made.network("n1")
             live = {"lives": SandboxWant((EndpointWant(network.id),), names=("web", "x"))}
-            assert await made.recover(live) == ["died"]
+            assert (await made.recover(live)).gone == ["died"]
             rules = nft("list", "ruleset")
             assert "18091" in rules and "18092" not in rules
             (end,) = made.endpoints("lives")
@@ -255,7 +257,7 @@ def test_a_network_that_nobody_heard_of_is_left_again(home: Home) -> None:
     async def before() -> None:
         async with networks(home, purge=False) as made:
             one, two = await make(made, "n1", "10.51.0.0/24"), await make(made, "n2", "10.52.0.0/24")
-            want = SandboxWant((EndpointWant(one.id),), names=("web",))
+            want = SandboxWant((EndpointWant(one.id),), PORTS, ("web",))
             given.append(await made.attach("s1", want))
             second = EndpointWant(two.id, gw_priority=1)
             whole = want._replace(endpoints=(*want.endpoints, second))
@@ -265,11 +267,44 @@ def test_a_network_that_nobody_heard_of_is_left_again(home: Home) -> None:
         database = Database(home.database, [SCHEMA])
         made = Networks(home, database, lambda _: os.dup(given[0].netns_fd))
         await made.start()
-        want = SandboxWant((EndpointWant(made.network("n1").id),), names=("web",))
-        assert await made.recover({"s1": want}) == []
+        want = SandboxWant((EndpointWant(made.network("n1").id),), PORTS, ("web",))
+        recalled = await made.recover({"s1": want})
+        assert recalled.gone == []
+        (changed,) = [one for _, one in recalled.left]
+        assert [one.address for one in changed.publishing] == ["10.51.0.2"], "its supervisor is to hear of it"
         assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
         assert default_of(given[0]) == ("eth0", "10.51.0.1")
         assert made.inspect("n2")["Containers"] == {}
+        await made.stop(purge=True)
+        database.close()
+
+    given: list[Attachment] = []
+    asyncio.run(before())
+    asyncio.run(after())
+    close(*given)
+
+
+def test_an_endpoint_whose_link_went_is_left_for_good(home: Home) -> None:
+    """The engine was killed in a disconnect, between the link's end and the row's."""
+
+    async def before() -> None:
+        async with networks(home, purge=False) as made:
+            one, two = await make(made, "n1", "10.51.0.0/24"), await make(made, "n2", "10.52.0.0/24")
+            want = SandboxWant((EndpointWant(one.id), EndpointWant(two.id, gw_priority=1)), PORTS, ("web",))
+            given.append(await made.attach("s1", want))
+            await made.host.plumbing.disconnect(given[0].endpoints[1], given[0].netns_fd)
+
+    async def after() -> None:
+        database = Database(home.database, [SCHEMA])
+        made = Networks(home, database, lambda _: os.dup(given[0].netns_fd))
+        await made.start()
+        ends = (EndpointWant(made.network("n1").id), EndpointWant(made.network("n2").id, gw_priority=1))
+        recalled = await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})
+        assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
+        assert [port.address for _, one in recalled.left for port in one.publishing] == ["10.51.0.2"]
+        assert default_of(given[0]) == ("eth0", "10.51.0.1")
+        assert made.inspect("n2")["Containers"] == {} and "10.52.0.2 . 80" not in nft("list", "ruleset")
+        assert (await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})).left == [], "what stands, stays"
         await made.stop(purge=True)
         database.close()
 

@@ -389,7 +389,7 @@ def test_an_engine_that_is_killed_loses_nothing_that_lives(home: Home) -> None:
 
         async def story() -> None:
             async with networks(home) as made:
-                assert await made.recover({"lives": SandboxWant(())}) == ["died"]
+                assert (await made.recover({"lives": SandboxWant(())})).gone == ["died"]
                 (kept,) = made.endpoints("lives")
                 assert kept.ipv4 == left["address"] == "172.17.0.2"
                 fresh = await acquire(made, "new")

@@ -146,7 +146,7 @@ async def _changed(parts: Parts, container: Container, work: Step, back: Step) -
     try:
         changed = await work(fd)
         try:
-            await _hand_over(container, changed)
+            await hand_over(container, changed)
         except BaseException:
             with contextlib.suppress(WardianError):
                 await back(fd)
@@ -161,7 +161,7 @@ async def _changed(parts: Parts, container: Container, work: Step, back: Step) -
     )
 
 
-async def _hand_over(container: Container, changed: Changed) -> None:
+async def hand_over(container: Container, changed: Changed) -> None:
     """Where its published ports lead now; without a supervisor it has just ended."""
     try:
         if container.supervisor is not None and changed.publishing:

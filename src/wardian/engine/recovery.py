@@ -13,14 +13,14 @@ import asyncio
 import logging
 import os
 
-from wardian.engine import create, sandbox
+from wardian.engine import connections, create, sandbox
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.state import State
 from wardian.errors import WardianError
 from wardian.kernel import procfs
-from wardian.network import SandboxWant
+from wardian.network import Changed, SandboxWant
 from wardian.runtime import ExitRecord, SupervisorClient, read_exit
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ async def recover(parts: Parts, lifecycle: Lifecycle) -> None:
         parts.registry.add(create.load_container(parts, stored.record, stored.state))
     living = {container.id for container in parts.registry if await _reconnect(parts, lifecycle, container)}
     wants = {identity: _want(parts, identity) for identity in living}
-    await parts.networks.recover(wants)
+    for identity, changed in (await parts.networks.recover(wants)).left:
+        await _tell_left(parts, identity, changed)
     for container in parts.registry:
         if container.id not in living:
             try:
@@ -53,6 +54,16 @@ def _want(parts: Parts, identity: str) -> SandboxWant:
     except WardianError as error:  # a network of its wishes is no more
         log.warning("container %s: %s", identity[:12], error)
         return SandboxWant(tuple(one.want for one in parts.networks.endpoints(identity)))
+
+
+async def _tell_left(parts: Parts, identity: str, changed: Changed) -> None:
+    """It left a network that it was half on: its supervisor relays to an address that is somebody else's soon."""
+    container = parts.registry.get(identity)
+    assert container is not None, "of the registry"
+    try:
+        await connections.hand_over(container, changed)
+    except (OSError, WardianError) as error:
+        log.warning("container %s: its published ports: %s", identity[:12], error)
 
 
 async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -> bool:

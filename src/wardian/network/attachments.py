@@ -41,6 +41,7 @@ from wardian.network.values import (
     HeldPort,
     NetworkConfig,
     PortRule,
+    Recalled,
     SandboxWant,
 )
 
@@ -209,10 +210,10 @@ class Attachments:
         self._naming.know(known)
         return known
 
-    async def recall(self, live: Mapping[str, SandboxWant]) -> list[str]:
-        """Forget the endpoints, ports and names of sandboxes that are not in `live`; returns whose they were. The
+    async def recall(self, live: Mapping[str, SandboxWant]) -> Recalled:
+        """Forget the endpoints, ports and names of sandboxes that are not in `live`. The
         living answer to their names again, and leave networks that they do not ask for: an engine that ends in the
-        middle of a connect has given the address, and nobody has heard of it."""
+        middle of a connect has given the address, and nobody has heard of it. Their supervisors are to hear of that."""
         gone = [sandbox for sandbox in {*self._endpoints, *self._published} if sandbox not in live]
         for sandbox in gone:
             try:
@@ -223,24 +224,29 @@ class Attachments:
             if sandbox in self._endpoints:
                 self._endpoints[sandbox] = tuple(named(one, want.names) for one in self._endpoints[sandbox])
         self._naming.recall({sandbox: self.endpoints(sandbox) for sandbox in live})
-        for sandbox, want in live.items():
-            asked = {one.network for one in want.endpoints}
-            for stray in [one for one in self.endpoints(sandbox) if one.network.id not in asked]:
-                await self._leave(stray, want)
-        return gone
+        left = [(sandbox, one) for sandbox, want in live.items() for one in await self._leave_strays(sandbox, want)]
+        return Recalled(gone, left)
 
-    async def _leave(self, stray: Endpoint, want: SandboxWant) -> None:
+    async def _leave_strays(self, sandbox: str, want: SandboxWant) -> list[Changed]:
+        """An endpoint is a stray that is not asked for, or whose link went before an engine ended in a disconnect."""
+        given, asked, left = self.endpoints(sandbox), {one.network for one in want.endpoints}, []
+        if not given:
+            return []
         try:
-            netns_fd = self._namespace(stray.sandbox)
+            netns_fd = self._namespace(sandbox)
         except OSError as error:  # its end will be heard of
-            log.warning("sandbox %s: %s", stray.sandbox[:12], error)
-            return
+            log.warning("sandbox %s: %s", sandbox[:12], error)
+            return []
         try:
-            await self.disconnect(stray.sandbox, stray.network.id, netns_fd, want)
-        except WardianError as error:
-            log.warning("sandbox %s does not leave %s: %s", stray.sandbox[:12], stray.network.name, error)
+            for one in given:
+                try:
+                    if one.network.id not in asked or await self._plumbing.has_left(one, netns_fd):
+                        left.append(await self.disconnect(sandbox, one.network.id, netns_fd, want))
+                except WardianError as error:
+                    log.warning("sandbox %s does not leave %s: %s", sandbox[:12], one.network.name, error)
         finally:
             os.close(netns_fd)
+        return left
 
     def _read_rows(self) -> None:
         for row in self._rows.endpoints():

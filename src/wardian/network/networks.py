@@ -22,6 +22,7 @@ from wardian.network.values import (
     EndpointWant,
     HeldPort,
     NetworkConfig,
+    Recalled,
     SandboxWant,
 )
 
@@ -77,9 +78,9 @@ class Networks(Catalogue):
             await self.host.stop()
             raise
 
-    async def recover(self, live: Mapping[str, SandboxWant]) -> list[str]:
+    async def recover(self, live: Mapping[str, SandboxWant]) -> Recalled:
         """After an engine's restart: the endpoints, ports and names of sandboxes that are not in `live` are given back;
-        returns whose they were. `live` says what each asked."""
+        `live` says what each asked. The caller hands each change of the living over to its supervisor."""
         return await self._attachments.recall(live)
 
     async def stop(self, purge: bool | None = None) -> None:

@@ -194,6 +194,13 @@ class Plumbing:
         except OSError as error:
             raise _failed(error, "disconnect the network", endpoint) from error
 
+    async def has_left(self, endpoint: Endpoint, netns_fd: int) -> bool:
+        """Whether a disconnect that nobody heard the end of took its link away."""
+        try:
+            return await asyncio.shield(self._within(netns_fd, lambda own: self._has_left(endpoint, own)))
+        except OSError as error:
+            raise _failed(error, "look at the network", endpoint) from error
+
     def planned(self, placed: Sequence[Placed]) -> list[Step]:
         """What `attach` would do, with a veth of the pool that has no name yet. Pure."""
         steps: list[Step] = []
@@ -250,6 +257,17 @@ class Plumbing:
                     # Who has NET_ADMIN inside may have renamed the link or set it down: it has left all the same.
                     log.warning("sandbox %s: no %s: %s", endpoint.sandbox[:12], step.describe(), error)
             return tuple(done)
+
+    def _has_left(self, endpoint: Endpoint, netns_fd: int) -> bool:
+        """Who has NET_ADMIN inside may have renamed the link: it is there while anything says so."""
+        driver = endpoint.network.driver
+        if driver in ("null", "host") or self.host.netlink.link(plan.port_name(endpoint)) is not None:
+            return False
+        with _inside(netns_fd) as inner:
+            return not any(
+                one.kind == driver or one.name == endpoint.interface or one.mac == endpoint.mac.lower()
+                for one in inner.links()
+            )
 
     # ---- in the threads of the pools ----
 

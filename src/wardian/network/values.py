@@ -300,3 +300,11 @@ class Changed(NamedTuple):
     released: bool = False
     steps: tuple[Done, ...] = ()
     resolver: bool = False
+
+
+class Recalled(NamedTuple):
+    """What an engine's start found: `gone`, whose endpoints were given back, and what follows for those that live and
+    left a network."""
+
+    gone: list[str]
+    left: list[tuple[str, Changed]]
