@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+import resource
 import signal
 import socket
 import struct
@@ -18,6 +19,7 @@ import pytest
 
 from own_host import nft, own_host
 from upstream_dns import ANSWERS, FAILS, LONG, upstream
+from wardian.errors import SYSTEM, WardianError
 from wardian.home import Home
 from wardian.kernel import netns, procfs
 from wardian.network import names as names_module
@@ -493,6 +495,35 @@ def test_slow_clients_and_servers_block_nobody(engine: Engine) -> None:
         assert _memory(engine.pid) < 20_000
 
 
+def test_many_that_ask_slow_servers_leave_the_others_theirs(engine: Engine) -> None:
+    """Twenty together could have more under way than all may: each has less the more they are."""
+    packets = [bytes(dnslib.DNSRecord.question(f"n{number}.example.org").pack()) for number in range(400)]
+
+    def flood() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            for number, packet in enumerate(packets):
+                client.sendto(packet, (ADDRESS, 53))
+                if number % 100 == 99:  # what its buffer holds is read
+                    time.sleep(0.02)
+
+    with silent_server("127.0.0.2"), upstream("127.0.0.4"):
+        good = engine.box("good", View((SHOP,), ("127.0.0.4",)))
+        slow = [engine.box(f"slow{number}", View((SHOP,), ("127.0.0.2",))) for number in range(20)]
+        for box in slow:
+            box.inside(flood)
+        assert len(os.listdir(f"/proc/{engine.pid}/fd")) > 2500  # they do have many under way
+        assert good.addresses("example.org") == [ANSWERS["example.org."]]
+        assert len(os.listdir(f"/proc/{engine.pid}/fd")) > 2500
+
+
+@contextlib.contextmanager
+def silent_server(address: str) -> Iterator[None]:
+    """Bound, and never read: what is sent there is not refused."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind((address, 53))
+        yield
+
+
 def test_a_client_that_does_not_read_is_cut_off(engine: Engine) -> None:
     engine.names.publish(SHOP, {"web": [f"10.{number}.0.1" for number in range(250)]}, {})
     box = engine.box("one", View((SHOP,), internal=True))
@@ -586,6 +617,47 @@ def test_stuck_it_is_ended_and_made_again(engine: Engine, shop: Box, monkeypatch
     os.kill(pid, signal.SIGCONT)  # it sees that another has its name
     _until(lambda: pid not in _resolvers(engine.home))
     assert engine.pid != pid
+
+
+def test_a_remake_that_fails_is_tried_again(engine: Engine, shop: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One refused registration, and the sandbox lives: it stays known, on disk too, and has its names soon."""
+    request, failed = resolver_process.ResolverClient.request, []
+
+    async def once(self: Any, kind: int, body: dict[str, Any], descriptors: Any = ()) -> dict[str, Any]:
+        if kind == names_module.protocol.REGISTER and not failed:
+            failed.append(body["sandbox"])
+            raise WardianError(SYSTEM, "the resolver refuses: for once", operation="names")
+        return await request(self, kind, body, descriptors)
+
+    monkeypatch.setattr(resolver_process.ResolverClient, "request", once)
+    os.kill(engine.pid, signal.SIGKILL)
+    _eventually(engine, shop)
+    assert failed == ["one"]
+    assert os.path.exists(f"{engine.home.run_root}/resolver/sandboxes/one.json")
+    engine.names.publish(STORE, {"db": ["172.19.0.9"]}, {})
+    engine.run(engine.names.update("one", View((STORE,), internal=True)))
+    assert shop.addresses("db") == ["172.19.0.9"]
+
+
+def test_a_remake_that_is_cut_off_forgets_nobody(engine: Engine, shop: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine stops while it makes the sockets again: the next one finds the sandbox, and has them made."""
+    request = resolver_process.ResolverClient.request
+    reached = asyncio.Event()
+
+    async def never(self: Any, kind: int, body: dict[str, Any], descriptors: Any = ()) -> dict[str, Any]:
+        if kind == names_module.protocol.REGISTER:
+            reached.set()
+            await asyncio.sleep(60)
+        return await request(self, kind, body, descriptors)
+
+    monkeypatch.setattr(resolver_process.ResolverClient, "request", never)
+    os.kill(engine.pid, signal.SIGKILL)
+    engine.run(reached.wait())
+    engine.run(engine.names.stop())
+    monkeypatch.undo()
+    engine.names = engine.new_names()
+    engine.run(engine.names.start(live={"one"}))
+    _eventually(engine, shop)
 
 
 def test_a_start_that_is_given_up_leaves_no_sockets(engine: Engine, shop: Box) -> None:
@@ -687,3 +759,40 @@ def test_hostile_requests_are_refused(engine: Engine, shop: Box) -> None:
             with contextlib.suppress(ConnectionResetError):
                 client.recv(65536)
     assert shop.addresses("db") == ["172.18.0.9"]
+
+
+def test_descriptors_that_are_no_sockets_are_closed(engine: Engine, shop: Box) -> None:
+    before = len(os.listdir(f"/proc/{engine.pid}/fd"))
+    packet = names_module.protocol.pack(names_module.protocol.REGISTER, 1, {"sandbox": "two"})
+    for _ in range(5):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client, open("/dev/null") as none:
+            client.settimeout(5)
+            client.connect(f"{engine.home.run_root}/resolver/control.sock")
+            socket.send_fds(client, [packet], [none.fileno(), none.fileno()])
+            assert b"not a UDP socket" in client.recv(65536)
+    _until(lambda: len(os.listdir(f"/proc/{engine.pid}/fd")) == before)
+
+
+def test_an_engine_waits_for_a_descriptor_without_a_spin(engine: Engine, shop: Box) -> None:
+    """None is free: the connection stays in the queue, and is accepted when there is one again."""
+    pid = engine.pid
+    assert shop.addresses("db") == ["172.18.0.9"]  # the network's names are read
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(taken) + 1)) - taken), limits[1]))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(5)
+        client.connect(f"{engine.home.run_root}/resolver/control.sock")
+        begin = _processor_ticks(pid)
+        time.sleep(1.5)
+        assert _processor_ticks(pid) - begin < 30
+        assert shop.addresses("db") == ["172.18.0.9"]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        client.send(names_module.protocol.pack(names_module.protocol.LIST, 1, {}))
+        assert b"sandboxes" in client.recv(65536)
+
+
+def _processor_ticks(pid: int) -> int:
+    """proc_pid_stat(5), utime and stime: hundredths of a second."""
+    fields = procfs.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])

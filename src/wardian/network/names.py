@@ -104,23 +104,12 @@ class Names:
     async def register(self, sandbox: str, sockets: ResolverSockets, view: View) -> None:
         """From now on the resolver answers `sandbox`. It takes over `sockets`: they are closed here in any case."""
         try:
-            known = Known(sandbox, sockets.port, view)
-            self._files.remember(known)
-            self._known[sandbox] = known
-            descriptors = (sockets.udp_fd, sockets.tcp_fd)
-            try:
-                await self._register_with(known, descriptors)
-            except WardianError as error:
-                if error.kind != UNAVAILABLE:
-                    raise
-                await self._register_with(known, descriptors)  # it ended just then
+            await self._hand_over(Known(sandbox, sockets.port, view), sockets)
         except BaseException:
             self._known.pop(sandbox, None)
             self._files.forget(sandbox)
             self._later(self._ask(protocol.FORGET, {"sandbox": sandbox}))  # it may have heard of it
             raise
-        finally:
-            sockets.close()
 
     async def update(self, sandbox: str, view: View) -> None:
         """A sandbox's networks changed. No error when it is not known: it has no resolver."""
@@ -158,6 +147,21 @@ class Names:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _hand_over(self, known: Known, sockets: ResolverSockets) -> None:
+        """Remember the sandbox, and register it. It stays known when that fails; the sockets are closed in any case."""
+        descriptors = (sockets.udp_fd, sockets.tcp_fd)
+        try:
+            self._files.remember(known)
+            self._known[known.sandbox] = known
+            try:
+                await self._register_with(known, descriptors)
+            except WardianError as error:
+                if error.kind != UNAVAILABLE:
+                    raise
+                await self._register_with(known, descriptors)  # it ended just then
+        finally:
+            sockets.close()
 
     async def _register_with(self, known: Known, descriptors: Sequence[int]) -> None:
         client = await self._running()
@@ -305,8 +309,12 @@ class Names:
         if known is None:  # it ended meanwhile
             sockets.close()
             return
-        with contextlib.suppress(WardianError):
-            await self.register(sandbox, sockets, known.view)
+        try:
+            await self._hand_over(Known(sandbox, sockets.port, known.view), sockets)
+        except WardianError as error:  # it lives, and is tried again
+            log.warning("no names for %s: %s", sandbox[:12], error)
+        if sandbox not in self._known:  # it ended meanwhile, and a second try may have come after that was said
+            await self._ask(protocol.FORGET, {"sandbox": sandbox})
 
     def _last_words(self) -> str:
         try:

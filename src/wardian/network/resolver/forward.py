@@ -17,6 +17,9 @@ from .loop import READ, WRITE, Loop, Timer
 
 MOST_PENDING = 4096
 MOST_PENDING_OF_ONE = 256
+# One may hold this share of what is still free: eight that ask a slow domain take half of all, the ninth makes each
+# take less, and however many there are, some is left for who has nothing under way.
+_SHARE_OF_FREE = 8
 NEXT_AFTER_SECONDS = 1.0
 # When all were asked: glibc gives up after 5 s and asks again (resolv.conf(5), timeout).
 LAST_SECONDS = 3.0
@@ -45,10 +48,13 @@ class Forwarder:
 
     def forward(self, asker: Asker, packet: bytes, servers: Sequence[str], reply: Reply, stream: bool) -> None:
         """Ask `servers`; `reply` is called once, at once or later, with an answer to `packet`."""
-        if not servers or self.pending >= MOST_PENDING or asker.pending >= MOST_PENDING_OF_ONE:
+        if not servers or asker.pending >= self._most_of_one():
             reply(message.refusal(packet, message.SERVFAIL))
             return
         Query(self, asker, packet, servers, reply, stream).next()
+
+    def _most_of_one(self) -> float:
+        return min(MOST_PENDING_OF_ONE, (MOST_PENDING - self.pending) / _SHARE_OF_FREE)
 
 
 class Query:

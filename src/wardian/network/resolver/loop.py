@@ -4,15 +4,19 @@ Readiness is level-triggered and every handler reads once: whoever asks much wai
 raises is reported once and its event dropped; the process goes on for all the others.
 """
 
+import errno
 import heapq
 import select
+import socket
 import sys
 import time
 from collections.abc import Callable
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 GONE = select.EPOLLHUP | select.EPOLLERR  # told unasked, again and again until the descriptor is closed
+OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept(2): what may be there again later
 _BATCH = 64
+_LOOK_AGAIN_SECONDS = 1.0
 _REPORTS = 20  # tracebacks written in a life: a log must not fill the run root, which may be memory
 
 Handler = Callable[[int], None]
@@ -55,6 +59,16 @@ class Loop:
         """To be called before `fd` is closed; no error when it is not watched."""
         if self._handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+
+    def pause(self, listener: socket.socket, events: int, handler: Handler) -> None:
+        """Watch `listener` again in a moment: what it could not accept stays in its queue, and this would spin."""
+        self.forget(listener.fileno())
+
+        def again() -> None:
+            if listener.fileno() >= 0:  # not closed meanwhile
+                self.watch(listener.fileno(), events, handler)
+
+        self.after(_LOOK_AGAIN_SECONDS, again)
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         self._made += 1

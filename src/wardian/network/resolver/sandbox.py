@@ -1,13 +1,12 @@
 """One sandbox's two sockets, in its namespace: questions come in, and are answered from its networks or passed on."""
 
-import errno
 import itertools
 import socket
 from collections.abc import Callable, Sequence
 
 from . import message
 from .forward import Asker, Reply
-from .loop import READ
+from .loop import OUT_OF, READ
 from .stream import Stream
 
 TYPE_CHECKING = False  # typing itself is 1 MB
@@ -19,7 +18,6 @@ MOST_STREAMS = 32
 # Whole answers are kept for the packets that are asked again and again (but for the id, they are the same): after an
 # idle moment, with cold caches, this halves the time of an answer.
 _MOST_KEPT, _LONGEST_KEPT, _MOST_TURNS = 64, 512, 8
-_LOOK_AGAIN_SECONDS = 1.0  # after the process's descriptors ran out
 _OURSELVES = "127.0.0.11"  # in a sandbox this address is the resolver: it would ask itself
 
 
@@ -160,25 +158,14 @@ class Sandbox:
         try:
             connection, _ = self._listener.accept()
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                self._pause()
+            if error.errno in OUT_OF:
+                self._service.loop.pause(self._listener, READ, self._connection)
             return
         connection.setblocking(False)
         if len(self._streams) >= MOST_STREAMS:
             connection.close()
             return
         self._streams.add(Stream(self._service.loop, connection, self.ask, self._streams.discard, LONGEST_QUESTION))
-
-    def _pause(self) -> None:
-        """The connection stays in the queue and the socket readable: without a pause this would spin."""
-        loop, listener = self._service.loop, self._listener
-        loop.forget(listener.fileno())
-
-        def again() -> None:
-            if listener.fileno() >= 0:
-                loop.watch(listener.fileno(), READ, self._connection)
-
-        loop.after(_LOOK_AGAIN_SECONDS, again)
 
 
 def _texts(value: object) -> tuple[str, ...]:

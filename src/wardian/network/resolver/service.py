@@ -7,7 +7,7 @@ import struct
 
 from . import protocol
 from .forward import Forwarder
-from .loop import GONE, READ, Loop
+from .loop import GONE, OUT_OF, READ, Loop
 from .sandbox import Sandbox, View
 from .tables import Tables
 from .upstream import HostServers
@@ -34,7 +34,9 @@ class Service:
     def _accept(self, events: int) -> None:
         try:
             engine, _ = self._control.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in OUT_OF:
+                self.loop.pause(self._control, READ, self._accept)
             return
         _, user, _ = _PEER.unpack(engine.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         if user not in (0, os.geteuid()) or len(self._engines) >= MOST_ENGINES:
@@ -99,7 +101,13 @@ class Service:
         """A sandbox that is known gets these sockets instead of those that it had."""
         if len(received) != _DESCRIPTORS:
             return _refused(f"{len(received)} descriptors instead of {_DESCRIPTORS}")
-        held = [socket.socket(fileno=received.pop(0)) for _ in range(_DESCRIPTORS)]
+        held: list[socket.socket] = []
+        try:
+            for descriptor in tuple(received):
+                held.append(socket.socket(fileno=descriptor))
+                received.remove(descriptor)  # the socket's from here on: it was one
+        except OSError:
+            pass
         if [one.type for one in held] != [socket.SOCK_DGRAM, socket.SOCK_STREAM]:
             for one in held:
                 one.close()
