@@ -7,7 +7,6 @@ hears of anything, and forgotten last: a crash in between costs no more than `re
 """
 
 import asyncio
-import logging
 import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -41,11 +40,9 @@ from wardian.network.values import (
     HeldPort,
     NetworkConfig,
     PortRule,
-    Recalled,
     SandboxWant,
 )
 
-log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -57,14 +54,12 @@ class Attachments:
         rows: NetworkRows,
         host: HostSide,
         naming: Naming,
-        namespace: Callable[[str], int],
         left_behind: Callable[[str], list[int]],
     ) -> None:
         self._rows = rows
         self._host = host
         self._plumbing = host.plumbing
         self._naming = naming
-        self._namespace = namespace
         self._left_behind = left_behind
         self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self._published: dict[str, Published] = {}
@@ -210,43 +205,16 @@ class Attachments:
         self._naming.know(known)
         return known
 
-    async def recall(self, live: Mapping[str, SandboxWant]) -> Recalled:
-        """Forget the endpoints, ports and names of sandboxes that are not in `live`. The
-        living answer to their names again, and leave networks that they do not ask for: an engine that ends in the
-        middle of a connect has given the address, and nobody has heard of it. Their supervisors are to hear of that."""
-        gone = [sandbox for sandbox in {*self._endpoints, *self._published} if sandbox not in live]
-        for sandbox in gone:
-            try:
-                await self.detach(sandbox)
-            except (OSError, WardianError) as error:  # the next engine tries again
-                log.warning("sandbox %s: its networks were not given back: %s", sandbox[:12], error)
+    def attached(self) -> set[str]:
+        """Whoever has anything here."""
+        return {*self._endpoints, *self._published}
+
+    def resume(self, live: Mapping[str, SandboxWant]) -> None:
+        """The living answer to their names again, and nobody else does."""
         for sandbox, want in live.items():
             if sandbox in self._endpoints:
                 self._endpoints[sandbox] = tuple(named(one, want.names) for one in self._endpoints[sandbox])
         self._naming.recall({sandbox: self.endpoints(sandbox) for sandbox in live})
-        left = [(sandbox, one) for sandbox, want in live.items() for one in await self._leave_strays(sandbox, want)]
-        return Recalled(gone, left)
-
-    async def _leave_strays(self, sandbox: str, want: SandboxWant) -> list[Changed]:
-        """An endpoint is a stray that is not asked for, or whose link went before an engine ended in a disconnect."""
-        given, asked, left = self.endpoints(sandbox), {one.network for one in want.endpoints}, []
-        if not given:
-            return []
-        try:
-            netns_fd = self._namespace(sandbox)
-        except OSError as error:  # its end will be heard of
-            log.warning("sandbox %s: %s", sandbox[:12], error)
-            return []
-        try:
-            for one in given:
-                try:
-                    if one.network.id not in asked or await self._plumbing.has_left(one, netns_fd):
-                        left.append(await self.disconnect(sandbox, one.network.id, netns_fd, want))
-                except WardianError as error:
-                    log.warning("sandbox %s does not leave %s: %s", sandbox[:12], one.network.name, error)
-        finally:
-            os.close(netns_fd)
-        return left
 
     def _read_rows(self) -> None:
         for row in self._rows.endpoints():

@@ -13,6 +13,7 @@ from wardian.network.hostside import HostSide
 from wardian.network.names import Names
 from wardian.network.naming import Naming, has_names
 from wardian.network.ranges import subnet_lock
+from wardian.network.recall import Recall
 from wardian.network.state import NetworkRows
 from wardian.network.values import (
     Attachment,
@@ -56,7 +57,8 @@ class Networks(Catalogue):
         super().__init__(rows, self.host, engine_pools(home.address_pools, bridge.id))
         self._names = Names(home, namespace)
         self._naming = Naming(self._names)
-        self._attachments = Attachments(rows, self.host, self._naming, namespace, left_behind)
+        self._attachments = Attachments(rows, self.host, self._naming, left_behind)
+        self._recall = Recall(self._attachments, self.host.plumbing, namespace)
 
     # ---- an engine's life ----
 
@@ -81,7 +83,7 @@ class Networks(Catalogue):
     async def recover(self, live: Mapping[str, SandboxWant]) -> Recalled:
         """After an engine's restart: the endpoints, ports and names of sandboxes that are not in `live` are given back;
         `live` says what each asked. The caller hands each change of the living over to its supervisor."""
-        return await self._attachments.recall(live)
+        return await self._recall.recall(live)
 
     async def stop(self, purge: bool | None = None) -> None:
         """`purge` removes links, rules and names too; None: unless a sandbox is still on a network."""
@@ -98,6 +100,10 @@ class Networks(Catalogue):
         made = await super().create(body)
         self._naming.warm()
         return made
+
+    async def _take_away(self, config: NetworkConfig) -> None:
+        await super()._take_away(config)
+        self._naming.withdraw(config.id)
 
     # ---- sandboxes ----
 
