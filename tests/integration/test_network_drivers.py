@@ -426,6 +426,22 @@ def test_a_bridge_of_somebody_else_is_used_and_left() -> None:
     story(told)
 
 
+def test_a_bridge_of_somebody_else_keeps_a_gateways_address_that_it_had() -> None:
+    async def told(made: Plumbing) -> None:
+        with netlink.Netlink() as nl:
+            nl.send([netlink.new_bridge("theirs", "02:00:00:00:00:01")])
+            index = ip("link", "show", "theirs")[0]["ifindex"]
+            nl.send([netlink.new_address(index, "theirs", "10.1.0.1", 24)])
+        config = network(1, v6=True, link="theirs")
+        await made.ensure(config)
+        assert global_addresses(ip("address", "show", "theirs")[0]) == {"10.1.0.1/24", "fd00:1::1/64"}
+        async with plumbing() as later:
+            await later.remove(config)
+        assert global_addresses(ip("address", "show", "theirs")[0]) == {"10.1.0.1/24"}, "an engine later, too"
+
+    story(told)
+
+
 def test_a_name_that_is_no_bridge_or_another_networks_is_refused() -> None:
     async def told(made: Plumbing) -> None:
         await made.ensure(network(1, link="same"))

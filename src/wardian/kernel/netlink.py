@@ -41,7 +41,7 @@ IFLA_OPERSTATE, IFLA_IFALIAS, IFLA_NET_NS_FD = 16, 20, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_DATA = 1, 2, 5
 IFLA_BRPORT_STATE, BR_STATE_FORWARDING = 1, 3
 VETH_INFO_PEER = 1
-IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_PROTO = 1, 2, 4, 11
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 RT_TABLE_MAIN = 254
@@ -95,6 +95,7 @@ class Address(NamedTuple):
     ifindex: int
     address: ipaddress.IPv4Address | ipaddress.IPv6Address
     prefix: int
+    origin: int = 0  # who gave it, in their own words (IFA_PROTO); 0: not said, or a kernel before 5.18
 
 
 class Route(NamedTuple):
@@ -147,16 +148,18 @@ def delete_link(index: int, name: str) -> Message:
     return Message(RTM_DELLINK, 0, link_header(index, 0, 0), f"delete link {name}")
 
 
-def new_address(index: int, name: str, address: str, prefix: int) -> Message:
+def new_address(index: int, name: str, address: str, prefix: int, origin: int = 0) -> Message:
     """An IPv4 or IPv6 address on a link, with the subnet's broadcast address for IPv4.
 
     IPv6 without duplicate address detection (RFC 4862): who gives the address out knows that nobody else has it, and
-    a program can bind it at once.
+    a program can bind it at once. `origin`: Address.origin; a kernel that does not know it passes over it.
     """
     interface = ipaddress.ip_interface(f"{address}/{prefix}")
     payload = _address(index, interface, IFA_F_NODAD if interface.version == 6 else 0)
     if interface.version == 4 and prefix < 31:
         payload += attribute(IFA_BROADCAST, interface.network.broadcast_address.packed)
+    if origin:
+        payload += attribute(IFA_PROTO, bytes([origin]))
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, payload, f"add address {address}/{prefix} to link {name}")
 
 
@@ -357,7 +360,8 @@ def _parse_link(payload: bytes) -> Link:
 def _parse_address(payload: bytes) -> Address:
     _, prefix, _, _, index = _ADDRESS.unpack_from(payload)
     found = attributes(payload[_ADDRESS.size :])
-    return Address(index, ipaddress.ip_address(found.get(IFA_LOCAL) or found[IFA_ADDRESS]), prefix)
+    place = ipaddress.ip_address(found.get(IFA_LOCAL) or found[IFA_ADDRESS])
+    return Address(index, place, prefix, found.get(IFA_PROTO, b"\0")[0])
 
 
 def _parse_route(payload: bytes) -> Route:

@@ -22,6 +22,8 @@ _NOT_BUILT = (
     "com.docker.network.host_ipv6",
     BRIDGE + "trusted_host_interfaces",
 )
+# What the kernel keeps with an address that was given here (IFA_PROTO; `ip -d address` shows it). 0 to 3 are its own.
+ORIGIN = 0x77
 
 
 class Bridge:
@@ -33,6 +35,7 @@ class Bridge:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._indices: dict[str, int] = {}
+        self._given: set[tuple[int, str]] = set()  # link, address; for kernels that do not keep ORIGIN
 
     def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
         for name in _NOT_BUILT:
@@ -62,7 +65,7 @@ class Bridge:
         return True
 
     def remove(self, config: NetworkConfig) -> None:
-        """A bridge that was there before the network stays, without the network's addresses."""
+        """A bridge that was there before the network stays, with what it had then."""
         self._indices.pop(config.id, None)
         link = self._host.netlink.link(config.link)
         if link is None or link.kind != "bridge":
@@ -70,7 +73,7 @@ class Bridge:
         if link.alias == plan.alias(config):
             self._host.netlink.send([netlink.delete_link(link.ifindex, config.link)])
         else:
-            self._forget_addresses(config, link, only=True)
+            self._take_back(config, link)
 
     def endpoint_steps(
         self, endpoint: Endpoint, gateways: Collection[int], hairpin: bool = False, ready: Ready | None = None
@@ -133,18 +136,32 @@ class Bridge:
         for subnet in gateways_of(config):
             gateway = str(subnet.gateway or "")
             if gateway and subnet.gateway not in there:
-                nl.send([netlink.new_address(link.ifindex, link.name, gateway, subnet.subnet.prefixlen)])
+                nl.send([netlink.new_address(link.ifindex, link.name, gateway, subnet.subnet.prefixlen, ORIGIN)])
+                self._given.add((link.ifindex, gateway))
             if ":" in gateway:
                 until(functools.partial(nl.is_local, gateway))  # see steps.Received
 
-    def _forget_addresses(self, config: NetworkConfig, link: netlink.Link, only: bool = False) -> None:
-        """Of a bridge of ours all but the network's own; `only`: of a foreign one, the network's own."""
+    def _forget_addresses(self, config: NetworkConfig, link: netlink.Link) -> None:
+        """Of a bridge of ours all but the network's own."""
         own = {subnet.gateway for subnet in gateways_of(config)}
-        if not only and link.mac != mac_of(config.link):
+        if link.mac != mac_of(config.link):
             return
         for one in self._host.netlink.addresses():
-            if one.ifindex == link.ifindex and not one.address.is_link_local and (one.address in own) == only:
-                self._host.netlink.send([netlink.delete_address(link.ifindex, link.name, str(one.address), one.prefix)])
+            if one.ifindex == link.ifindex and not one.address.is_link_local and one.address not in own:
+                self._forget(link, one)
+
+    def _take_back(self, config: NetworkConfig, link: netlink.Link) -> None:
+        """Of a foreign bridge the network's own that were given here: it may have had the gateway's before."""
+        own = {subnet.gateway for subnet in gateways_of(config)}
+        for one in self._host.netlink.addresses():
+            if one.ifindex != link.ifindex or one.address not in own:
+                continue
+            if one.origin == ORIGIN or (link.ifindex, str(one.address)) in self._given:
+                self._forget(link, one)
+
+    def _forget(self, link: netlink.Link, one: netlink.Address) -> None:
+        self._host.netlink.send([netlink.delete_address(link.ifindex, link.name, str(one.address), one.prefix)])
+        self._given.discard((link.ifindex, str(one.address)))
 
     def _forward(self, config: NetworkConfig) -> None:
         if config.internal:
