@@ -10,7 +10,7 @@ import pytest
 
 from wardian.errors import INVALID, WardianError
 from wardian.network import plan
-from wardian.network.endpoint_options import IFNAME, SYSCTLS, check_endpoint_options
+from wardian.network.endpoint_options import IFNAME, SYSCTLS, check_endpoint_options, interface_sysctls
 from wardian.network.plan import Ready
 from wardian.network.steps import Step, Sysctl
 from wardian.network.values import Endpoint, EndpointWant, NetworkConfig, Subnet
@@ -98,6 +98,13 @@ def test_plan_is_its_golden_text(name: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
+
+
+def test_the_interface_in_a_sysctl_is_written_in_any_case() -> None:
+    """Docker's command line makes the values of `--network name=…,driver-opt=…` lower case."""
+    for word in ("IFNAME", "ifname", "IfName"):
+        asked = {SYSCTLS: f"net.ipv4.conf.{word}.log_martians=1"}
+        assert interface_sysctls(asked, "eth3") == [("ipv4/conf/eth3/log_martians", "1")]
 
 
 @pytest.mark.parametrize(

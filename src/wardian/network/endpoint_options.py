@@ -10,7 +10,8 @@ IFNAME = "com.docker.network.endpoint.ifname"
 SYSCTLS = "com.docker.network.endpoint.sysctls"
 # dev_valid_name() of the kernel, and nothing that has a meaning in a path or in a shell's words
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
-_SYSCTL = re.compile(r"net\.(ipv4|ipv6|mpls)\.(?:([a-z]+)\.)?IFNAME\.([a-z0-9_]+)")
+# docker's command line sends a --network's driver-opt in lower case
+_SYSCTL = re.compile(r"net\.(ipv4|ipv6|mpls)\.(?:([a-z]+)\.)?(?i:IFNAME)\.([a-z0-9_]+)")
 # directories of /proc/sys/net/*/conf that are no link
 _NO_LINKS = ("lo", "all", "default")
 
@@ -36,7 +37,7 @@ def _interface_sysctl(text: str, interface: str) -> tuple[str, str]:
     if found is None or not equals:
         raise WardianError(
             INVALID,
-            f"invalid interface sysctl '{text}': it must be net.X.Y.IFNAME.Z=VALUE, with IFNAME as it stands here",
+            f"invalid interface sysctl '{text}': it must be net.X.Y.IFNAME.Z=VALUE, IFNAME being the interface",
             operation="endpoint",
             subject=name,
         )
