@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import docker as docker_py
@@ -277,6 +278,23 @@ def test_somebodys_bridge_is_taken_for_its_own_subnet_only(
     network.remove()
     (link,) = links(somebodys_bridge)
     assert link["ifname"] == somebodys_bridge, "it is not ours to remove"
+    assert "10.231.90.1" in {one["local"] for one in link["addr_info"]}, "nor is its address"
+
+
+@pytest.mark.parametrize("way", ["remove", "prune"])
+def test_the_names_on_a_network_go_with_it(
+    engine_with_image: TestEngine, client: docker_py.DockerClient, way: str
+) -> None:
+    network = client.networks.create("named")
+    kept = Path(engine_with_image.home.run_root) / "resolver" / "networks" / f"{network.id}.json"
+    container = client.containers.run(IMAGE, ["sleep", "100"], detach=True, network="named")
+    assert kept.exists()
+    container.remove(force=True)
+    if way == "remove":
+        network.remove()
+    else:
+        client.networks.prune()
+    assert not kept.exists()
 
 
 def test_older_versions(engine_with_image: TestEngine, client: docker_py.DockerClient) -> None:
@@ -381,3 +399,28 @@ def test_pools_of_an_engine(new_engine: Callable[..., TestEngine]) -> None:
     for network in made:
         network.remove()
     client.close()
+
+
+def test_a_name_with_a_slash(docker: Command) -> None:
+    docker.out("network", "create", "a b/c")
+    assert described(docker, "a b/c")["Name"] == "a b/c"
+    docker.out("create", "--name", "c", "--network", "none", IMAGE)
+    docker.out("network", "disconnect", "none", "c")
+    docker.out("network", "connect", "a b/c", "c")
+    docker.out("network", "disconnect", "a b/c", "c")
+    assert docker.out("network", "rm", "a b/c") == "a b/c"
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_from_none_to_a_network(docker: Command, running: bool) -> None:
+    docker.out("network", "create", "n")
+    docker.out(*(("run", "-d") if running else ("create",)), "--name", "c", "--network", "none", IMAGE, "sleep", "600")
+    docker.out("network", "disconnect", "none", "c")
+    docker.out("network", "connect", "n", "c")
+    for _ in range(2):
+        if not running:
+            docker.out("start", "c")
+        address = docker.out("inspect", "-f", "{{.NetworkSettings.Networks.n.IPAddress}}", "c")
+        assert address and f"inet {address}/" in docker.out("exec", "c", "ip", "address")
+        docker.out("stop", "-t", "0", "c")
+        running = False
