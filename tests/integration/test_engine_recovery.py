@@ -143,6 +143,25 @@ def test_explain_knows_the_start_that_a_closing_engine_had_just_made(bench: Benc
     assert explained["Steps"] and all(step["Nanoseconds"] is not None for step in explained["Steps"])
 
 
+def test_a_network_that_is_no_more_takes_no_name_from_the_others(bench: Bench) -> None:
+    """The container asks for two, and one of them is gone: on the other it keeps what it is called."""
+    for name in ("kept", "lost"):
+        bench.run(bench.engine.networks.create({"Name": name}))
+    both = {"NetworkingConfig": {"EndpointsConfig": {"kept": {}, "lost": {}}}}
+    identity = bench.start("sleep", "60", name="called", NetworkMode="kept", fields=both)
+
+    def names() -> list[str]:
+        return list(bench.engine.containers.inspect(identity)["NetworkSettings"]["Networks"]["kept"]["DNSNames"])
+
+    before = names()
+    assert "called" in before
+    between_engines(bench, sql(bench, "UPDATE network SET name = 'other' WHERE name = 'lost'"))
+    assert names() == before
+    bench.run(bench.engine.containers.remove(identity, force=True))
+    for name in ("kept", "other"):
+        bench.run(bench.engine.networks.remove(name))
+
+
 def boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()

@@ -51,9 +51,10 @@ def _want(parts: Parts, identity: str) -> SandboxWant:
     assert container is not None, "of the registry"
     try:
         return sandbox.sandbox_want(container.config, container.name, parts.networks)
-    except WardianError as error:  # a network of its wishes is no more
+    except WardianError as error:  # a network of its wishes is no more: it is left on those that it is on
         log.warning("container %s: %s", identity[:12], error)
-        return SandboxWant(tuple(one.want for one in parts.networks.endpoints(identity)))
+        endpoints = tuple(one.want for one in parts.networks.endpoints(identity))
+        return sandbox.want_on(endpoints, container.config, container.name)
 
 
 async def _tell_left(parts: Parts, identity: str, changed: Changed) -> None:

@@ -12,7 +12,7 @@ from wardian.engine.endpoints import WITHOUT_LINKS, as_want, names_of, network_o
 from wardian.engine.registry import Container, Registry
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.pidfd import same_process
-from wardian.network import Attachment, Networks, PortWant, SandboxWant, close_ports, parse_bindings
+from wardian.network import Attachment, EndpointWant, Networks, PortWant, SandboxWant, close_ports, parse_bindings
 
 # namespaces that a container may join, by their names in /proc/PID/ns
 _JOINED = {"network": "net", "pid": "pid", "ipc": "ipc"}
@@ -37,8 +37,9 @@ class Sandbox(NamedTuple):
 
 
 def has_links(config: ContainerConfig) -> bool:
-    """Whether a start attaches it to networks: not with the host's, another's, none, or when it was taken off all."""
-    return network_of(config) not in ("", *WITHOUT_LINKS) and bool(wanted(config))
+    """Whether a start attaches it to networks: not with the host's, another's, none, or when it was taken off all.
+    What NetworkMode says does not matter: from none it may have come to others."""
+    return any(name not in WITHOUT_LINKS for name in wanted(config))
 
 
 async def acquire(container: Container, registry: Registry, networks: Networks) -> Sandbox:
@@ -87,6 +88,11 @@ def sandbox_want(config: ContainerConfig, name: str, networks: Networks) -> Sand
             raise
         message = f"failed to set up container networking: {error.message}"
         raise WardianError(NOT_FOUND, message, operation="start", subject=error.subject) from error
+    return want_on(endpoints, config, name)
+
+
+def want_on(endpoints: tuple[EndpointWant, ...], config: ContainerConfig, name: str) -> SandboxWant:
+    """What a container asks that is on these networks."""
     return SandboxWant(
         endpoints,
         published_of(config),
@@ -105,7 +111,7 @@ def published_of(config: ContainerConfig) -> tuple[PortWant, ...]:
 
 async def release(container: Container, networks: Networks) -> None:
     """The sandbox's last process is gone: give its places on the networks back."""
-    if network_of(container.config) not in ("", *WITHOUT_LINKS):
+    if network_of(container.config) not in ("", "host"):
         await networks.detach(container.id)
 
 
