@@ -566,6 +566,13 @@ def test_small(engine: Engine, shop: Box) -> None:
     assert len({os.stat(path).st_dev for path in groups}) == len(groups)  # each hierarchy is entered once
 
 
+def test_it_may_enter_namespaces_and_no_more(engine: Engine, shop: Box) -> None:
+    """CAP_NET_ADMIN and CAP_SYS_ADMIN, for questions that are asked from a sandbox; nothing that it starts has more."""
+    status = procfs.status(engine.pid)
+    assert {int(status[key], 16) for key in ("CapEff", "CapPrm")} == {1 << 12 | 1 << 21}
+    assert (int(status["CapInh"], 16), int(status["CapAmb"], 16), status["NoNewPrivs"]) == (0, 0, "1")
+
+
 def test_it_outlives_the_engine_and_is_found_again(engine: Engine, shop: Box) -> None:
     pid = engine.pid
     engine.box("two", View((SHOP,), internal=True))

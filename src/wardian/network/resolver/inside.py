@@ -4,6 +4,7 @@ This process has one thread. It enters, opens, and goes back before anything els
 ends at once, as it would ask for everybody from the wrong network, and the engine starts another.
 """
 
+import ctypes
 import fcntl
 import functools
 import os
@@ -45,9 +46,7 @@ def _home() -> int:
 def _setns() -> Callable[[int], None]:
     """Also opens this process's own namespace, while it is in it."""
     _home()
-    import ctypes  # 0.5 MB that most never need: Python's own os.setns came with 3.12
-
-    function = ctypes.CDLL(None, use_errno=True).setns
+    function = ctypes.CDLL(None, use_errno=True).setns  # Python's own os.setns came with 3.12
 
     def enter(namespace: int) -> None:
         if function(namespace, _CLONE_NEWNET):

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from .loop import Loop
+from .privileges import give_up
 from .service import Service
 
 CONTROL = "control.sock"
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _settle(arguments[1:])
     os.makedirs(directory, mode=0o700, exist_ok=True)
     control = _handed_over() or _listen(os.path.join(directory, CONTROL))
+    give_up()
     loop = Loop()
     Service(loop, directory, control)
     _watch_over(loop, os.path.join(directory, CONTROL))
