@@ -1,6 +1,7 @@
 """The firewall beside others on a host of its own: chains that drop, flushes, a Docker's own rules, what is exposed."""
 
 import asyncio
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -259,11 +260,14 @@ def test_what_somebody_flushed_is_back_within_a_second(opened: Callable[..., Fir
 
 
 def in_this_host(work: Callable[[], None]) -> Callable[[], None]:
-    """For another thread, which would be in the machine's namespace or, made later, in this one."""
+    """For another thread, which would be in the machine's namespace or, made later, in this one. To be called once."""
     here = netns.current()
 
     def inside() -> None:
-        netns.run_inside(here, work)
+        try:
+            netns.run_inside(here, work)
+        finally:
+            os.close(here)
 
     return inside
 
