@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,7 +20,7 @@
 
 /* IDLE_MS: how long nothing may be open until the process goes; ENDING_MS: how long after the container's end what is
  * there is still passed on. */
-enum { IDLE_MS = 3000, ENDING_MS = 2000, REST_MS = 100, EVENTS = 64, MAX_FD = 1 << 20 };
+enum { IDLE_MS = 3000, ENDING_MS = 2000, REST_MS = 100, EVENTS = 64, MAX_FD = 1 << 20, NOBODY = 65534 };
 
 unsigned char relay_chunk[RELAY_CHUNK];
 
@@ -31,13 +33,16 @@ static bool let_go_;
 static struct watched ports_watched_, leash_;
 static struct watched *gone_;
 
-void relay_watch(struct watched *watched, uint32_t interest) {
+/* A user has so many watches and no more (epoll(7), max_user_watches): who is not heard of then is not to wait forever. */
+bool relay_watch(struct watched *watched, uint32_t interest) {
     struct epoll_event event = {.events = interest, .data.ptr = watched};
     if (watched->interest == interest)
-        return;
+        return true;
     int operation = !interest ? EPOLL_CTL_DEL : watched->interest ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    epoll_ctl(epoll_, operation, watched->fd, &event);
+    if (epoll_ctl(epoll_, operation, watched->fd, &event) < 0 && interest)
+        return false;
     watched->interest = interest;
+    return true;
 }
 
 void relay_close(struct watched *watched) {
@@ -69,8 +74,8 @@ void relay_closed(void) {
 }
 
 static void hear(bool hear) {
-    if (ports_ >= 0)
-        relay_watch(&ports_watched_, hear ? EPOLLIN : 0);
+    if (ports_ >= 0 && !relay_watch(&ports_watched_, hear ? EPOLLIN : 0))
+        rest_until_ = now_ms() + REST_MS;
 }
 
 void relay_rest(void) {
@@ -159,8 +164,9 @@ static void close_others(int leash) {
     syscall(SYS_close_range, first, ~0U, 0);
 }
 
-/* It reads what anybody sends: root's rights are of no use for that, and the kernel may take it when memory is short. */
-static void give_up_rights(void) {
+/* It reads what anybody sends: root's rights are of no use for that, and the kernel may take it when memory is short. Root
+ * without capabilities still owns root's files, and may speak to the engine: so it is nobody, or does not begin. */
+static bool give_up_rights(void) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {{0}, {0}};
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -169,8 +175,26 @@ static void give_up_rights(void) {
     }
     if (fd >= 0)
         close(fd);
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    syscall(SYS_capset, &header, none);
+    if (geteuid() == 0 &&
+        (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
+        return false;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &header, none) == 0;
+}
+
+/* Its parent has one thread, so that this is the parent's death and no thread's. A change of the user forgets it
+ * (prctl(2)), so it comes after; the parent may have died before. */
+static bool end_with(int supervisor) {
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == supervisor;
+}
+
+/* How many descriptors are left, of as many as may be had. */
+static uint32_t spare_descriptors(void) {
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    uint32_t all = limit.rlim_cur < MAX_FD ? (uint32_t)limit.rlim_cur : MAX_FD, ours = count_ + 6; /* 0 to 2, leash, epolls */
+    return all > ours ? all - ours : 0;
 }
 
 static bool begin(int leash) {
@@ -187,7 +211,8 @@ static bool begin(int leash) {
     }
     leash_ = (struct watched){.event = leash_pulled, .fd = leash};
     ports_watched_ = (struct watched){.event = ports_ready, .fd = ports_};
-    relay_watch(&leash_, EPOLLIN);
+    if (!relay_watch(&leash_, EPOLLIN))
+        return false;
     hear(true);
     return true;
 }
@@ -214,15 +239,11 @@ int relay_run(const struct held *held, uint32_t count, int leash, int supervisor
     struct epoll_event events[EVENTS];
     held_ = held;
     count_ = count;
-    /* Its parent has one thread, so that this is the parent's death and no thread's (prctl(2)). */
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (getppid() != supervisor)
-        return 1;
     prctl(PR_SET_NAME, "wardian-relay", 0, 0, 0);
     close_others(leash);
-    give_up_rights();
-    if (!begin(leash))
+    if (!give_up_rights() || !end_with(supervisor) || !begin(leash))
         return 1;
+    tcp_prepare(spare_descriptors());
     idle_since_ = now_ms();
     for (;;) {
         int64_t patience = due(now_ms());

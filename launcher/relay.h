@@ -45,7 +45,7 @@ struct watched {
     struct watched *next_gone;
 };
 
-void relay_watch(struct watched *watched, uint32_t interest); /* 0: not looked at */
+bool relay_watch(struct watched *watched, uint32_t interest); /* 0: not looked at; false: the kernel looks at no more */
 void relay_close(struct watched *watched); /* the descriptor, and out of the loop */
 void relay_free_later(struct watched *first_member); /* at the round's end; the pointer is also the memory's */
 void relay_rest(void); /* out of descriptors or memory: no new connections for a moment */
@@ -55,6 +55,7 @@ int relay_connect(const struct held *held, int type); /* a socket on its way to 
 extern unsigned char relay_chunk[RELAY_CHUNK];
 
 /* relay_tcp.c, relay_udp.c */
+void tcp_prepare(uint32_t descriptors);
 void tcp_accept(const struct held *held);
 void udp_receive(const struct held *held);
 void udp_prepare(const struct held *held);

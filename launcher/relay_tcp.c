@@ -2,7 +2,10 @@
  *
  * Each end has what it did not take yet (`rest`) and whether its sender has finished. A direction is: read from one end,
  * send to the other; at the end of file, once all is sent, shutdown(2). When both are done the pair is closed. An error on
- * either side resets both: a client must not take half an answer for a whole one. */
+ * either side resets both: a client must not take half an answer for a whole one.
+ *
+ * A source (an address; of IPv6 the network of a link, as who has one address there has them all) may have as many
+ * connections as there are places left: one alone has half of them, two a third each, and a new one always finds room. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -10,11 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "relay.h"
 
-enum { CLIENT, CONTAINER, MAX_CONNECTIONS = 8192, ACCEPTS = 16 };
+#ifndef RELAY_MAX_KEPT /* a test has less to send */
+#define RELAY_MAX_KEPT (32 << 20)
+#endif
+
+/* MAX_KEPT: what all may have that was not taken yet; past it each has a little, and none waits for another. */
+enum { CLIENT, CONTAINER, MAX_CONNECTIONS = 8192, ACCEPTS = 16, SOURCES = 1 << 14 };
+enum { MAX_KEPT = RELAY_MAX_KEPT, LITTLE = 4096 };
 enum { KEEPALIVE_S = 15, KEEPALIVE_PROBES = 9 };
 
 struct end {
@@ -28,22 +38,33 @@ struct end {
 
 struct connection {
     struct end ends[2]; /* the first member, for relay_free_later */
+    uint16_t *of_source; /* how many its source has */
     bool connecting;
 };
 
-static uint32_t connections_;
+static uint32_t connections_, places_;
+static size_t kept_;
+static uint16_t of_sources_[SOURCES]; /* by hash, of a seed that nobody knows; who falls together shares */
+static uint32_t seed_;
 
 static struct end *other_of(struct end *end) {
     struct connection *connection = end->connection;
     return end == &connection->ends[CLIENT] ? &connection->ends[CONTAINER] : &connection->ends[CLIENT];
 }
 
+static void forget_rest(struct end *end) {
+    if (end->rest)
+        kept_ -= end->length;
+    free(end->rest);
+    end->rest = NULL;
+}
+
 static void finish(struct connection *connection) {
     for (int i = 0; i < 2; i++) {
         relay_close(&connection->ends[i].watched);
-        free(connection->ends[i].rest);
-        connection->ends[i].rest = NULL;
+        forget_rest(&connection->ends[i]);
     }
+    --*connection->of_source;
     connections_--;
     relay_closed();
     relay_free_later(&connection->ends[CLIENT].watched);
@@ -56,7 +77,7 @@ static void reset(struct connection *connection) {
     finish(connection);
 }
 
-static void look(struct connection *connection) {
+static bool look(struct connection *connection) {
     for (int i = 0; i < 2; i++) {
         struct end *end = &connection->ends[i], *other = &connection->ends[!i];
         uint32_t interest = EPOLLERR; /* always told of what is watched */
@@ -66,8 +87,10 @@ static void look(struct connection *connection) {
             interest |= (!end->finished && !other->rest ? EPOLLIN : 0u) | (end->rest ? EPOLLOUT : 0u);
         if (interest == EPOLLERR && (end->broken || other->finished))
             interest = 0; /* it would tell of its error, or hang up, all the time */
-        relay_watch(&end->watched, interest);
+        if (!relay_watch(&end->watched, interest))
+            return false;
     }
+    return true;
 }
 
 /* 1: all of it went, 0: some is kept, -1: nobody takes it. */
@@ -83,6 +106,7 @@ static int pass_on(struct end *to, const unsigned char *bytes, size_t length) {
         return -1;
     memcpy(to->rest, bytes + went, length - went);
     to->length = (uint32_t)(length - went);
+    kept_ += to->length;
     to->sent = 0;
     return 0;
 }
@@ -90,7 +114,7 @@ static int pass_on(struct end *to, const unsigned char *bytes, size_t length) {
 /* False: the connection is over. */
 static bool take(struct end *from) {
     struct end *to = other_of(from);
-    ssize_t n = recv(from->watched.fd, relay_chunk, sizeof relay_chunk, MSG_DONTWAIT);
+    ssize_t n = recv(from->watched.fd, relay_chunk, kept_ < MAX_KEPT ? sizeof relay_chunk : LITTLE, MSG_DONTWAIT);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
     if (n == 0) {
@@ -106,10 +130,8 @@ static bool flush(struct end *to) {
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
     to->sent += (uint32_t)n;
-    if (to->sent == to->length) {
-        free(to->rest);
-        to->rest = NULL;
-    }
+    if (to->sent == to->length)
+        forget_rest(to);
     return true;
 }
 
@@ -142,8 +164,8 @@ static void end_ready(struct watched *watched, uint32_t events) {
         reset(connection);
     else if (connection->ends[CLIENT].finished && connection->ends[CONTAINER].finished)
         finish(connection); /* the end of file is read only when all before it was sent */
-    else
-        look(connection);
+    else if (!look(connection))
+        reset(connection);
 }
 
 /* Bytes go on as they come, and a peer that has vanished is found out: as a program of Go's would have it. */
@@ -161,7 +183,27 @@ static void tune(int fd, int protocol) {
         setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
 }
 
-static bool open_connection(const struct held *held, int client) {
+void tcp_prepare(uint32_t descriptors) {
+    places_ = descriptors / 2 < MAX_CONNECTIONS ? descriptors / 2 : MAX_CONNECTIONS;
+    if (getrandom(&seed_, sizeof seed_, GRND_NONBLOCK) < 0)
+        seed_ = (uint32_t)getpid();
+}
+
+static uint16_t *count_of(const struct sockaddr_in6 *source) {
+    const struct in6_addr *six = &source->sin6_addr;
+    const void *bytes = IN6_IS_ADDR_V4MAPPED(six) ? &six->s6_addr[12] : six->s6_addr;
+    size_t size = IN6_IS_ADDR_V4MAPPED(six) ? 4 : 8;
+    if (source->sin6_family == AF_INET) {
+        bytes = &((const struct sockaddr_in *)(const void *)source)->sin_addr;
+        size = 4;
+    }
+    uint32_t hash = 2166136261u ^ seed_; /* FNV-1a, and its upper bits into the lower */
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 16777619u;
+    return &of_sources_[(hash ^ hash >> 15) % SOURCES];
+}
+
+static bool open_connection(const struct held *held, int client, uint16_t *of_source) {
     struct connection *connection = calloc(1, sizeof *connection);
     int container = connection ? relay_connect(held, SOCK_STREAM) : -1;
     if (container < 0) {
@@ -175,9 +217,14 @@ static bool open_connection(const struct held *held, int client) {
         connection->ends[i].watched = (struct watched){.event = end_ready, .fd = fds[i]};
     }
     connection->connecting = true;
+    connection->of_source = of_source;
+    ++*of_source;
     connections_++;
     relay_opened();
-    look(connection);
+    if (!look(connection)) {
+        reset(connection);
+        relay_rest();
+    }
     return true;
 }
 
@@ -189,17 +236,24 @@ static void refuse(int client) {
 
 void tcp_accept(const struct held *held) {
     for (int i = 0; i < ACCEPTS; i++) {
-        if (connections_ >= MAX_CONNECTIONS) {
+        struct sockaddr_in6 source = {0};
+        socklen_t size = sizeof source;
+        if (connections_ >= places_) {
             relay_rest();
             return;
         }
-        int client = accept4(held->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int client = accept4(held->fd, (struct sockaddr *)&source, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 relay_rest();
             return; /* the others tell of one connection, or of none */
         }
-        if (!open_connection(held, client)) {
+        uint16_t *of_source = count_of(&source);
+        if (*of_source >= places_ - connections_) {
+            refuse(client);
+            continue;
+        }
+        if (!open_connection(held, client, of_source)) {
             int error = errno;
             refuse(client);
             if (error == EMFILE || error == ENFILE || error == ENOMEM)

@@ -174,8 +174,10 @@ static struct peer *find_peer(const struct held *held, const struct address *add
     peer->watched = (struct watched){.event = peer_ready, .fd = fd};
     link_use(peer);
     relay_opened();
-    relay_watch(&peer->watched, EPOLLIN);
-    return peer;
+    if (relay_watch(&peer->watched, EPOLLIN))
+        return peer;
+    end_peer(peer);
+    return NULL;
 }
 
 /* What answers come from: the address that was asked, or the kernel's choice for one that many have. By which link they go

@@ -22,7 +22,7 @@ import pytest
 import launched
 import needs
 from own_host import ip, own_host
-from supervised import SANITIZE, Supervised, compile_c, supervised
+from supervised import REPOSITORY, SANITIZE, Supervised, compile_c, supervised
 from wardian.errors import CONFLICT, SYSTEM, WardianError
 from wardian.kernel import netlink, netns, procfs
 from wardian.network import ports
@@ -132,6 +132,18 @@ def read_all(connection: socket.socket) -> bytes:
 
 def connect(address: str, port: int, timeout: float = 10) -> socket.socket:
     return socket.create_connection((address, port), timeout)
+
+
+def as_many_as_go(connected: Callable[[], socket.socket], tries: int) -> list[socket.socket]:
+    """The connections that an echo server answers; the others were refused at once or soon, and none hangs."""
+    found = []
+    for _ in range(tries):
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            connection = connected()
+            connection.sendall(b"x")
+            if connection.recv(1) == b"x":
+                found.append(connection)
+    return found
 
 
 async def inside_thread(work: Callable[[], Any]) -> Any:
@@ -559,6 +571,7 @@ def test_the_relay_has_no_rights_and_nothing_of_the_supervisors(program: str, in
             await asyncio.sleep(0.2)
             status = procfs.status(relay)
             assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 and status["NoNewPrivs"] == "1"
+            assert status["Uid"].split() == status["Gid"].split() == ["65534"] * 4 and not status["Groups"].split()
             assert procfs.read(f"/proc/{relay}/oom_score_adj").strip() == "0"
             kinds = [os.readlink(f"/proc/{relay}/fd/{fd}") for fd in os.listdir(f"/proc/{relay}/fd") if int(fd) > 2]
             assert sorted(re.sub(r"\[\d+\]", "", kind) for kind in kinds) == [
@@ -664,7 +677,7 @@ def test_relays_of_many_changes_are_bounded(program: str, inside: int, tmp_path:
     server.close()
 
 
-def test_connections_past_the_limit_wait_and_nothing_spins(program: str, inside: int, tmp_path: Any) -> None:
+def test_connections_past_the_limit_are_lost_and_nothing_spins(program: str, inside: int, tmp_path: Any) -> None:
     """An attacker takes all of the relay's descriptors: no more is lost than new connections while that lasts."""
     server = Server(inside, 80, echo)
 
@@ -675,7 +688,7 @@ def test_connections_past_the_limit_wait_and_nothing_spins(program: str, inside:
     async def test() -> None:
         async with published(program, str(tmp_path), [tcp(8080)]) as (s, _):
             resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (60, 60))
-            greedy = [await inside_thread(lambda: connect("::1", 8080)) for _ in range(200)]
+            greedy = await inside_thread(lambda: as_many_as_go(lambda: connect("::1", 8080), 200))
             assert await inside_thread(lambda: ask(greedy[0])) == b"x"
             relay = await one_relay(s)
             before = _cpu_ticks(relay) + _cpu_ticks(s.process.pid)
@@ -684,9 +697,76 @@ def test_connections_past_the_limit_wait_and_nothing_spins(program: str, inside:
             assert await inside_thread(lambda: ask(greedy[1])) == b"x"
             for connection in greedy:
                 connection.close()
+            await asyncio.sleep(0.5)  # then their places are given back
             with await inside_thread(lambda: connect("::1", 8080)) as connection:
                 assert await inside_thread(lambda: ask(connection)) == b"x"
             assert (await s.client.status()).pid == s.pid
+
+    run(test())
+    server.close()
+
+
+def test_one_source_does_not_take_every_place(program: str, inside: int, tmp_path: Any) -> None:
+    """Of an address that holds all it can get some are refused; another still finds room."""
+    server = Server(inside, 80, echo)
+
+    def connected(source: str) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", 8080), 5, (source, 0))
+
+    def ask(connection: socket.socket) -> bytes:
+        connection.sendall(b"x")
+        return connection.recv(1)
+
+    async def test() -> None:
+        async with published(program, str(tmp_path), [tcp(8080)]) as (s, _):
+            resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (60, 60))
+            greedy = await inside_thread(lambda: as_many_as_go(lambda: connected("127.0.0.1"), 60))
+            assert 5 < len(greedy) < 30  # or so: each of them has two of the descriptors
+            for source in ("127.0.0.2", "127.0.0.3"):
+                with await inside_thread(lambda a=source: connected(a)) as other:
+                    assert await inside_thread(lambda c=other: ask(c)) == b"x"
+            assert await inside_thread(lambda: ask(greedy[0])) == b"x"
+            for connection in greedy:
+                connection.close()
+            await asyncio.sleep(0.5)  # then its places are given back
+            assert len(await inside_thread(lambda: as_many_as_go(lambda: connected("127.0.0.1"), 5))) == 5
+
+    run(test())
+    server.close()
+
+
+def test_what_many_do_not_take_is_bounded(inside: int, tmp_path: Any) -> None:
+    """Clients that read nothing: past the bound, here 1 MiB, the relay keeps a little for each, not a whole buffer."""
+    needs.program("gcc")
+    frugal = compile_c("supervised.c", str(tmp_path / "frugal"), ("-O2", "-static", "-DRELAY_MAX_KEPT=(1<<20)"))
+
+    def pour(client: socket.socket) -> None:
+        while True:
+            client.sendall(bytes(65536))
+
+    server = Server(inside, 80, pour)
+
+    async def test() -> None:
+        async with published(frugal, str(tmp_path), [tcp(8080)]) as (s, _):
+            slow = [await inside_thread(lambda: connect("::1", 8080)) for _ in range(80)]
+            await asyncio.sleep(1)
+            assert _private_kilobytes(await one_relay(s)) < 2048
+            for connection in slow:
+                connection.close()
+
+    run(test())
+    server.close()
+
+
+def test_a_connection_that_cannot_be_watched_is_reset(inside: int, tmp_path: Any) -> None:
+    needs.program("gcc")
+    wrapped = (*SANITIZE, "-Wl,--wrap=epoll_ctl", f"{REPOSITORY}/tests/launcher/full_epoll.c")
+    full = compile_c("supervised.c", str(tmp_path / "full"), wrapped)
+    server = Server(inside, 80, echo)
+
+    async def test() -> None:
+        async with published(full, str(tmp_path), [tcp(8080)]):
+            assert await inside_thread(lambda: as_many_as_go(lambda: connect("::1", 8080, 3), 1)) == []
 
     run(test())
     server.close()
