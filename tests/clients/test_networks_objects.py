@@ -404,23 +404,23 @@ def test_pools_of_an_engine(new_engine: Callable[..., TestEngine]) -> None:
 def test_a_name_with_a_slash(docker: Command) -> None:
     docker.out("network", "create", "a b/c")
     assert described(docker, "a b/c")["Name"] == "a b/c"
-    docker.out("create", "--name", "c", "--network", "none", IMAGE)
-    docker.out("network", "disconnect", "none", "c")
-    docker.out("network", "connect", "a b/c", "c")
-    docker.out("network", "disconnect", "a b/c", "c")
+    docker.out("create", "--name", "c1", "--network", "none", IMAGE)
+    docker.out("network", "disconnect", "none", "c1")
+    docker.out("network", "connect", "a b/c", "c1")
+    docker.out("network", "disconnect", "a b/c", "c1")
     assert docker.out("network", "rm", "a b/c") == "a b/c"
 
 
 @pytest.mark.parametrize("running", [True, False])
 def test_from_none_to_a_network(docker: Command, running: bool) -> None:
     docker.out("network", "create", "n")
-    docker.out(*(("run", "-d") if running else ("create",)), "--name", "c", "--network", "none", IMAGE, "sleep", "600")
-    docker.out("network", "disconnect", "none", "c")
-    docker.out("network", "connect", "n", "c")
+    docker.out(*(("run", "-d") if running else ("create",)), "--name", "c1", "--network", "none", IMAGE, "sleep", "600")
+    docker.out("network", "disconnect", "none", "c1")
+    docker.out("network", "connect", "n", "c1")
     for _ in range(2):
         if not running:
-            docker.out("start", "c")
-        address = docker.out("inspect", "-f", "{{.NetworkSettings.Networks.n.IPAddress}}", "c")
-        assert address and f"inet {address}/" in docker.out("exec", "c", "ip", "address")
-        docker.out("stop", "-t", "0", "c")
+            docker.out("start", "c1")
+        address = docker.out("inspect", "-f", "{{.NetworkSettings.Networks.n.IPAddress}}", "c1")
+        assert address and f"inet {address}/" in docker.out("exec", "c1", "ip", "address")
+        docker.out("stop", "-t", "0", "c1")
         running = False

@@ -43,6 +43,13 @@ def test_every_row_is_found(route: Route) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "tail"), [("GET", ""), ("DELETE", ""), ("POST", "/connect"), ("POST", "/disconnect")]
+)
+def test_a_networks_name_may_have_slashes(method: str, tail: str) -> None:
+    assert Router(ROUTES).match(method, f"/v1.51/networks/a b/c{tail}").parameters == {"id": "a b/c"}
+
+
+@pytest.mark.parametrize(
     "path", ["/", "", "/containers", "/containers//json", "/v1.51", "/v1.51/", "//", "/images//json"]
 )
 def test_paths_that_are_none(path: str) -> None:

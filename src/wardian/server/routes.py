@@ -15,7 +15,7 @@ PLAIN, STREAM, HANDED_OVER, UPGRADED = "plain", "stream", "handed over", "upgrad
 
 
 class Route(NamedTuple):
-    """`template`: `{id}` is one path segment, `{name...}` any number of them (image names have slashes)."""
+    """`template`: `{id}` is one path segment, `{name...}` any number of them (image and network names have slashes)."""
 
     method: str
     template: str
@@ -95,10 +95,10 @@ _NETWORKS = (
     Route("GET", "/networks", "networks:index", READ),
     Route("POST", "/networks/create", "networks:create", RUN),
     Route("POST", "/networks/prune", "networks:prune", RUN, PLAIN, (1, 25)),
-    Route("GET", "/networks/{id}", "networks:inspect", READ),
-    Route("DELETE", "/networks/{id}", "networks:remove", RUN),
-    Route("POST", "/networks/{id}/connect", "networks:connect", RUN),
-    Route("POST", "/networks/{id}/disconnect", "networks:disconnect", RUN),
+    Route("GET", "/networks/{id...}", "networks:inspect", READ),
+    Route("DELETE", "/networks/{id...}", "networks:remove", RUN),
+    Route("POST", "/networks/{id...}/connect", "networks:connect", RUN),
+    Route("POST", "/networks/{id...}/disconnect", "networks:disconnect", RUN),
 )
 _VOLUMES = (
     Route("GET", "/volumes", "absent:volumes", READ),
