@@ -146,6 +146,14 @@ def test_publish_all_and_a_range(net: Command) -> None:
         ),
         (("--network", "container:x", "-p", "80"), "conflicting options: port publishing and the container type"),
         (("--network", "nowhere"), "network nowhere not found"),
+        (
+            ("--network", "host", "--ip", "10.78.2.5"),
+            "user specified IP address is supported on user defined networks only",
+        ),
+        (
+            ("--network", "none", "--ip", "10.78.2.5"),
+            "user specified IP address is supported on user defined networks only",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_dockers_words(net: Command, flags: tuple[str, ...], words: str) -> None:

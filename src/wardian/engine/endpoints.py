@@ -65,7 +65,10 @@ def check_settings(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
     check_endpoint_options(want)
     if network.name == "bridge":
         check_default_bridge(want)
-    if network.name not in WITHOUT_LINKS and (problems := check_addresses(network, want.ipv4, want.ipv6)):
+    problems = check_addresses(network, want.ipv4, want.ipv6)
+    if network.name in WITHOUT_LINKS and problems:
+        problems = ["user specified IP address is supported on user defined networks only", *problems]
+    if problems:
         raise invalid_settings(problems, network.name)
 
 
