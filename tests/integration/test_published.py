@@ -831,6 +831,14 @@ def test_a_thousand_ports_in_one_go(program: str, inside: int, tmp_path: Any) ->
     server.close()
 
 
+@pytest.mark.parametrize("addresses", [("", ""), ("127.0.0.1", ""), ("", "127.0.0.1")])
+def test_a_port_that_one_container_asks_for_twice(addresses: tuple[str, str]) -> None:
+    wants = [PortWant(80 + i, "tcp", address, 18997, 18997) for i, address in enumerate(addresses)]
+    with pytest.raises(WardianError, match=":18997 failed: port is already allocated") as raised:
+        PortBook().book(wants, TARGET4)
+    assert raised.value.hint == "the container asks for port 18997 twice"
+
+
 # ---- the real launcher ----
 
 

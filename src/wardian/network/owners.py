@@ -43,12 +43,12 @@ def _inodes(protocol: str, host_ip: str, port: int) -> set[int]:
     """Of the sockets in the way: listeners if there are any, for a connection does not keep a listener off."""
     families = (socket.AF_INET, socket.AF_INET6)
     every = [one for family in families for one in sockdiag.sockets_on(family, PROTOCOLS[protocol], port) if one.inode]
-    near = [one for one in every if _meet(one.address, host_ip)]
+    near = [one for one in every if meet(one.address, host_ip)]
     listening = [one for one in near if one.state == sockdiag.TCP_LISTEN]
     return {one.inode for one in listening or near}
 
 
-def _meet(one: str, other: str) -> bool:
+def meet(one: str, other: str) -> bool:
     """Whether two bound addresses exclude each other. A socket on :: may have IPv4 too (ipv6(7), IPV6_V6ONLY)."""
     first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
     if first.version == second.version:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel.netns import read_sysctl
-from wardian.network.owners import PROTOCOLS, Owner, owner_of
+from wardian.network.owners import PROTOCOLS, meet, owner_of
 from wardian.network.values import HeldPort, PortRule, PortWant, parse_address
 from wardian.runtime import Publication
 
@@ -168,13 +168,16 @@ class PortBook:
                 asked = want.host_ip or ("" if host_binding in (ANY4, ANY6) else host_binding)
                 addresses = [asked] if asked else families
                 held += (one for one in _routed(want, target, addresses) if one not in held)
-                held += self._book(want, target, [one for one in addresses if _family(one) not in target.routed])
+                held += self._book(want, target, [one for one in addresses if _family(one) not in target.routed], held)
         except BaseException:
             close_ports(held)
             raise
         return tuple(held)
 
-    def _book(self, want: PortWant, target: Target, addresses: Sequence[str]) -> list[HeldPort]:
+    def _book(
+        self, want: PortWant, target: Target, addresses: Sequence[str], before: Sequence[HeldPort]
+    ) -> list[HeldPort]:
+        """`before` are the ports that the same container has already."""
         if not addresses:
             return []
         taken: tuple[str, int] = ("", 0)
@@ -198,7 +201,7 @@ class PortBook:
                 if not want.first:
                     self._next[want.protocol] = number + 1
                 return held
-        raise _in_use(want, *taken, target)
+        raise _in_use(want, *taken, target, before)
 
     def _numbers(self, want: PortWant) -> Iterator[int]:
         if want.first:
@@ -261,27 +264,28 @@ def _bind(protocol: str, address: str, number: int) -> int:
         return bound.detach()
 
 
-def _in_use(want: PortWant, address: str, number: int, target: Target) -> WardianError:
+def _in_use(want: PortWant, address: str, number: int, target: Target, before: Sequence[HeldPort]) -> WardianError:
     """Docker tells its own ports in other words than other programs', and clients look for both."""
-    owner = owner_of(want.protocol, address, number)
-    error = OSError(errno.EADDRINUSE, "Address already in use")
-    if owner is None or not owner.ours:
-        return _refused(want, address, number, target, error, owner)
     text = f"Bind for {_join(address, _range(want, number))} failed: port is already allocated"
-    return _failed(text, address, number, error, owner)
+    error = OSError(errno.EADDRINUSE, "Address already in use")
+    mine = ((one.protocol, one.host_port) == (want.protocol, number) and meet(one.host_ip, address) for one in before)
+    if any(mine):  # the sockets are this process's own until the start hands them over
+        return _failed(text, address, number, error, f"the container asks for port {number} twice")
+    owner = owner_of(want.protocol, address, number)
+    hint = f"{owner} has port {number}" if owner is not None else ""
+    if owner is None or not owner.ours:
+        return _refused(want, address, number, target, error, hint)
+    return _failed(text, address, number, error, hint)
 
 
-def _refused(
-    want: PortWant, address: str, number: int, target: Target, error: OSError, owner: Owner | None = None
-) -> WardianError:
+def _refused(want: PortWant, address: str, number: int, target: Target, error: OSError, hint: str = "") -> WardianError:
     inner = target.ipv6 if ":" in address and target.ipv6 else target.ipv4 or target.ipv6
     where = f"{_join(address, _range(want, number))}:{_join(inner, str(want.port))}/{want.protocol}"
     what = f"failed to bind host port for {where}: {os.strerror(error.errno or 0).lower()}"
-    return _failed(what, address, number, error, owner)
+    return _failed(what, address, number, error, hint)
 
 
-def _failed(text: str, address: str, number: int, error: OSError, owner: Owner | None) -> WardianError:
-    hint = f"{owner} has port {number}" if owner is not None else ""
+def _failed(text: str, address: str, number: int, error: OSError, hint: str) -> WardianError:
     return WardianError(
         SYSTEM, text, operation="publish a port", subject=_join(address, str(number)), errno=error.errno or 0, hint=hint
     )
