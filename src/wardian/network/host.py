@@ -49,9 +49,17 @@ class Host:
         """
         for link in self.netlink.links():
             if link.kind == "veth" and link.alias == alias and not link.master:
-                self.netlink.send(
-                    [
-                        links.set_master(link.ifindex, link.name, master),
-                        links.set_port_flags(link.ifindex, link.name, isolated, hairpin=True),
-                    ]
-                )
+                self._join(link, master, isolated)
+
+    def _join(self, link: netlink.Link, master: int, isolated: bool) -> None:
+        """One whose namespace is just ending goes meanwhile, and is no loss."""
+        try:
+            self.netlink.send(
+                [
+                    links.set_master(link.ifindex, link.name, master),
+                    links.set_port_flags(link.ifindex, link.name, isolated, hairpin=True),
+                ]
+            )
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
