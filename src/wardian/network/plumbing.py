@@ -15,6 +15,7 @@ Used from the loop's thread; the kernel's side runs in the executor that `start`
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -238,7 +239,7 @@ class Plumbing:
             place = Place(self.host.netlink, inner, netns_fd)
             there = inner.link(endpoint.interface)
             if there is not None:
-                raise FileExistsError(17, f"the interface {endpoint.interface} is there already")
+                raise FileExistsError(errno.EEXIST, f"the interface {endpoint.interface} is there already")
             try:
                 return apply(steps, place)
             except BaseException:

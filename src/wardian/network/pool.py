@@ -14,6 +14,7 @@ container's first packet would be lost, and asked again a second later. It keeps
 """
 
 import asyncio
+import logging
 import os
 import secrets
 from collections import deque
@@ -23,6 +24,8 @@ from typing import NamedTuple
 
 from wardian.kernel import links, netlink, netns
 from wardian.network.names import ResolverSockets
+
+log = logging.getLogger(__name__)
 
 SIZE = 4
 # Refilling waits a moment, so that it does not compete with the start that emptied the place.
@@ -190,6 +193,8 @@ class Pool:
             try:
                 prepared = await loop.run_in_executor(self._thread, self._make)
             except Exception as error:
+                if not self._waiting:  # else they hear it
+                    log.warning("no network namespace could be made ahead: %s", error)
                 self._refuse(error)
                 return
             self._give(prepared)

@@ -9,7 +9,7 @@ import ipaddress
 import logging
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from wardian.database import Database
@@ -106,12 +106,6 @@ class NetworkRows:
         """In the order in which they were given; all, or those of one network."""
         return [row for row in self._endpoints.values() if network is None or row.network == network]
 
-    def of_sandbox(self, sandbox: str) -> list[EndpointRow]:
-        return [row for row in self._endpoints.values() if row.sandbox == sandbox]
-
-    def endpoint(self, sandbox: str, network: str) -> EndpointRow | None:
-        return self._endpoints.get((sandbox, network))
-
     def allocate(self, sandbox: str, want: EndpointWant, interface: str) -> EndpointRow:
         """Give `sandbox` its place on the network that it wants, with the addresses that it asks for or the next ones.
 
@@ -175,15 +169,6 @@ class NetworkRows:
         else:
             self._forgotten.clear()
         return True
-
-    def keep_only(self, live: Collection[str]) -> list[str]:
-        """Forget endpoints and ports of sandboxes that are not in `live`; returns whose they were."""
-        gone = list(dict.fromkeys(row.sandbox for row in self._endpoints.values() if row.sandbox not in live))
-        for sandbox, network in [key for key in self._endpoints if key[0] not in live]:
-            self.release(sandbox, network)
-        for sandbox in [one for one in self.published() if one not in live]:
-            self.set_published(sandbox, ())
-        return gone
 
     # ports
 

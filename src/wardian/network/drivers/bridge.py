@@ -14,6 +14,7 @@ from wardian.network.drivers import refusals
 from wardian.network.host import Host
 from wardian.network.options import BRIDGE
 from wardian.network.plan import Ready
+from wardian.network.refusals import invalid
 from wardian.network.steps import Step, until
 from wardian.network.values import Endpoint, NetworkConfig, NetworkRules, Subnet
 
@@ -42,7 +43,7 @@ class Bridge:
             if name in config.options:
                 raise refusals.not_built(name)
         if config.flag(BRIDGE + "default_bridge", False):
-            raise refusals.invalid("there is one default bridge, and it is there already", config.name)
+            raise invalid("there is one default bridge, and it is there already", config.name)
 
     def ensure(self, config: NetworkConfig, keep: bool) -> None:
         """What fails takes a bridge that was made for it away again."""

@@ -3,56 +3,34 @@
 As with macvlan there are no rules and no published ports.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from wardian.network import plan
-from wardian.network.drivers import parent, refusals
-from wardian.network.host import Host
+from wardian.network.drivers.parent import Children
 from wardian.network.plan import Ready
+from wardian.network.refusals import invalid
 from wardian.network.steps import Step
-from wardian.network.values import Endpoint, NetworkConfig, NetworkRules
+from wardian.network.values import Endpoint, NetworkConfig
 
 
-class Ipvlan:
-    """The driver "ipvlan". Its methods' contract is contract.Driver's."""
+class Ipvlan(Children):
+    """The driver "ipvlan"."""
 
     name = "ipvlan"
-    uses_veth = False
+    prefix = "di-"
 
-    def __init__(self, host: Host) -> None:
-        self._parents = parent.Parents(host, "di-")
-
-    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
-        parent.check(config)
-        mode, flag = mode_of(config), flag_of(config)
-        for other in others:
-            # Mode and flag belong to the parent in the kernel: a second network's would change the first's.
-            same = (mode, flag) == (mode_of(other), flag_of(other))
-            if other.driver == self.name and other.link == config.link and other.id != config.id and not same:
-                raise refusals.invalid(
-                    f"network {other.name} is already using parent interface {config.link} in ipvlan mode "
-                    f"{mode_of(other)} ({flag_of(other)}), which all of a parent's networks share"
-                )
-
-    def ensure(self, config: NetworkConfig, keep: bool) -> None:
-        self._parents.ensure(config)
-
-    def mend(self, config: NetworkConfig) -> bool:
-        return self._parents.mend(config)
-
-    def remove(self, config: NetworkConfig) -> None:
-        self._parents.remove(config)
+    def check_beside(self, config: NetworkConfig, other: NetworkConfig) -> None:
+        """Mode and flag belong to the parent in the kernel: a second network's would change the first's."""
+        if (mode_of(config), flag_of(config)) != (mode_of(other), flag_of(other)):
+            raise invalid(
+                f"network {other.name} is already using parent interface {config.link} in ipvlan mode "
+                f"{mode_of(other)} ({flag_of(other)}), which all of a parent's networks share"
+            )
 
     def endpoint_steps(
         self, endpoint: Endpoint, gateways: Collection[int], hairpin: bool = False, ready: Ready | None = None
     ) -> tuple[Step, ...]:
         return plan.ipvlan_endpoint(endpoint, gateways, mode_of(endpoint.network), flag_of(endpoint.network))
-
-    def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
-        return plan.leaving_parent(endpoint)
-
-    def rules(self, config: NetworkConfig) -> NetworkRules | None:
-        return None
 
 
 def mode_of(config: NetworkConfig) -> str:

@@ -1,27 +1,51 @@
-"""The parent links of macvlan and ipvlan networks: one that the host has, a VLAN of it, or one that leads nowhere."""
+"""What macvlan and ipvlan have in common: children of a parent link, which is one that the host has, a VLAN of it, or
+one that leads nowhere."""
 
 import errno
 import re
+from collections.abc import Iterator, Sequence
 
 from wardian.errors import INVALID, UNAVAILABLE, WardianError
 from wardian.kernel import links, netlink
 from wardian.network import plan
-from wardian.network.drivers import refusals
 from wardian.network.host import Host
-from wardian.network.values import NetworkConfig
+from wardian.network.refusals import invalid
+from wardian.network.steps import Step
+from wardian.network.values import Endpoint, NetworkConfig, NetworkRules
 
 _VLAN = re.compile(r"(?P<link>.+)\.(?P<number>[0-9]{1,4})")
 
 
-class Parents:
-    """The parents of one driver's networks. `prefix` begins the names of links that lead nowhere."""
+class Children:
+    """A driver whose containers' links are children of the network's parent. Its contract is contract.Driver's.
 
-    def __init__(self, host: Host, prefix: str) -> None:
+    `prefix` begins the names of parents that lead nowhere.
+    """
+
+    name: str
+    prefix: str
+    uses_veth = False
+
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._prefix = prefix
         self._indices: dict[str, int] = {}
 
-    def ensure(self, config: NetworkConfig) -> None:
+    def check(self, config: NetworkConfig, others: Sequence[NetworkConfig] = ()) -> None:
+        if config.link == "lo":
+            raise invalid(f"loopback interface is not a valid {config.driver} parent link", config.link)
+        for other in self._beside(config, others):
+            self.check_beside(config, other)
+
+    def check_beside(self, config: NetworkConfig, other: NetworkConfig) -> None:
+        """Raises INVALID when the two cannot share their parent."""
+        raise NotImplementedError
+
+    def _beside(self, config: NetworkConfig, others: Sequence[NetworkConfig]) -> Iterator[NetworkConfig]:
+        for other in others:
+            if other.driver == self.name and other.link == config.link and other.id != config.id:
+                yield other
+
+    def ensure(self, config: NetworkConfig, keep: bool = False) -> None:
         """Made when it is the dummy of this network or a VLAN (`eth0.10`) that is not there yet.
 
         Raises INVALID when there is no such link, UNAVAILABLE when this kernel cannot make it or its children.
@@ -29,7 +53,7 @@ class Parents:
         _ask_for_children(self._host, config.driver)
         link = self._host.netlink.link(config.link)
         if link is None:
-            _make(self._host, config, f"{self._prefix}{config.id[:12]}")
+            _make(self._host, config, f"{self.prefix}{config.id[:12]}")
             link = self._host.link(config.link)
             self._host.netlink.send([links.set_alias(link.ifindex, link.name, plan.alias(config))])
             self._host.sysctl(f"ipv6/conf/{link.name}/disable_ipv6", "1")
@@ -50,10 +74,12 @@ class Parents:
         if link is not None and link.alias == plan.alias(config):
             self._host.netlink.send([netlink.delete_link(link.ifindex, config.link)])
 
+    def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
+        return plan.leaving_parent(endpoint)
 
-def check(config: NetworkConfig) -> None:
-    if config.link == "lo":
-        raise refusals.invalid(f"loopback interface is not a valid {config.driver} parent link", config.link)
+    def rules(self, config: NetworkConfig) -> NetworkRules | None:
+        """None: nothing of theirs passes through this host."""
+        return None
 
 
 def _ask_for_children(host: Host, kind: str) -> None:

@@ -1,10 +1,6 @@
 """What drivers refuse beyond the values of options, which `network.options` checks for all of them."""
 
-from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError
-
-
-def invalid(text: str, subject: str = "") -> WardianError:
-    return WardianError(INVALID, text, operation="create network", subject=subject)
+from wardian.errors import CONFLICT, NOT_IMPLEMENTED, WardianError
 
 
 def not_built(option: str) -> WardianError:
