@@ -99,8 +99,8 @@ class Query:
 
     def heard(self, attempt: "Attempt", answer: bytes) -> None:
         """A server's answer. One that only refuses is kept in case that no other does better."""
-        self._drop(attempt)
         if message.code(answer) in _BETTER_ELSEWHERE:
+            self._drop(attempt)
             self._best = self._best or answer
             self._left = [(kind, server) for kind, server in self._left if server != attempt.server]
             self._go_on()
@@ -126,16 +126,17 @@ class Query:
         reply, self._reply = self._reply, None
         if reply is None:
             return
+        self._forwarder.pending -= 1
+        self._asker.pending -= 1
+        best = self._best
+        reply(self._packet[:2] + best[2:] if best else message.refusal(self._packet, message.SERVFAIL))
+        # What is cleared away only now did not keep the asker waiting.
         if self._timer is not None:
             self._timer.cancel()
         for attempt in self._attempts:
             attempt.close()
         self._attempts.clear()
         self._left.clear()
-        self._forwarder.pending -= 1
-        self._asker.pending -= 1
-        best = self._best
-        reply(self._packet[:2] + best[2:] if best else message.refusal(self._packet, message.SERVFAIL))
 
 
 class Attempt:
