@@ -9,13 +9,11 @@
 
 #include "executor.h"
 
-/* mkdir with the directories above it, which are shared and stay. -1 with errno; EEXIST says that it is there. */
-static int make_path(const char *path) {
+/* The directories above, which are shared and stay. */
+static int make_above(const char *path) {
     char copy[4096];
     size_t length = strlen(path);
-    if (mkdir(path, 0755) == 0)
-        return 0;
-    if (errno != ENOENT || length >= sizeof copy)
+    if (length >= sizeof copy)
         return -1;
     memcpy(copy, path, length + 1);
     for (char *slash = copy; (slash = strchr(slash + 1, '/'));) {
@@ -24,7 +22,19 @@ static int make_path(const char *path) {
             return -1;
         *slash = '/';
     }
-    return mkdir(path, 0755);
+    return 0;
+}
+
+/* mkdir with the directories above it. -1 with errno; EEXIST says that it is there. ENOENT says that one above is
+ * missing, which somebody who shares it may have removed, empty, since we made it. */
+static int make_path(const char *path) {
+    int made = mkdir(path, 0755);
+    for (int tries = 0; made < 0 && errno == ENOENT && tries < 5; tries++) {
+        if (make_above(path) < 0 && errno != ENOENT)
+            return -1;
+        made = mkdir(path, 0755);
+    }
+    return made;
 }
 
 int op_cgroup_make(struct run *run, const struct op *op) {

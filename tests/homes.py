@@ -40,3 +40,13 @@ def remove_empty_groups(base: str) -> None:
                 os.rmdir(directory)
         with contextlib.suppress(OSError):  # shared with other test runs: goes with the last of them
             os.rmdir(os.path.join(mount, CGROUP_PARENT))
+
+
+def remove_run_groups() -> None:
+    """All empty ones of this run. Another run's are none of ours even when they are empty: a container that is being
+    started has its group a moment before it has a process."""
+    for mount in cgroup_mounts():
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(os.path.join(mount, CGROUP_PARENT)):
+                if name.startswith(f"{RUN}-"):
+                    remove_empty_groups(f"{CGROUP_PARENT}/{name}")

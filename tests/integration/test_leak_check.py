@@ -73,3 +73,14 @@ def test_a_planted_leak_is_seen(plant: Callable[[], object], tmp_path_factory: p
     assert [line for line in seen if line.startswith(expected)], seen
     left = [line for line in leaks.wait_until_clean(before, basetemp) if not line.startswith("link veth")]
     assert not left
+
+
+def test_an_empty_group_of_another_run_stays() -> None:
+    """It may be a container's that is being started: nobody is in its group yet."""
+    base = os.path.join(homes.cgroup_mounts()[0], homes.CGROUP_PARENT)
+    ours, theirs = os.path.join(base, f"{homes.RUN}-x/y"), os.path.join(base, f"not{homes.RUN}-x")
+    for path in (ours, theirs):
+        os.makedirs(path)
+    homes.remove_run_groups()
+    assert not os.path.exists(os.path.dirname(ours)) and os.path.exists(theirs)
+    os.rmdir(theirs)
