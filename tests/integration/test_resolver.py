@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import os
 import random
-import resource
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -571,6 +571,17 @@ def test_it_may_enter_namespaces_and_no_more(engine: Engine, shop: Box) -> None:
     status = procfs.status(engine.pid)
     assert {int(status[key], 16) for key in ("CapEff", "CapPrm")} == {1 << 12 | 1 << 21}
     assert (int(status["CapInh"], 16), int(status["CapAmb"], 16), status["NoNewPrivs"]) == (0, 0, "1")
+    assert status["Uid"].split() == status["Gid"].split() == ["65534"] * 4 and not status["Groups"].split()
+
+
+def test_nobody_else_reads_the_names(engine: Engine, shop: Box) -> None:
+    """The files are open to whoever comes as far, and only the resolver does: it holds the directory."""
+    assert shop.addresses("db") == ["172.18.0.9"]
+    directory = f"{engine.home.run_root}/resolver"
+    assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700
+    for path in (f"{directory}/networks/{SHOP}.json", f"{directory}/control.sock"):
+        refused = subprocess.run(["stat", path], user=65534, group=65534, extra_groups=(), capture_output=True)
+        assert refused.returncode, path
 
 
 def test_it_outlives_the_engine_and_is_found_again(engine: Engine, shop: Box) -> None:
@@ -780,13 +791,18 @@ def test_descriptors_that_are_no_sockets_are_closed(engine: Engine, shop: Box) -
     _until(lambda: len(os.listdir(f"/proc/{engine.pid}/fd")) == before)
 
 
+def _most_descriptors(pid: int, most: int) -> None:
+    """As the user that the resolver is: root may only with CAP_SYS_RESOURCE (prlimit(2))."""
+    command = ["prlimit", f"--pid={pid}", f"--nofile={most}:"]
+    subprocess.run(command, user=65534, group=65534, extra_groups=(), check=True)
+
+
 def test_an_engine_waits_for_a_descriptor_without_a_spin(engine: Engine, shop: Box) -> None:
     """None is free: the connection stays in the queue, and is accepted when there is one again."""
     pid = engine.pid
     assert shop.addresses("db") == ["172.18.0.9"]  # the network's names are read
-    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(taken) + 1)) - taken), limits[1]))
+    _most_descriptors(pid, min(set(range(len(taken) + 1)) - taken))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
         client.settimeout(5)
         client.connect(f"{engine.home.run_root}/resolver/control.sock")
@@ -794,7 +810,7 @@ def test_an_engine_waits_for_a_descriptor_without_a_spin(engine: Engine, shop: B
         time.sleep(1.5)
         assert _processor_ticks(pid) - begin < 30
         assert shop.addresses("db") == ["172.18.0.9"]
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        _most_descriptors(pid, 1024)
         client.send(names_module.protocol.pack(names_module.protocol.LIST, 1, {}))
         assert b"sandboxes" in client.recv(65536)
 

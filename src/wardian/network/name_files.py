@@ -22,7 +22,7 @@ import msgspec
 from wardian.network.resolver import tables
 
 log = logging.getLogger(__name__)
-_NETWORKS, _SANDBOXES = "networks", "sandboxes"
+_NETWORKS, _SANDBOXES = tables.NETWORKS, "sandboxes"
 
 
 class View(NamedTuple):
@@ -55,8 +55,8 @@ class NameFiles:
         self._published: dict[str, bytes] = {}
 
     def open(self) -> None:
-        for name in (_NETWORKS, _SANDBOXES):
-            os.makedirs(os.path.join(self.directory, name), mode=0o700, exist_ok=True)
+        os.close(tables.open_networks(self.directory))
+        os.makedirs(os.path.join(self.directory, _SANDBOXES), mode=0o700, exist_ok=True)
         self._generation = tables.map_generation(self.directory)
         self._changed()
 
@@ -111,6 +111,7 @@ class NameFiles:
         path = os.path.join(self.directory, kind, f"{name}.json")
         with open(f"{path}.new", "wb", buffering=0) as file:
             file.write(text)
+            os.fchmod(file.fileno(), 0o644)  # the resolver is nobody, and nobody else comes as far
         now = time.time_ns()
         os.utime(f"{path}.new", ns=(now, now))
         os.rename(f"{path}.new", path)

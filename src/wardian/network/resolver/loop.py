@@ -85,8 +85,8 @@ class Loop:
                 if handler is not None:
                     try:
                         handler(events)
-                    except Exception:
-                        self._report()
+                    except Exception as error:
+                        self._report(error)
 
     def _patience(self) -> float:
         """Makes the calls that are due; returns how long it is until the next."""
@@ -100,13 +100,12 @@ class Loop:
             if call is not None:
                 try:
                     call()
-                except Exception:
-                    self._report()
+                except Exception as error:
+                    self._report(error)
         return -1 if self.running else 0
 
-    def _report(self) -> None:
+    def _report(self, error: Exception) -> None:
+        """Without the module traceback: 0.5 MB that is hoped never to be needed, in a file that nobody may not read."""
         self._reports += 1
         if self._reports <= _REPORTS:
-            import traceback  # 0.5 MB that is hoped never to be needed
-
-            traceback.print_exc(file=sys.stderr)
+            sys.__excepthook__(type(error), error, error.__traceback__)

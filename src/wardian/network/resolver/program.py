@@ -35,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _settle(arguments[1:])
     os.makedirs(directory, mode=0o700, exist_ok=True)
     control = _handed_over() or _listen(os.path.join(directory, CONTROL))
-    give_up()
     loop = Loop()
     Service(loop, directory, control)
     _watch_over(loop, os.path.join(directory, CONTROL))
+    give_up()  # the directory is root's alone: what is needed of it is open now
     gc.freeze()  # what is here stays: no collection needs to look at it
     loop.run()
     return 0
@@ -87,11 +87,11 @@ def _listen(path: str) -> socket.socket:
 
 
 def _watch_over(loop: Loop, path: str) -> None:
-    """A look every so often, at the name that the socket was bound to."""
-    ours = _inode(path)
+    """A look every so often, whether the name that the socket was bound to is still its own."""
+    ours = _held(path)
 
     def look() -> None:
-        if _inode(path) != ours:
+        if ours < 0 or not os.fstat(ours).st_nlink:
             loop.running = False
         else:
             loop.after(_LOOK_SECONDS, look)
@@ -99,9 +99,9 @@ def _watch_over(loop: Loop, path: str) -> None:
     look()
 
 
-def _inode(path: str) -> tuple[int, int]:
+def _held(path: str) -> int:
+    """A descriptor by which an inode's names can be counted; -1 when it has none any more."""
     try:
-        status = os.stat(path)
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return (0, 0)
-    return (status.st_dev, status.st_ino)
+        return -1

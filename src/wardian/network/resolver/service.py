@@ -27,6 +27,7 @@ class Service:
         self.forwarder = Forwarder(loop)
         self.sandboxes: dict[str, Sandbox] = {}
         self._control = control
+        self._users = (0, os.geteuid())  # who started it, before it is nobody
         self._engines: set[socket.socket] = set()
         control.setblocking(False)
         loop.watch(control.fileno(), READ, self._accept)
@@ -39,7 +40,7 @@ class Service:
                 self.loop.pause(self._control, READ, self._accept)
             return
         _, user, _ = _PEER.unpack(engine.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-        if user not in (0, os.geteuid()) or len(self._engines) >= MOST_ENGINES:
+        if user not in self._users or len(self._engines) >= MOST_ENGINES:
             engine.close()
             return
         engine.setblocking(False)

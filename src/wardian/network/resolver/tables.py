@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from .zone import NO_NAMES, NetworkNames, read_names
 
+NETWORKS = "networks"
 GENERATION = "generation"
 _GENERATION_BYTES = 8
 _NEVER_READ = (0, 0, 0)
@@ -31,11 +32,22 @@ def raise_generation(generation: mmap.mmap) -> None:
     generation[:] = (number % (1 << 8 * _GENERATION_BYTES)).to_bytes(_GENERATION_BYTES, "little")
 
 
+def open_networks(directory: str) -> int:
+    """The directory of the networks' files, made by whoever comes first: anybody may read it who comes as far, and that
+    is who has this descriptor. `directory` is its user's alone."""
+    os.makedirs(directory, exist_ok=True)
+    os.chmod(directory, 0o700)
+    path = os.path.join(directory, NETWORKS)
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, 0o755)
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 class Tables:
     """The networks' names below `directory`/networks."""
 
     def __init__(self, directory: str) -> None:
-        self._directory = os.path.join(directory, "networks")
+        self._networks = open_networks(directory)
         self._generation = map_generation(directory)
         self._read: dict[str, tuple[bytes, tuple[int, int, int], NetworkNames]] = {}
 
@@ -64,12 +76,12 @@ class Tables:
         looked, seen, names = self._read.get(network, (b"", _NEVER_READ, NO_NAMES))
         if looked == generation:
             return names
-        path = f"{self._directory}/{network}.json"
+        path = f"{network}.json"
         try:
-            status = os.stat(path)
+            status = os.stat(path, dir_fd=self._networks)
             now = (status.st_ino, status.st_mtime_ns, status.st_size)
             if now != seen:
-                with open(path, "rb") as file:
+                with open(path, "rb", opener=self._open) as file:
                     seen, names = now, read_names(file.read())
         except FileNotFoundError:
             seen, names = _NEVER_READ, NO_NAMES
@@ -77,3 +89,6 @@ class Tables:
             return names
         self._read[network] = (generation, seen, names)
         return names
+
+    def _open(self, path: str, flags: int) -> int:
+        return os.open(path, flags | os.O_CLOEXEC, dir_fd=self._networks)
