@@ -2,7 +2,8 @@
  *
  * Executor: main.c (life), receive.c, decode.c (bytes → ops, no system calls), clone.c, child.c (what runs after clone),
  * ops_*.c (one function for an op), inroot.c, report.c. Supervisor: supervise.c, stdio.c, stream.c, attach.c, control.c,
- * log.c, json.c, tty.c, group.c, kmsg.c, publish.c, exit.c. Relay, which it forks: relay.c, relay_tcp.c, relay_udp.c.
+ * log.c, json.c, tty.c, group.c, kmsg.c, publish.c, exit.c. Relay, which it forks: relay.c, relay_tcp.c, relay_udp.c,
+ * relay_filter.c.
  * The numbers of the protocol are generated from src/wardian/runtime/protocol.py. */
 #ifndef WARDIAN_LAUNCHER_H
 #define WARDIAN_LAUNCHER_H

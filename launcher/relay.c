@@ -244,6 +244,8 @@ int relay_run(const struct held *held, uint32_t count, int leash, int supervisor
     if (!give_up_rights() || !end_with(supervisor) || !begin(leash))
         return 1;
     tcp_prepare(spare_descriptors());
+    if (!relay_filter())
+        return 1;
     idle_since_ = now_ms();
     for (;;) {
         int64_t patience = due(now_ms());

@@ -54,6 +54,8 @@ void relay_closed(void);
 int relay_connect(const struct held *held, int type); /* a socket on its way to the target, or -1 */
 extern unsigned char relay_chunk[RELAY_CHUNK];
 
+bool relay_filter(void); /* relay_filter.c: from here on only the calls that a relay makes; false: that cannot be */
+
 /* relay_tcp.c, relay_udp.c */
 void tcp_prepare(uint32_t descriptors);
 void tcp_accept(const struct held *held);

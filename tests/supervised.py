@@ -15,8 +15,8 @@ from wardian.runtime.exitrecord import ExitRecord
 from wardian.runtime.supervisor import Attacher, SupervisorClient, send_attacher
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCES = """attach control exit file group json kmsg log publish relay relay_tcp relay_udp stdio stream supervise
-tty""".split()
+SOURCES = """attach control exit file group json kmsg log publish relay relay_filter relay_tcp relay_udp stdio stream
+supervise tty""".split()
 SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 TTY, OPEN_STDIN, STDIN_ONCE, SHARED_PID = (
     protocol.SUPERVISE_FLAGS[name] for name in ("TTY", "OPEN_STDIN", "STDIN_ONCE", "SHARED_PID")

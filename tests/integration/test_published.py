@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -571,6 +572,7 @@ def test_the_relay_has_no_rights_and_nothing_of_the_supervisors(program: str, in
             await asyncio.sleep(0.2)
             status = procfs.status(relay)
             assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 and status["NoNewPrivs"] == "1"
+            assert status["Seccomp"] == "2"
             assert status["Uid"].split() == status["Gid"].split() == ["65534"] * 4 and not status["Groups"].split()
             assert procfs.read(f"/proc/{relay}/oom_score_adj").strip() == "0"
             kinds = [os.readlink(f"/proc/{relay}/fd/{fd}") for fd in os.listdir(f"/proc/{relay}/fd") if int(fd) > 2]
@@ -581,6 +583,18 @@ def test_the_relay_has_no_rights_and_nothing_of_the_supervisors(program: str, in
 
     run(test())
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "status"),
+    [("inet", 0), ("memory", 0)]
+    + [(call, -signal.SIGSYS) for call in ("unix", "netlink", "code", "open", "kill", "fork", "exec")],
+)
+def test_a_call_that_is_not_the_relays_ends_it(tmp_path: Any, what: str, status: int) -> None:
+    program = str(tmp_path / "filtered")
+    sources = [f"{REPOSITORY}/{path}" for path in ("tests/launcher/filtered.c", "launcher/relay_filter.c")]
+    subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-o", program, *sources], check=True)
+    assert subprocess.run([program, what]).returncode == status
 
 
 def test_ports_are_free_when_the_end_is_told_and_last_words_arrive(program: str, inside: int, tmp_path: Any) -> None:
