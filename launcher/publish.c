@@ -173,6 +173,17 @@ static void drop(struct held *held) {
     close(held->fd);
 }
 
+/* What an engine says when it starts: nobody's connection is to suffer from that. */
+static bool leads_there(const struct target *target) {
+    for (uint32_t i = 0; i < count_; i++) {
+        const struct target *now = &held_[i].target;
+        if (now->key == target->key && (now->family != target->family || now->port != target->port ||
+                                        memcmp(now->address, target->address, sizeof now->address) != 0))
+            return false;
+    }
+    return true;
+}
+
 static void lead_elsewhere(const struct target *target) {
     for (uint32_t i = 0; i < count_; i++)
         if (held_[i].target.key == target->key)
@@ -183,11 +194,16 @@ int publish_take(struct supervisor *s, const unsigned char *targets, uint32_t co
     struct target target;
     uint32_t before = count_;
     int error = 0;
+    bool news = sockets != NULL;
     if (ready_ < 0 && (ready_ = epoll_create1(EPOLL_CLOEXEC)) < 0)
         return errno;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         if (!decode(&target, targets + (size_t)i * SIZE_TARGET))
             return EINVAL;
+        news = news || !leads_there(&target);
+    }
+    if (!news)
+        return 0;
     let_go(s); /* the relay knows the ports as they were when it began */
     for (uint32_t i = 0; i < count && !error; i++) {
         decode(&target, targets + (size_t)i * SIZE_TARGET);

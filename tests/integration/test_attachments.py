@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -24,7 +24,6 @@ from wardian.network import (
     SandboxWant,
     close_ports,
 )
-from wardian.network.values import PortRule
 
 PORTS = (PortWant(80, "tcp", "127.0.0.1", 18099),)
 TWO_FAMILIES = {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": "10.50.0.0/24"}, {"Subnet": "fd00:50::/64"}]}}
@@ -187,32 +186,43 @@ def test_who_gives_up_waiting_leaves_no_port_and_no_rule(home: Home) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("step", ["rules", "links"])
 @pytest.mark.parametrize("left", [0, 1], ids=["the last network", "the one that leads"])
-def test_who_gives_up_leaving_a_network_keeps_its_ports(home: Home, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+def test_who_gives_up_leaving_a_network_has_left_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch, left: int, step: str
+) -> None:
+    """Link, ports and rows say the same, whenever the cancel comes."""
+
     async def story() -> None:
         async with networks(home) as made:
             one, two = await make(made, "n1", "10.51.0.0/24"), await make(made, "n2", "10.52.0.0/24")
             ends = (EndpointWant(one.id), EndpointWant(two.id, gw_priority=1))[: left + 1]
             want = SandboxWant(ends, (PortWant(80, "tcp", "127.0.0.1", 18099),), ("web",))
             given = await made.attach("s1", want)
-            rules, board, begun = nft("list", "ruleset"), made.host.board, asyncio.Event()
-            loop, remove = asyncio.get_running_loop(), board._firewall.remove_ports
+            begun, loop = asyncio.Event(), asyncio.get_running_loop()
+            where, name = {
+                "rules": (made.host.board._firewall, "remove_ports"),
+                "links": (made.host.plumbing, "_disconnect"),
+            }[step]
+            real = getattr(where, name)
 
-            def slowly(ports: Sequence[PortRule]) -> None:
+            def slowly(*arguments: object) -> object:
                 loop.call_soon_threadsafe(begun.set)
                 time.sleep(0.05)
-                remove(ports)
+                return real(*arguments)
 
-            monkeypatch.setattr(board._firewall, "remove_ports", slowly)
+            monkeypatch.setattr(where, name, slowly)
             whole = want._replace(endpoints=ends[:left])
             leaving = asyncio.ensure_future(made.disconnect("s1", ends[left].network, given.netns_fd, whole))
             await begun.wait()
             leaving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await leaving
-            await made.host.work(lambda: None)
-            assert nft("list", "ruleset") == rules
-            assert len(made.endpoints("s1")) == left + 1 and made.published("s1")
+            assert [link["ifname"] for link in inside(given, "link")] == ["lo", "eth0"][: left + 1]
+            assert len(made.endpoints("s1")) == left and bool(made.published("s1")) == bool(left)
+            rules = nft("list", "ruleset")
+            assert "10.52.0.2 . 80" not in rules and ("10.51.0.2 . 80" in rules) == bool(left)
+            assert made._attachments.standing("s1").released == (not left)
             close(given)
 
     asyncio.run(story())
@@ -270,7 +280,7 @@ def test_a_network_that_nobody_heard_of_is_left_again(home: Home) -> None:
         want = SandboxWant((EndpointWant(made.network("n1").id),), PORTS, ("web",))
         recalled = await made.recover({"s1": want})
         assert recalled.gone == []
-        (changed,) = [one for _, one in recalled.left]
+        changed = recalled.standing["s1"]
         assert [one.address for one in changed.publishing] == ["10.51.0.2"], "its supervisor is to hear of it"
         assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
         assert default_of(given[0]) == ("eth0", "10.51.0.1")
@@ -301,10 +311,11 @@ def test_an_endpoint_whose_link_went_is_left_for_good(home: Home) -> None:
         ends = (EndpointWant(made.network("n1").id), EndpointWant(made.network("n2").id, gw_priority=1))
         recalled = await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})
         assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
-        assert [port.address for _, one in recalled.left for port in one.publishing] == ["10.51.0.2"]
+        assert [port.address for port in recalled.standing["s1"].publishing] == ["10.51.0.2"]
         assert default_of(given[0]) == ("eth0", "10.51.0.1")
         assert made.inspect("n2")["Containers"] == {} and "10.52.0.2 . 80" not in nft("list", "ruleset")
-        assert (await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})).left == [], "what stands, stays"
+        await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})
+        assert [end.network.name for end in made.endpoints("s1")] == ["n1"], "what stands, stays"
         await made.stop(purge=True)
         database.close()
 

@@ -666,7 +666,7 @@ def test_a_held_port_is_led_elsewhere(program: str, inside: int, tmp_path: Any) 
 
 def test_relays_of_many_changes_are_bounded(program: str, inside: int, tmp_path: Any) -> None:
     """Each change leaves the connections to the relay that has them, and only so many are left."""
-    server = Server(inside, 80, echo)
+    servers = [Server(inside, port, echo) for port in (80, 81)]
 
     def ask(connection: socket.socket) -> bytes:
         connection.sendall(b"x")
@@ -675,10 +675,12 @@ def test_relays_of_many_changes_are_bounded(program: str, inside: int, tmp_path:
     async def test() -> None:
         async with published(program, str(tmp_path), [tcp(8080)]) as (s, held):
             connections = []
-            for _ in range(12):
+            for number in range(12):
                 connections.append(await inside_thread(lambda: connect("::1", 8080)))
                 assert await inside_thread(lambda: ask(connections[-1])) == b"x"
-                await s.client.publish([Publication(key, -1, INSIDE4, 80) for key in range(len(held))])
+                await s.client.publish(
+                    [Publication(key, -1, INSIDE4, 80 + (number + 1) % 2) for key in range(len(held))]
+                )
             assert len(relays(s)) == 8
             for connection in connections[-8:]:
                 assert await inside_thread(lambda c=connection: ask(c)) == b"x"
@@ -688,7 +690,8 @@ def test_relays_of_many_changes_are_bounded(program: str, inside: int, tmp_path:
                 connection.close()
 
     run(test())
-    server.close()
+    for server in servers:
+        server.close()
 
 
 def test_connections_past_the_limit_are_lost_and_nothing_spins(program: str, inside: int, tmp_path: Any) -> None:

@@ -13,28 +13,43 @@ from wardian.engine.config import ContainerConfig
 from wardian.engine.endpoints import network_of
 from wardian.network import Endpoint, hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
 
+HostLines = Sequence[tuple[str, str]]
 _OURS = ".ours"
 # A container may write what it likes into its files, more than anybody reads of them too.
 _MOST = 1 << 20
 
 
-def write_all_names(config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str, resolver: bool) -> None:
-    """At a start, and after a connect or disconnect. `resolver`: names are answered at 127.0.0.11."""
+def write_all_names(
+    config: ContainerConfig,
+    endpoints: Sequence[Endpoint],
+    host_gateway: str,
+    resolver: bool,
+    linked: HostLines = (),
+) -> None:
+    """At a start, and after a connect or disconnect. `resolver`: names are answered at 127.0.0.11. `linked`: names and
+    addresses of those that it is linked to."""
     texts = {
         "hostname": hostname_file(config.hostname()),
-        "hosts": _hosts(config, endpoints, host_gateway),
+        "hosts": _hosts(config, endpoints, host_gateway, linked),
         "resolv.conf": _resolv_conf(config, endpoints, resolver),
     }
     for name, text in texts.items():
         _mend(os.path.join(config.directory, name), text, by_line=name == "hosts")
 
 
-def _hosts(config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str) -> str:
+def write_hosts(
+    config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str, linked: HostLines = ()
+) -> None:
+    """Only the file that says where it is, and those that it is linked to."""
+    _mend(os.path.join(config.directory, "hosts"), _hosts(config, endpoints, host_gateway, linked), by_line=True)
+
+
+def _hosts(config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str, linked: HostLines) -> str:
     extra = [_extra_host(item, host_gateway) for item in config["HostConfig.ExtraHosts"]]
     if network_of(config) == "host":
         return _read("/etc/hosts") + "".join(f"{at}\t{name}\n" for name, at in extra)
     addresses = [address for one in endpoints for address in (one.ipv4, one.ipv6) if address]
-    return hosts_file(addresses, config.hostname(), config["Domainname"], extra)
+    return hosts_file(addresses, config.hostname(), config["Domainname"], [*extra, *linked])
 
 
 def _resolv_conf(config: ContainerConfig, endpoints: Sequence[Endpoint], resolver: bool) -> str:

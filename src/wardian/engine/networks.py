@@ -11,6 +11,7 @@ from wardian.engine.registry import Container
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.moments import unix_moment
 from wardian.network import NetworkConfig
+from wardian.uncancelled import to_the_end
 
 Bodies = list[dict[str, Any]]
 
@@ -62,10 +63,10 @@ class Networks:
 
     async def connect(self, ref: str, container: str, endpoint: Mapping[str, Any] | None = None) -> None:
         """`container` is on this network from now on, or from its next start."""
-        await connections.connect(self._parts, self._container(container), ref, endpoint)
+        await to_the_end(connections.connect(self._parts, self._container(container), ref, endpoint))
 
     async def disconnect(self, ref: str, container: str, force: bool = False) -> None:
-        await connections.disconnect(self._parts, self._container(container), ref, force)
+        await to_the_end(connections.disconnect(self._parts, self._container(container), ref, force))
 
     def _container(self, ref: str) -> Container:
         if not ref:

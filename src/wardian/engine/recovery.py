@@ -14,6 +14,7 @@ import logging
 import os
 
 from wardian.engine import connections, create, sandbox
+from wardian.engine.container_files import write_hosts
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
@@ -34,8 +35,8 @@ async def recover(parts: Parts, lifecycle: Lifecycle) -> None:
         parts.registry.add(create.load_container(parts, stored.record, stored.state))
     living = {container.id for container in parts.registry if await _reconnect(parts, lifecycle, container)}
     wants = {identity: _want(parts, identity) for identity in living}
-    for identity, changed in (await parts.networks.recover(wants)).left:
-        await _tell_left(parts, identity, changed)
+    standing = (await parts.networks.recover(wants)).standing
+    await asyncio.gather(*(_tell_standing(parts, identity, standing.get(identity)) for identity in living))
     for container in parts.registry:
         if container.id not in living:
             try:
@@ -57,14 +58,18 @@ def _want(parts: Parts, identity: str) -> SandboxWant:
         return sandbox.want_on(endpoints, container.config, container.name)
 
 
-async def _tell_left(parts: Parts, identity: str, changed: Changed) -> None:
-    """It left a network that it was half on: its supervisor relays to an address that is somebody else's soon."""
+async def _tell_standing(parts: Parts, identity: str, changed: Changed | None) -> None:
+    """Its supervisor and its hosts file may be a change behind, of an engine that was killed in the middle of it: a
+    supervisor that is not told relays to an address that is somebody else's soon."""
     container = parts.registry.get(identity)
     assert container is not None, "of the registry"
     try:
-        await connections.hand_over(container, changed)
+        if changed is not None:
+            await connections.hand_over(container, changed)
+        if sandbox.has_links(container.config):
+            write_hosts(container.config, parts.networks.endpoints(identity), parts.networks.host_gateway)
     except (OSError, WardianError) as error:
-        log.warning("container %s: its published ports: %s", identity[:12], error)
+        log.warning("container %s: its networks as it was told of them: %s", identity[:12], error)
 
 
 async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -> bool:

@@ -42,6 +42,7 @@ from wardian.network.values import (
     PortRule,
     SandboxWant,
 )
+from wardian.uncancelled import to_the_end
 
 _T = TypeVar("_T")
 
@@ -168,7 +169,11 @@ class Attachments:
             return self._changed(sandbox, ports, published, steps)
 
     async def disconnect(self, sandbox: str, network: str, netns_fd: int, whole: SandboxWant) -> Changed:
-        """One endpoint less. Raises FORBIDDEN when there is none on `network`."""
+        """One endpoint less. Raises FORBIDDEN when there is none on `network`. Once begun it goes through, whoever is
+        cancelled: a link that went cannot be had back as it was."""
+        return await to_the_end(self._disconnect(sandbox, network, netns_fd, whole))
+
+    async def _disconnect(self, sandbox: str, network: str, netns_fd: int, whole: SandboxWant) -> Changed:
         async with self._turn(sandbox), AsyncExitStack() as undo:
             before, ports = self.endpoints(sandbox), self._published.get(sandbox, NOTHING)
             endpoint = next((one for one in before if one.network.id == network), None)
@@ -204,6 +209,12 @@ class Attachments:
         known = {sandbox for sandbox, given in self._endpoints.items() if any(has_names(one.network) for one in given)}
         self._naming.know(known)
         return known
+
+    def standing(self, sandbox: str) -> Changed:
+        """What holds now, for a supervisor that an earlier engine may have told nothing of its last change."""
+        published = self._published.get(sandbox, NOTHING)
+        released = not published.held
+        return Changed(published.publications(), (), released, (), self._naming.answers(sandbox))
 
     def attached(self) -> set[str]:
         """Whoever has anything here."""
@@ -317,7 +328,7 @@ class Attachments:
             return []
         clock = Clock()
         if sockets is None and not self._naming.answers(sandbox):
-            sockets = await self._host.work(lambda: netns.run_inside(netns_fd, prepare_inside))
+            sockets = await self._whole(lambda: netns.run_inside(netns_fd, prepare_inside), _close_sockets)
         fresh = not self._naming.answers(sandbox)
         self._naming.tell(sandbox, view_of(endpoints, want, bool(gateways(endpoints))), sockets)
         if fresh:
@@ -355,6 +366,10 @@ class Attachments:
         lock = self._turns.setdefault(sandbox, asyncio.Lock())
         async with lock:
             yield
+
+
+async def _close_sockets(sockets: ResolverSockets) -> None:
+    sockets.close()
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Networks(Catalogue):
 
     async def recover(self, live: Mapping[str, SandboxWant]) -> Recalled:
         """After an engine's restart: the endpoints, ports and names of sandboxes that are not in `live` are given back;
-        `live` says what each asked. The caller hands each change of the living over to its supervisor."""
+        `live` says what each asked. The caller tells the supervisors of the living what holds."""
         return await self._recall.recall(live)
 
     async def stop(self, purge: bool | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from wardian.errors import WardianError
 from wardian.network.attachments import Attachments
 from wardian.network.plumbing import Plumbing
-from wardian.network.values import Changed, Recalled, SandboxWant
+from wardian.network.values import Recalled, SandboxWant
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ class Recall:
     async def recall(self, live: Mapping[str, SandboxWant]) -> Recalled:
         """Forget the endpoints, ports and names of sandboxes that are not in `live`. The living answer to their names
         again, and leave networks that they do not ask for: an engine that ends in the middle of a connect has given
-        the address, and nobody has heard of it. Their supervisors are to hear of that."""
+        the address, and nobody has heard of it. The supervisors of those that publish ports are to hear what holds
+        now: an engine that ends in the middle of a change has told them nothing of it."""
         gone = [sandbox for sandbox in self._attachments.attached() if sandbox not in live]
         for sandbox in gone:
             try:
@@ -31,26 +32,27 @@ class Recall:
             except (OSError, WardianError) as error:  # the next engine tries again
                 log.warning("sandbox %s: its networks were not given back: %s", sandbox[:12], error)
         self._attachments.resume(live)
-        left = [(sandbox, one) for sandbox, want in live.items() for one in await self._leave_strays(sandbox, want)]
-        return Recalled(gone, left)
+        for sandbox, want in live.items():
+            await self._leave_strays(sandbox, want)
+        publishing = [sandbox for sandbox, want in live.items() if want.ports]
+        return Recalled(gone, {sandbox: self._attachments.standing(sandbox) for sandbox in publishing})
 
-    async def _leave_strays(self, sandbox: str, want: SandboxWant) -> list[Changed]:
+    async def _leave_strays(self, sandbox: str, want: SandboxWant) -> None:
         """An endpoint is a stray that is not asked for, or whose link went before an engine ended in a disconnect."""
-        given, asked, left = self._attachments.endpoints(sandbox), {one.network for one in want.endpoints}, []
+        given, asked = self._attachments.endpoints(sandbox), {one.network for one in want.endpoints}
         if not given:
-            return []
+            return
         try:
             netns_fd = self._namespace(sandbox)
         except OSError as error:  # its end will be heard of
             log.warning("sandbox %s: %s", sandbox[:12], error)
-            return []
+            return
         try:
             for one in given:
                 try:
                     if one.network.id not in asked or await self._plumbing.has_left(one, netns_fd):
-                        left.append(await self._attachments.disconnect(sandbox, one.network.id, netns_fd, want))
+                        await self._attachments.disconnect(sandbox, one.network.id, netns_fd, want)
                 except WardianError as error:
                     log.warning("sandbox %s does not leave %s: %s", sandbox[:12], one.network.name, error)
         finally:
             os.close(netns_fd)
-        return left

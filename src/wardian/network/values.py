@@ -303,8 +303,8 @@ class Changed(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """What an engine's start found: `gone`, whose endpoints were given back, and what follows for those that live and
-    left a network."""
+    """What an engine's start found: `gone`, whose endpoints were given back, and what holds for those that live and
+    publish ports."""
 
     gone: list[str]
-    left: list[tuple[str, Changed]]
+    standing: Mapping[str, Changed]
