@@ -12,6 +12,7 @@ from typing import Any
 
 from wardian.engine.container_files import write_all_names
 from wardian.engine.endpoints import as_want, check_settings, refuse_connect, wanted
+from wardian.engine.links import host_lines, linked, tell_linking
 from wardian.engine.network_checks import Settings, endpoint_settings
 from wardian.engine.options import ENDPOINTS
 from wardian.engine.parts import Parts
@@ -156,9 +157,9 @@ async def _changed(parts: Parts, container: Container, work: Step, back: Step) -
     if not container.state.live:  # it ended meanwhile, and what it had then is given back already
         await parts.networks.detach(container.id)
         return
-    write_all_names(
-        container.config, parts.networks.endpoints(container.id), parts.networks.host_gateway, changed.resolver
-    )
+    endpoints, lines = parts.networks.endpoints(container.id), host_lines(linked(parts, container))
+    write_all_names(container.config, endpoints, parts.networks.host_gateway, changed.resolver, lines)
+    tell_linking(parts, container)
 
 
 async def hand_over(container: Container, changed: Changed) -> None:

@@ -15,6 +15,7 @@ from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.endpoints import names_of
 from wardian.engine.filters import Filters, check_filters, matches_label
 from wardian.engine.lifecycle import Lifecycle
+from wardian.engine.links import unlink
 from wardian.engine.logs import LogOptions, LogReader, LogStream, log_path
 from wardian.engine.names import check_name
 from wardian.engine.parts import Parts
@@ -88,7 +89,8 @@ class Containers:
 
     async def remove(self, ref: str, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         if link:
-            raise WardianError(NOT_IMPLEMENTED, "removing a link: links are not built yet", operation="remove")
+            unlink(self._parts, ref)
+            return
         container = self._registry.find(ref)
         if container.state.state is State.REMOVING:
             message = f"removal of container {ref} is already in progress"

@@ -15,6 +15,7 @@ from wardian.engine.config import JOINS, ContainerConfig
 from wardian.engine.deadline import At, look
 from wardian.engine.decode import decode, merge_image
 from wardian.engine.endpoints import check_endpoint, network_of
+from wardian.engine.links import settle_links
 from wardian.engine.names import check_name, make_name
 from wardian.engine.options import ENDPOINTS
 from wardian.engine.parts import Parts
@@ -101,11 +102,12 @@ def _check_references(parts: Parts, values: dict[str, Any]) -> None:
     """
     config = ContainerConfig(values)
     try:
+        settle_links(parts.registry, values)
         for kind, field in JOINS.items():
             if config.joins(kind):
                 values[field] = f"container:{parts.registry.find(config.joins(kind)).id}"
         if not config.joins("network"):
-            values |= _by_name(parts, config)
+            values |= _by_name(parts, ContainerConfig(values))
     except WardianError as error:
         if error.kind != NOT_FOUND:
             raise

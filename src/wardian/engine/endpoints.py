@@ -48,6 +48,7 @@ def as_want(network_id: str, settings: Mapping[str, Any]) -> EndpointWant:
         aliases=tuple(settings.get("Aliases", ())),
         gw_priority=settings.get("GwPriority", 0),
         driver_opts=dict(settings.get("DriverOpts", {})),
+        links=tuple(settings.get("Links", ())),
     )
 
 

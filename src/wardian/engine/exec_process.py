@@ -1,6 +1,6 @@
 """What an exec is asked to run: the body of POST /containers/ID/exec, and the OCI process made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -51,22 +51,22 @@ def template_in(directory: str) -> Template:
     return Template(spec["process"], spec["linux"].get("seccomp"))
 
 
-def exec_process(template: Template, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The OCI process of an exec: the container's own, but for what was asked."""
+def exec_process(template: Template, options: Mapping[str, Any], env: Sequence[str]) -> dict[str, Any]:
+    """The OCI process of an exec: the container's own, with its environment `env` of now, but for what was asked."""
     process: dict[str, Any] = dict(template.process)
     tty = options.get("Tty", False)
-    env = dict(item.partition("=")[::2] for item in process["env"])
+    variables = dict(item.partition("=")[::2] for item in env)
     if tty:
-        env.setdefault("TERM", "xterm")
+        variables.setdefault("TERM", "xterm")
     else:
-        env.pop("TERM", None)
+        variables.pop("TERM", None)
     for item in options.get("Env", ()):
         name, sign, value = item.partition("=")
         if sign:
-            env[name] = value
+            variables[name] = value
     process |= {
         "args": options["Cmd"],
-        "env": [f"{name}={value}" for name, value in env.items()],
+        "env": [f"{name}={value}" for name, value in variables.items()],
         "terminal": tty,
         "cwd": options.get("WorkingDir") or process["cwd"],
     }

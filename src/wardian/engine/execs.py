@@ -17,6 +17,7 @@ from wardian.engine.deadline import At, look
 from wardian.engine.exec_process import decode_exec, exec_process, render_exec, template_in
 from wardian.engine.exec_record import ExecRecord
 from wardian.engine.exec_session import ExecSession
+from wardian.engine.links import with_links
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.start import say_launch_error
@@ -135,7 +136,8 @@ class Execs:
         parts, container, options = self._parts, found.container, found.options
         state = container.state
         template = template_in(container.config.directory)
-        process = exec_process(template, options)
+        env = with_links(self._parts, container, template.process["env"])
+        process = exec_process(template, options, env)
         facts = await look(partial(_facts, container, options, process), "exec")
         run_dir = self._run_dir(found.id)
         exec_record.keep(run_dir, ExecRecord(_RECORD_VERSION, parts.boot_id, container.id, options))

@@ -6,7 +6,7 @@ from typing import Any
 
 from wardian.engine import checks
 from wardian.errors import INVALID, WardianError
-from wardian.network import is_mac, parse_address
+from wardian.network import is_mac, parse_address, read_link
 
 Settings = dict[str, Any]
 _WRONG = "invalid endpoint settings:"
@@ -45,7 +45,7 @@ def endpoint_settings(value: Any, path: str) -> Settings:
     if asked.get("GwPriority"):
         found["GwPriority"] = checks.integer(-(1 << 31), (1 << 31) - 1)(asked["GwPriority"], f"{path}.GwPriority")
     if asked.get("Links"):
-        raise checks.not_built(f"{path}.Links", "a link to another container")
+        found["Links"] = links(asked["Links"], f"{path}.Links")
     return found
 
 
@@ -90,6 +90,14 @@ def mac_address(value: Any, path: str) -> str:
     if checks.text(value, path) and not is_mac(value):
         raise WardianError(INVALID, f"invalid MAC address: {value}", operation="create", subject=path)
     return str(value).lower().replace("-", ":")
+
+
+def links(value: Any, path: str) -> list[str]:
+    """The check of `--link`; who is meant is for the engine to find."""
+    found = checks.strings(value, path)
+    for text in found:
+        read_link(text)
+    return _unique(found)
 
 
 def _unique(items: Iterable[str]) -> list[str]:

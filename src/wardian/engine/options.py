@@ -134,6 +134,7 @@ TABLE: tuple[Option, ...] = (
     Option("", "", checks.text, None, mounts.write_container_files, always=True),
     # networks
     Option(ENDPOINTS, "--network", network_checks.endpoints_config, None),
+    Option(HOST + "Links", "--link", network_checks.links, []),
     Option(HOST + "PortBindings", "--publish", network_checks.port_bindings, {}),
     Option(HOST + "PublishAllPorts", "--publish-all", checks.flag, False),
     # names
@@ -152,7 +153,6 @@ TABLE: tuple[Option, ...] = (
     _unbuilt(HOST + "Init", "--init", None, False, since="1.25"),
     _unbuilt(HOST + "VolumesFrom", "--volumes-from", None, []),
     _unbuilt(HOST + "VolumeDriver", "--volume-driver", ""),
-    _unbuilt(HOST + "Links", "--link", None, []),
     _unbuilt(HOST + "Cgroup", "", ""),
     _unbuilt(HOST + "CgroupParent", "--cgroup-parent", ""),
     _unbuilt(HOST + "BlkioWeight", "--blkio-weight", 0),

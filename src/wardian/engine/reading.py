@@ -8,6 +8,7 @@ from wardian.engine import inspect
 from wardian.engine.endpoints import as_want, names_of, wanted
 from wardian.engine.filters import Filters, check_filters, matches_label, name_matches
 from wardian.engine.inspect import exposed
+from wardian.engine.links import names_by_links, shown
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.state import State
@@ -32,6 +33,7 @@ class Reading:
     def inspect(self, container: Container, size: bool) -> dict[str, Any]:
         upper = self._parts.snapshots.root(container.id, container.record.layers).upper
         found = inspect.render_container(container, self._network_settings(container), self._ports(container), upper)
+        found["HostConfig"]["Links"] = shown(self._registry, container)
         if size:
             found |= self._sizes(container)
         return found
@@ -39,6 +41,7 @@ class Reading:
     def list(self, every: bool, limit: int, size: bool, filters: Filters) -> Bodies:
         wanted = self._checked(filters)
         found: Bodies = []
+        linked = names_by_links(self._registry)
         newest_first = sorted(self._registry, key=lambda container: container.record.created, reverse=True)
         for container in newest_first:
             if not (every or limit > 0 or container.state.live or "status" in wanted):
@@ -46,6 +49,7 @@ class Reading:
             if not self._selected(container, wanted):
                 continue
             line = inspect.render_summary(container, self._network_settings(container), self._ports(container))
+            line["Names"] += linked.get(container.id, ())
             found.append(line | self._sizes(container) if size else line)
             if 0 < limit <= len(found):
                 break

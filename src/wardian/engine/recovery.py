@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 
-from wardian.engine import connections, create, sandbox
+from wardian.engine import connections, create, links, sandbox
 from wardian.engine.container_files import write_hosts
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.parts import Parts
@@ -67,7 +67,8 @@ async def _tell_standing(parts: Parts, identity: str, changed: Changed | None) -
         if changed is not None:
             await connections.hand_over(container, changed)
         if sandbox.has_links(container.config):
-            write_hosts(container.config, parts.networks.endpoints(identity), parts.networks.host_gateway)
+            lines = links.host_lines(links.linked(parts, container))
+            write_hosts(container.config, parts.networks.endpoints(identity), parts.networks.host_gateway, lines)
     except (OSError, WardianError) as error:
         log.warning("container %s: its networks as it was told of them: %s", identity[:12], error)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, cast
 
-from wardian.engine import create, options, sandbox
+from wardian.engine import create, links, options, sandbox
 from wardian.engine.attach import drop_departed
 from wardian.engine.checks import size_bytes
 from wardian.engine.config import ContainerConfig
@@ -47,12 +47,13 @@ async def start_container(parts: Parts, container: Container) -> Started:
         always.enter_context(lock_root(parts.home, container.id, "start"))
         root = parts.snapshots.prepare(container.id, container.record.layers)
         phases.mark("storage")
+        links.check_links(parts, container)
         place = await sandbox.acquire(container, parts.registry, parts.networks)
         always.callback(place.close_descriptors)
         undo.push_async_callback(sandbox.release, container, parts.networks)
         phases.mark("network")
         spec = _spec_of_start(parts, container, place)
-        _write_names(parts, container.config, place)
+        _write_names(parts, container, place)
         run_dir = _fresh_run_directory(parts, container.id)
         undo.callback(create.remove_run_directory, parts, container.id)
         phases.mark("files")
@@ -117,6 +118,7 @@ def _spec_of_start(parts: Parts, container: Container, place: Sandbox) -> Spec:
         for mount in spec["mounts"]:
             if os.path.dirname(str(mount["source"])) == config.directory:
                 mount["source"] = os.path.join(other.config.directory, os.path.basename(mount["source"]))
+    spec["process"]["env"] = links.with_links(parts, container, spec["process"]["env"])
     for namespace in spec["linux"]["namespaces"]:
         if namespace["type"] in place.descriptors:
             namespace["path"] = f"@{namespace['type']}"
@@ -161,14 +163,16 @@ def _make_bind_sources(config: ContainerConfig, at: At) -> None:
     )
 
 
-def _write_names(parts: Parts, config: ContainerConfig, place: Sandbox) -> None:
+def _write_names(parts: Parts, container: Container, place: Sandbox) -> None:
     """hostname, hosts and resolv.conf of this start; a joined network shows the other container's."""
     if place.files_of:
         return
     attachment = place.attachment
     endpoints = attachment.endpoints if attachment is not None else ()
     resolver = attachment is not None and attachment.resolver
-    write_all_names(config, endpoints, parts.networks.host_gateway, resolver)
+    lines = links.host_lines(links.linked(parts, container))
+    write_all_names(container.config, endpoints, parts.networks.host_gateway, resolver, lines)
+    links.tell_linking(parts, container)
 
 
 def _fresh_run_directory(parts: Parts, identity: str) -> str:

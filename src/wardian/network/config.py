@@ -167,6 +167,8 @@ def check_default_bridge(want: EndpointWant) -> None:
         problem = "user specified IP address is supported on user defined networks only"
     elif want.aliases:
         problem = "network-scoped alias is supported only for containers in user defined networks"
+    elif want.links:
+        problem = "network-scoped links are supported only for containers in user defined networks"
     else:
         return
     raise WardianError(INVALID, f"invalid endpoint settings:\n{problem}", operation="endpoint", subject=want.network)

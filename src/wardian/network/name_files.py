@@ -30,7 +30,8 @@ class View(NamedTuple):
 
     `networks`: ids, in the order in which a name is looked up. `upstream`: servers for what is on none of them, () for
     the host's. `inside`: they are asked from the sandbox's own namespace (`--dns`), else from the host. `internal`:
-    nobody is asked, as none of its networks leads outside. `search`: what its resolv.conf has.
+    nobody is asked, as none of its networks leads outside. `search`: what its resolv.conf has. `links`: what it alone
+    calls others: the network, the name that it asks for, and the one that is looked up there instead.
     """
 
     networks: tuple[str, ...]
@@ -38,6 +39,7 @@ class View(NamedTuple):
     inside: bool = False
     internal: bool = False
     search: tuple[str, ...] = ()
+    links: tuple[tuple[str, str, str], ...] = ()
 
 
 class Known(NamedTuple):

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from wardian.network.links import read_link
 from wardian.network.names import Names, ResolverSockets, View
 from wardian.network.values import Endpoint, NetworkConfig, SandboxWant
 
@@ -34,7 +35,18 @@ def view_of(endpoints: Sequence[Endpoint], want: SandboxWant, outward: bool) -> 
     """`outward`: one of its networks leads outside. What is not known here is asked of `--dns` from inside the sandbox,
     as with Docker, else of the host's servers from the host."""
     networks = tuple(one.network.id for one in endpoints if has_names(one.network))
-    return View(networks, want.dns, inside=bool(want.dns), internal=not outward, search=want.dns_search)
+    links = tuple(link for one in endpoints if has_names(one.network) for link in _links(one))
+    return View(networks, want.dns, inside=bool(want.dns), internal=not outward, search=want.dns_search, links=links)
+
+
+def _links(endpoint: Endpoint) -> Iterator[tuple[str, str, str]]:
+    """What the sandbox calls others on this network. The name is looked up when it is asked for: who has it by then
+    may have come later, or have another address."""
+    network = endpoint.network
+    for link in endpoint.want.links:
+        name, alias = read_link(link)
+        yield network.id, alias, name
+        yield network.id, f"{alias}.{network.name}", name
 
 
 class Naming:

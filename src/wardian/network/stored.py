@@ -64,6 +64,6 @@ def encode_want(want: EndpointWant) -> str:
 
 def decode_want(network: str, text: str) -> EndpointWant:
     values: dict[str, Any] = msgspec.json.decode(text)
-    for name in ("link_local", "aliases"):
+    for name in ("link_local", "aliases", "links"):
         values[name] = tuple(values.get(name, ()))
     return EndpointWant(network=network, **values)

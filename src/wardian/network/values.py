@@ -138,6 +138,7 @@ class EndpointWant(NamedTuple):
     """What a sandbox asks of one network. Empty means: the network chooses.
 
     `network` is an id. `driver_opts` knows com.docker.network.endpoint.ifname and com.docker.network.endpoint.sysctls.
+    `links` are names of others there and what this sandbox alone calls them (NAME:ALIAS).
     """
 
     network: str
@@ -148,6 +149,7 @@ class EndpointWant(NamedTuple):
     aliases: tuple[str, ...] = ()
     gw_priority: int = 0
     driver_opts: Mapping[str, str] = _NOTHING
+    links: tuple[str, ...] = ()
 
 
 class Endpoint(NamedTuple):
@@ -188,7 +190,7 @@ def wanted_settings(want: EndpointWant, dns_names: tuple[str, ...] = ()) -> dict
     static = {key: value for key, value in asked.items() if value}
     return {
         "IPAMConfig": static or None,
-        "Links": None,
+        "Links": list(want.links) or None,
         "Aliases": list(want.aliases) or None,
         "MacAddress": want.mac,
         "DriverOpts": dict(want.driver_opts) or None,

@@ -15,7 +15,8 @@ PLAIN, STREAM, HANDED_OVER, UPGRADED = "plain", "stream", "handed over", "upgrad
 
 
 class Route(NamedTuple):
-    """`template`: `{id}` is one path segment, `{name...}` any number of them (image and network names have slashes)."""
+    """`template`: `{id}` is one path segment, `{name...}` any number of them (names of images, networks and links have
+    slashes)."""
 
     method: str
     template: str
@@ -56,13 +57,13 @@ _CONTAINERS = (
     Route("POST", "/containers/{id}/resize", "containers:resize", RUN),
     Route("POST", "/containers/{id}/rename", "containers:rename", RUN),
     Route("POST", "/containers/{id}/update", "containers:update", RUN),
-    Route("DELETE", "/containers/{id}", "containers:remove", RUN),
     Route("HEAD", "/containers/{id}/archive", "", READ),
     Route("GET", "/containers/{id}/archive", "", READ, STREAM),
     Route("PUT", "/containers/{id}/archive", "", RUN),
     Route("GET", "/containers/{id}/checkpoints", "", READ),
     Route("POST", "/containers/{id}/checkpoints", "", RUN),
     Route("DELETE", "/containers/{id}/checkpoints/{checkpoint}", "", RUN),
+    Route("DELETE", "/containers/{id...}", "containers:remove", RUN),
 )
 _EXECS = (
     Route("POST", "/containers/{id}/exec", "execs:create", RUN),

@@ -18,7 +18,7 @@ import json
 import struct
 
 MAGIC = b"WRES"
-VERSION = 1
+VERSION = 2
 LIST, REGISTER, UPDATE, FORGET, END, DONE, REFUSED = 1, 2, 3, 4, 5, 16, 17
 MOST_BYTES = 65536
 HEADER = struct.Struct("=4sHHI")

@@ -26,9 +26,10 @@ class View:
 
     `networks`: ids, in the order in which names are looked up. `upstream`: servers, () for the host's. `inside`: they
     are asked from the sandbox's namespace. `internal`: nothing is passed on. `search`: domains that resolv.conf has.
+    `links`: (network, name that is asked for, name that is looked up there instead).
     """
 
-    __slots__ = ("inside", "internal", "networks", "search", "upstream")
+    __slots__ = ("inside", "internal", "links", "networks", "search", "upstream")
 
     def __init__(self, body: dict[str, object]) -> None:
         self.networks = _texts(body.get("networks"))
@@ -36,6 +37,8 @@ class View:
         self.inside = body.get("inside") is True
         self.internal = body.get("internal") is True
         self.search = _texts(body.get("search"))
+        links = body.get("links")
+        self.links = tuple(filter(_is_link, map(_texts, links if isinstance(links, list) else ())))
         if self.inside:
             self.upstream = tuple(server for server in self.upstream if server != _OURSELVES)
 
@@ -68,6 +71,7 @@ class Sandbox:
         self.view = view
         self._kept.clear()
         self._asker.inside = self._datagrams if view.inside else None
+        self._links = {message.wire_name(asked): (network, name) for network, asked, name in reversed(view.links)}
         self._search = tuple(wire for wire in map(message.wire_name, view.search) if len(wire) > 1)
 
     def close(self) -> None:
@@ -91,7 +95,7 @@ class Sandbox:
     def _ask(self, packet: bytes, question: message.Question, reply: Reply, stream: bool) -> None:
         view = self.view
         if question.space == message.INTERNET:
-            records = self._service.tables.find(view.networks, question.name, question.kind)
+            records = self._find(question.name, question.kind)
             if records is None and view.internal:
                 records = self._without_search(question)
             if records is not None:
@@ -106,6 +110,15 @@ class Sandbox:
         servers = view.upstream or (() if view.inside else self._service.host.read())
         self._service.forwarder.forward(self._asker, packet, servers, reply, stream)
 
+    def _find(self, name: bytes, kind: int) -> Sequence[bytes] | None:
+        """What this sandbox calls somebody comes before what others are called."""
+        network, linked = self._links.get(name, ("", ""))
+        if network:
+            found = self._service.tables.find((network,), message.wire_name(linked), kind)
+            if found is not None:
+                return found
+        return self._service.tables.find(self.view.networks, name, kind)
+
     def _without_search(self, question: message.Question) -> Sequence[bytes] | None:
         """A known name with one of the search domains behind it, where nobody else could know it.
 
@@ -115,7 +128,7 @@ class Sandbox:
         for domain in self._search:
             if question.name.endswith(domain) and len(question.name) > len(domain):
                 bare = question.name[: -len(domain)] + b"\0"
-                records = self._service.tables.find(self.view.networks, bare, question.kind)
+                records = self._find(bare, question.kind)
                 if records is not None:
                     return records
         return None
@@ -166,6 +179,10 @@ class Sandbox:
             connection.close()
             return
         self._streams.add(Stream(self._service.loop, connection, self.ask, self._streams.discard, LONGEST_QUESTION))
+
+
+def _is_link(link: tuple[str, ...]) -> bool:
+    return len(link) == 3
 
 
 def _texts(value: object) -> tuple[str, ...]:
