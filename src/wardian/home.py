@@ -8,7 +8,8 @@ from collections import namedtuple
 
 _Fields = namedtuple(
     "_Fields",
-    "data_root run_root socket cgroup_base network_backend bridge address_pools respect_host_firewall",
+    "data_root run_root socket cgroup_base network_backend bridge address_pools respect_host_firewall "
+    "ip_forward_no_drop",
 )
 
 DEFAULT_DATA_ROOT = "/var/lib/wardian"
@@ -21,7 +22,8 @@ class Home(_Fields):
     `data_root` holds what a reboot must not lose, `run_root` what it may; `socket` is the API's unix socket;
     `cgroup_base` is a group path relative to each hierarchy's root ("wardian" or "wardian/TEST"), below which
     `containers/ID` and `supervisors` are made; `network_backend` is "nftables" or "iptables", and with
-    `respect_host_firewall` nothing is added to chains of others that drop what is forwarded; `bridge` names the default
+    `respect_host_firewall` nothing is added to chains of others that drop what is forwarded, with `ip_forward_no_drop`
+    a host that was no router before is one between all its links; `bridge` names the default
     bridge link; `address_pools` are texts, base=…,size=…, from which networks take subnets (none: the built-in ones).
     """
 
@@ -49,6 +51,11 @@ class Home(_Fields):
         """What was removed (renamed to here) and is being deleted in the background."""
         return os.path.join(self.data_root, "trash")
 
+    @property
+    def turned_forwarding(self) -> str:
+        """What says that this host forwards by our doing."""
+        return os.path.join(self.run_root, "forwarding.json")
+
     def container(self, identity: str) -> str:
         """Durable directory of one container: config.json, plan.json, upper, work, log."""
         return os.path.join(self.data_root, "containers", identity)
@@ -67,10 +74,21 @@ def make_home(
     bridge: str = "wardian0",
     address_pools: tuple[str, ...] = (),
     respect_host_firewall: bool = False,
+    ip_forward_no_drop: bool = False,
 ) -> Home:
     """A Home from absolute paths; `socket` is `RUN_ROOT/wardian.sock` unless given. ValueError on a relative path."""
     for name, path in (("data root", data_root), ("run root", run_root)):
         if not os.path.isabs(path):
             raise ValueError(f"{name} must be an absolute path: {path!r}")
     socket = socket or os.path.join(run_root, "wardian.sock")
-    return Home(data_root, run_root, socket, cgroup_base, network_backend, bridge, address_pools, respect_host_firewall)
+    return Home(
+        data_root,
+        run_root,
+        socket,
+        cgroup_base,
+        network_backend,
+        bridge,
+        address_pools,
+        respect_host_firewall,
+        ip_forward_no_drop,
+    )

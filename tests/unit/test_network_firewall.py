@@ -15,7 +15,7 @@ from wardian.kernel import nftables, nftset
 from wardian.kernel.attributes import attribute
 from wardian.network.firewall import chains, families, foreign, table
 from wardian.network.firewall.changes import Touched, judge
-from wardian.network.firewall.contract import wanted
+from wardian.network.firewall.contract import Transit, wanted
 from wardian.network.firewall.exposure import exposures, walls
 from wardian.network.values import NetworkRules, PortRule, PortWant
 
@@ -35,7 +35,7 @@ PORTS = (
     PortRule("tcp", "::", 9003, "172.17.0.2", 93, "wt0"),
     PortRule("tcp", "0.0.0.0", 9004, "172.20.0.2", 94, "br-routed"),
 )
-ALL = wanted((DEFAULT, DUAL, HIDDEN, ROUTED, BARE), PORTS)
+ALL = wanted((DEFAULT, DUAL, HIDDEN, ROUTED, BARE), PORTS, Transit(frozenset({4, 6}), ("lan0", 'no "name')))
 
 
 def golden(name: str, text: str) -> None:

@@ -1,6 +1,7 @@
 """This host's network as the drivers change it: links, sysctls, forwarding."""
 
 import errno
+from collections.abc import Callable
 
 from wardian.kernel import links, netlink, netns
 
@@ -10,6 +11,8 @@ class Host:
 
     def __init__(self) -> None:
         self.netlink = netlink.Netlink()
+        # called with the family (4, 6) before the host, which is no router, becomes one by us
+        self.before_forwarding: Callable[[int], None] = lambda version: None
 
     def close(self) -> None:
         self.netlink.close()
@@ -26,21 +29,26 @@ class Host:
         if netns.read_sysctl(name) not in (None, value):
             netns.write_sysctl(name, value)
 
-    def forward_ipv4(self) -> None:
-        """It stays on: others may rely on it by the time that we go."""
-        self.sysctl("ipv4/ip_forward", "1")
+    def forward(self, version: int) -> None:
+        """See `forwarding`, which takes it back. A host on which a link forwards already is a router by somebody's
+        will."""
+        if netns.read_sysctl(f"ipv{version}/conf/all/forwarding") != "0":
+            return
+        links_there = self.netlink.links()
+        if all(netns.read_sysctl(f"ipv{version}/conf/{one.name}/forwarding") != "1" for one in links_there):
+            self.before_forwarding(version)
+        if version == 6:
+            self._listen_to_routers(links_there)
+            netns.write_sysctl("ipv6/conf/default/forwarding", "1")
+        netns.write_sysctl(f"ipv{version}/conf/all/forwarding", "1")
 
-    def forward_ipv6(self) -> None:
+    def _listen_to_routers(self, links_there: list[netlink.Link]) -> None:
         """A host that forwards takes no router advertisements (RFC 4861, 6.2.8): links that did before shall go on
         (accept_ra=2), else it loses its own default route minutes later."""
-        if netns.read_sysctl("ipv6/conf/all/forwarding") != "0":
-            return
-        for link in self.netlink.links():
+        for link in links_there:
             at = f"ipv6/conf/{link.name}"
             if netns.read_sysctl(f"{at}/accept_ra") == "1" and netns.read_sysctl(f"{at}/forwarding") == "0":
                 netns.write_sysctl(f"{at}/accept_ra", "2")
-        for which in ("default", "all"):
-            netns.write_sysctl(f"ipv6/conf/{which}/forwarding", "1")
 
     def join_again(self, alias: str, master: int, isolated: bool) -> None:
         """The ports of a bridge that somebody deleted, found by what they say of themselves, join its successor.

@@ -5,6 +5,7 @@ because sockets to the kernel serve one thread at a time. A start of a container
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,8 @@ from typing import TypeVar
 
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
-from wardian.network.firewall import Firewall, Watch, open_firewall
+from wardian.network import forwarding
+from wardian.network.firewall import ALL_PASSES, Firewall, Transit, Watch, open_firewall
 from wardian.network.firewall.piecemeal import apply_what_can_be
 from wardian.network.names import prepare_inside
 from wardian.network.plumbing import Plumbing
@@ -34,6 +36,7 @@ class HostSide:
         self._firewall: Firewall | None = None
         self._watch: Watch | None = None
         self._board: PortBoard | None = None
+        self._turned = forwarding.Turned()
         self.plumbing = Plumbing(prepare_inside)
 
     @property
@@ -47,7 +50,9 @@ class HostSide:
 
     def warnings(self) -> list[str]:
         """What a person should know: rules in other people's chains, firewalls that stand in the way."""
-        return list(self._firewall.warnings) if self._firewall is not None else []
+        if self._firewall is None:
+            return []
+        return [*self._firewall.warnings, *forwarding.said(self._turned, not self._home.ip_forward_no_drop)]
 
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         """What other machines will reach despite this host's firewall."""
@@ -58,14 +63,29 @@ class HostSide:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         try:
             await self.plumbing.start(self._thread)
-            home = self._home
-            backend, respect = home.network_backend, home.respect_host_firewall
-            self._firewall = firewall = await self.work(lambda: open_firewall(home.bridge, backend, respect))
+            self._firewall = firewall = await self.work(self._open_firewall)
         except BaseException:
             await self.stop()
             raise
         self._board = PortBoard(firewall, PortBook())
         self.plumbing.before_use = firewall.mend
+
+    def _open_firewall(self) -> Firewall:
+        home, host = self._home, self.plumbing.host
+        self._turned = forwarding.read_turned(home.turned_forwarding)
+        host.before_forwarding = self._before_forwarding
+        return open_firewall(home.bridge, home.network_backend, home.respect_host_firewall, self._transit())
+
+    def _before_forwarding(self, version: int) -> None:
+        """In the network's thread. It is kept first, then nothing passes any more, and then the switch is turned."""
+        assert self._firewall is not None, "started before"
+        self._turned = forwarding.keep_turning(self._home.turned_forwarding, version)
+        self._firewall.forbid_transit(self._transit())
+
+    def _transit(self) -> Transit:
+        if self._home.ip_forward_no_drop or not self._turned.families:
+            return ALL_PASSES
+        return Transit(self._turned.families, forwarding.outer_bridges(self.plumbing.host.netlink.links()))
 
     async def settle(self, networks: Sequence[NetworkConfig], used: Sequence[str], ports: Sequence[PortRule]) -> None:
         """Make or mend all networks and all rules. What cannot be made of a user's networks and ports stops no
@@ -95,9 +115,19 @@ class HostSide:
             if purge and self._firewall is not None:
                 for config in purge:
                     steps.push_async_callback(self.plumbing.remove, config)
-                steps.push_async_callback(self.work, self._firewall.remove)
+                steps.push_async_callback(self.work, functools.partial(self._take_back, [one.link for one in purge]))
             if self._watch is not None:
                 steps.push_async_callback(self._watch.stop)
+
+    def _take_back(self, links: Sequence[str]) -> None:
+        """All rules; and the host is no router again when it was none, unless others may need that by now: then what
+        forbids transit stays with it."""
+        assert self._firewall is not None, "started before"
+        turned = bool(self._turned.families) and not self._home.ip_forward_no_drop
+        others = forwarding.others_bridges(self.plumbing.host.netlink.links(), links) if turned else ()
+        if turned and not others:
+            forwarding.turn_back(self._home.turned_forwarding)
+        self._firewall.remove(but_transit=bool(others))
 
     def _close(self) -> None:
         if self._firewall is not None:

@@ -35,6 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="add no rule where another firewall's chain drops what is forwarded, only report it",
     )
+    parser.add_argument(
+        "--ip-forward-no-drop",
+        action="store_true",
+        help="let pass what is forwarded between other links, too, where forwarding was off before",
+    )
     parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -55,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             bridge=given.bridge,
             address_pools=tuple(given.default_address_pool),
             respect_host_firewall=given.respect_host_firewall,
+            ip_forward_no_drop=given.ip_forward_no_drop,
         )
         serve(home)
     except (WardianError, OSError, sqlite3.Error) as error:

@@ -168,9 +168,9 @@ class Bridge:
         if config.internal:
             return
         if config.v4 is not None and config.gateway_mode4 != "isolated":
-            self._host.forward_ipv4()
+            self._host.forward(4)
         if config.v6 is not None and config.gateway_mode6 != "isolated":
-            self._host.forward_ipv6()
+            self._host.forward(6)
 
 
 def _is_others(config: NetworkConfig, link: netlink.Link) -> bool:

@@ -11,6 +11,7 @@ What is said here is said once for IPv4 and once for IPv6 (`version`), in the wo
                                     → DOCKER-INTERNAL    nothing in or out of internal networks
                                     → DOCKER-BRIDGE → DOCKER   published ports, and the end of what else comes in
                                     the way outward, and within a network
+                   → WARDIAN-TRANSIT           the end of what concerns no network, where we turned forwarding on
     nat PREROUTING, OUTPUT → DOCKER             published ports; those of 127.0.0.0/8 in WARDIAN-LOOPBACK, from OUTPUT
     nat POSTROUTING → WARDIAN-POSTROUTING       masquerade
     raw PREROUTING                              what must not come from a link
@@ -21,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from wardian.network.firewall import families
-from wardian.network.firewall.contract import Wanted
+from wardian.network.firewall.contract import Transit, Wanted
 from wardian.network.firewall.foreign import mark
 from wardian.network.values import NetworkRules, PortRule
 
@@ -80,7 +81,19 @@ def wanted_rules(wanted: Wanted, version: int) -> list[Rule]:
         found += of_network(network, version)
     for port in wanted.ports:
         found += of_port(port, wanted.networks.get(port.link), version)
-    return found
+    return found + of_transit(wanted.transit, version)
+
+
+def of_transit(transit: Transit, version: int) -> list[Rule]:
+    """At the end of FORWARD, where all that concerns us has been decided, and what others let pass has passed."""
+    if version not in transit.families:
+        return []
+    within = [f"-i {name} -o {name}" for name in transit.bridges if families.is_link(name)]
+    return [
+        Rule("filter", "FORWARD", "", "WARDIAN-TRANSIT"),
+        *(Rule("filter", "WARDIAN-TRANSIT", match, "RETURN", top=True) for match in within),
+        Rule("filter", "WARDIAN-TRANSIT", "", "DROP"),
+    ]
 
 
 def of_network(network: NetworkRules, version: int) -> list[Rule]:

@@ -6,6 +6,20 @@ from typing import NamedTuple, Protocol
 from wardian.network.values import NetworkRules, PortRule, PortWant
 
 
+class Transit(NamedTuple):
+    """What is forwarded between links none of which is ours, and must not pass: of these families (4, 6).
+
+    `bridges`: those with a link of the host's own in them. What passes within one of them is no transit (br_netfilter
+    shows it all the same); any other bridge is somebody's for containers or machines, who lets pass what he likes.
+    """
+
+    families: frozenset[int] = frozenset()
+    bridges: tuple[str, ...] = ()
+
+
+ALL_PASSES = Transit()
+
+
 class Firewall(Protocol):
     """All rules of one engine. Called from one thread at a time, in the network namespace in which it was opened.
 
@@ -31,6 +45,9 @@ class Firewall(Protocol):
     def remove_ports(self, ports: Sequence[PortRule]) -> None:
         """Those that are not there are no error. What is refused is wanted no more: the next `mend` takes it out."""
 
+    def forbid_transit(self, transit: Transit) -> None:
+        """From now on; with no families, nothing of it."""
+
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         """What other machines reach despite this host's firewall (ufw, firewalld, …): warnings for who publishes."""
 
@@ -40,8 +57,8 @@ class Firewall(Protocol):
         True when something had to be put back.
         """
 
-    def remove(self) -> None:
-        """Take back everything of ours."""
+    def remove(self, but_transit: bool = False) -> None:
+        """Take back everything of ours. `but_transit`: what forbids transit stays."""
 
     def describe(self, port: PortRule) -> str:
         """Where the kernel holds this port, for `explain`."""
@@ -63,14 +80,15 @@ class Wanted(NamedTuple):
 
     networks: dict[str, NetworkRules]
     ports: dict[PortRule, None]
+    transit: Transit = ALL_PASSES
 
     def copy(self) -> "Wanted":
-        return Wanted(dict(self.networks), dict(self.ports))
+        return Wanted(dict(self.networks), dict(self.ports), self.transit)
 
     def without(self, link: str) -> "Wanted":
         networks = {name: rules for name, rules in self.networks.items() if name != link}
-        return Wanted(networks, {port: None for port in self.ports if port.link != link})
+        return Wanted(networks, {port: None for port in self.ports if port.link != link}, self.transit)
 
 
-def wanted(networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> Wanted:
-    return Wanted({rules.link: rules for rules in networks}, dict.fromkeys(ports))
+def wanted(networks: Sequence[NetworkRules], ports: Sequence[PortRule], transit: Transit = ALL_PASSES) -> Wanted:
+    return Wanted({rules.link: rules for rules in networks}, dict.fromkeys(ports), transit)

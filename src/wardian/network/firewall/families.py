@@ -14,8 +14,13 @@ _LINK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}")
 PROTOCOLS = ("tcp", "udp", "sctp")
 
 
+def is_link(name: str) -> bool:
+    """Whether the name can stand in the text of rules."""
+    return _LINK.fullmatch(name) is not None
+
+
 def check_link(name: str) -> str:
-    if not _LINK.fullmatch(name):
+    if not is_link(name):
         raise WardianError(INVALID, f"invalid name of a link: {name!r}", operation="make firewall rules", subject=name)
     return name
 

@@ -12,7 +12,7 @@ from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.kernel.nftables import DEL_CHAIN, DEL_RULE, DEL_TABLE, Change, open_nftables
 from wardian.network.firewall import chains, foreign
 from wardian.network.firewall.changes import Changes
-from wardian.network.firewall.contract import Wanted, wanted
+from wardian.network.firewall.contract import ALL_PASSES, Transit, Wanted, wanted
 from wardian.network.firewall.exposure import exposures
 from wardian.network.values import NetworkRules, PortRule, PortWant
 
@@ -33,7 +33,7 @@ _PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
 class IptablesFirewall:
     """See `Firewall`. Nothing is ever added to chains of others but the jumps to Docker's and ours."""
 
-    def __init__(self, bridge: str) -> None:
+    def __init__(self, bridge: str, transit: Transit = ALL_PASSES) -> None:
         self._bridge = bridge
         self._versions = [version for version in (4, 6) if _works(version)]
         if 4 not in self._versions:
@@ -51,13 +51,13 @@ class IptablesFirewall:
             self._nft.close()
             raise
         self._legacy = "legacy" in _run(["iptables", "--version"], "")
-        self._wanted = wanted((), ())
+        self._wanted = wanted((), (), transit)
         self._walls: tuple[str, ...] = ()
         self.warnings: list[str] = []
 
     def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
         with self._changes.answered():
-            self._make(wanted(networks, ports))
+            self._make(wanted(networks, ports, self._wanted.transit))
             self._judge_others()
 
     def add_network(self, network: NetworkRules) -> None:
@@ -88,6 +88,9 @@ class IptablesFirewall:
             self._changes.doubt()
             log.warning("published ports are not taken out yet: %s", error)
 
+    def forbid_transit(self, transit: Transit) -> None:
+        self._make(self._wanted._replace(transit=transit))
+
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return exposures(ports, self._walls, forwards_judged=False)
 
@@ -107,10 +110,10 @@ class IptablesFirewall:
             raise
         return mended
 
-    def remove(self) -> None:
-        self._wanted = wanted((), ())
+    def remove(self, but_transit: bool = False) -> None:
+        self._wanted = wanted((), (), self._wanted.transit)
         for version in self._versions:
-            self._make_family(version, [])
+            self._make_family(version, chains.of_transit(self._wanted.transit, version) if but_transit else [])
 
     def describe(self, port: PortRule) -> str:
         for version in (4, 6):

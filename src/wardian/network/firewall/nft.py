@@ -8,7 +8,7 @@ from wardian.kernel import nftset
 from wardian.kernel.nftables import Change, Nftables, open_nftables
 from wardian.network.firewall import table
 from wardian.network.firewall.changes import Changes
-from wardian.network.firewall.contract import Wanted, wanted
+from wardian.network.firewall.contract import ALL_PASSES, Transit, Wanted, wanted
 from wardian.network.firewall.foreign import ForeignChains
 from wardian.network.values import NetworkRules, PortRule, PortWant
 
@@ -18,7 +18,9 @@ log = logging.getLogger(__name__)
 class NftFirewall:
     """See `Firewall`. `bridge` is the default bridge's name, after which the table is called."""
 
-    def __init__(self, bridge: str, respect: bool = False, nft: Nftables | None = None) -> None:
+    def __init__(
+        self, bridge: str, respect: bool = False, nft: Nftables | None = None, transit: Transit = ALL_PASSES
+    ) -> None:
         self._bridge = bridge
         self._table = table.table_name(bridge)
         self._nft = nft or open_nftables()
@@ -29,14 +31,14 @@ class NftFirewall:
             self._nft.close()
             raise
         self._set_elements = nftset.SetElements()
-        self._wanted = wanted((), ())
+        self._wanted = wanted((), (), transit)
 
     @property
     def warnings(self) -> list[str]:
         return self._foreign.warnings
 
     def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
-        self._make(wanted(networks, ports))
+        self._make(wanted(networks, ports, self._wanted.transit))
 
     def add_network(self, network: NetworkRules) -> None:
         after = self._wanted.copy()
@@ -51,9 +53,8 @@ class NftFirewall:
     def remove_network(self, link: str) -> None:
         if link in self._wanted.networks:
             after = self._wanted.without(link)
-            gone = Wanted(
-                {link: self._wanted.networks[link]}, {port: None for port in self._wanted.ports if port.link == link}
-            )
+            ports = [port for port in self._wanted.ports if port.link == link]
+            gone = wanted([self._wanted.networks[link]], ports)
             self._change(after, table.delete(self._bridge, table.elements(gone)))
 
     def add_ports(self, ports: Sequence[PortRule]) -> None:
@@ -74,6 +75,13 @@ class NftFirewall:
             self._changes.doubt()
             log.warning("published ports are not taken out yet: %s", error)
 
+    def forbid_transit(self, transit: Transit) -> None:
+        after = self._wanted._replace(transit=transit)
+        if transit.families >= self._wanted.transit.families:
+            self._change(after, table.add(self._bridge, table.of_transit(transit)))
+        else:
+            self._make(after)
+
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return self._foreign.exposures(ports)
 
@@ -90,12 +98,13 @@ class NftFirewall:
             raise
         return touched.own or mended
 
-    def remove(self) -> None:
+    def remove(self, but_transit: bool = False) -> None:
+        rest = wanted((), (), self._wanted.transit)
         try:
-            self._run(table.remove(self._bridge))
+            self._run(table.whole(self._bridge, rest) if but_transit else table.remove(self._bridge))
         finally:
             self._foreign.remove(self._run)
-        self._wanted = wanted((), ())
+        self._wanted = rest
 
     def describe(self, port: PortRule) -> str:
         for name, found in self._elements([port]).items():

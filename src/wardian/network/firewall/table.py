@@ -14,7 +14,7 @@ All names begin with `wardian-`: a name that is a keyword of nft breaks its gram
 from collections.abc import Iterable, Mapping, Sequence
 
 from wardian.network.firewall import families
-from wardian.network.firewall.contract import Wanted
+from wardian.network.firewall.contract import Transit, Wanted
 from wardian.network.values import NetworkRules, PortRule
 
 # One bit of the packet's mark. Kubernetes uses 0x4000 and 0x8000, Tailscale 0x00ff0000, Calico the lowest of its range.
@@ -30,6 +30,9 @@ _SETS = """
     set wardian-outward { type nf_proto . ifname; }
     set wardian-unprotected { type nf_proto . ifname; }
     set wardian-routed { type nf_proto . ifname; }
+    set wardian-no-transit { type nf_proto; }
+    set wardian-lan { type ifname; }
+    set wardian-bridged { type ifname . ifname; }
 """
 
 _SETS_OF_FAMILY = """
@@ -51,6 +54,7 @@ _SETS_OF_FAMILY = """
 # A port that is published on a loopback address is looked up for packets of this host only.
 # forward: from top to bottom what is allowed; `ct status dnat` is a connection that came by a published port. Same
 # link: frames that br_netfilter shows us, and what a container sends by the gateway to its own network.
+# transit: what has nothing to do with us is none of ours, but where the host forwards because we wanted it to.
 # postrouting: towards our links the client's address is kept, but for the host's own 127.0.0.1, and for a container
 # that comes by the host's address to its own network: the answer would otherwise take the short way past us.
 _CHAINS = """
@@ -85,9 +89,16 @@ _CHAINS = """
     chain wardian-accept {{
         meta mark set meta mark | {accepted:#x} accept
     }}
+    chain wardian-transit {{
+        meta nfproto != @wardian-no-transit accept
+        iifname . oifname @wardian-bridged accept
+        meta iifkind "bridge" iifname != @wardian-lan accept
+        meta oifkind "bridge" oifname != @wardian-lan accept
+        drop
+    }}
     chain wardian-forward {{
         type filter hook forward priority {priority}; policy accept;
-        iifname != @wardian-links oifname != @wardian-links accept
+        iifname != @wardian-links oifname != @wardian-links goto wardian-transit
         ct state established,related goto wardian-accept
         iifname . oifname @wardian-within goto wardian-accept
         iifname @wardian-internal drop
@@ -159,7 +170,7 @@ def elements(wanted: Wanted) -> Elements:
     """All of an engine's elements."""
     networks = (of_network(rules) for rules in wanted.networks.values())
     ports = (of_port(port, wanted.networks.get(port.link)) for port in wanted.ports)
-    return merged([*networks, *ports])
+    return merged([*networks, *ports, of_transit(wanted.transit)])
 
 
 def merged(many: Iterable[Elements]) -> Elements:
@@ -195,6 +206,16 @@ def of_network(network: NetworkRules) -> Elements:
             if has:
                 found.setdefault(name, []).append(pair)
     return found
+
+
+def of_transit(transit: Transit) -> Elements:
+    """The elements that forbid it."""
+    bridges = [f'"{name}"' for name in transit.bridges if families.is_link(name)]
+    return {
+        "wardian-no-transit": [f"ipv{version}" for version in sorted(transit.families)],
+        "wardian-lan": bridges,
+        "wardian-bridged": [f"{name} . {name}" for name in bridges],
+    }
 
 
 def of_port(port: PortRule, network: NetworkRules | None) -> Elements:
