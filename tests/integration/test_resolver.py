@@ -657,6 +657,29 @@ def test_a_remake_that_fails_is_tried_again(engine: Engine, shop: Box, monkeypat
     assert shop.addresses("db") == ["172.19.0.9"]
 
 
+def test_a_remake_goes_on_as_long_as_the_engine_lives(
+    engine: Engine, shop: Box, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Past all its first tries, and says so once; who is lost meanwhile does not wait for the end of a rest."""
+    monkeypatch.setattr(names_module, "_MEND_PAUSES", (0.0, 0.05))
+    monkeypatch.setattr(names_module, "_MEND_REST", 0.2)
+    two = engine.box("two", View((SHOP,), internal=True))
+    box = engine.boxes.pop("one")  # nobody knows a process of it for a while
+    os.kill(engine.pid, signal.SIGKILL)
+    engine.run(asyncio.sleep(1.5))
+    assert [text for text in caplog.messages if "names are not answered" in text] == [
+        "names are not answered for all containers; the engine goes on trying"
+    ]
+    monkeypatch.setattr(names_module, "_MEND_REST", 60.0)
+    engine.run(asyncio.sleep(0.5))
+    os.kill(engine.pid, signal.SIGKILL)
+    _eventually(engine, two)
+    monkeypatch.setattr(names_module, "_MEND_REST", 0.2)
+    engine.boxes["one"] = box
+    os.kill(engine.pid, signal.SIGKILL)
+    _eventually(engine, shop, two)
+
+
 def test_a_remake_that_is_cut_off_forgets_nobody(engine: Engine, shop: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine stops while it makes the sockets again: the next one finds the sandbox, and has them made."""
     request = resolver_process.ResolverClient.request

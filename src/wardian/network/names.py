@@ -26,6 +26,7 @@ __all__ = ["ADDRESS", "Names", "ResolverSockets", "View", "prepare_inside"]
 log = logging.getLogger(__name__)
 
 _MEND_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 2.0, 2.0, 5.0, 5.0, 10.0)
+_MEND_REST = 30.0  # between two tries after those, as long as the engine lives
 _END_SECONDS = 3.0
 
 
@@ -50,6 +51,8 @@ class Names:
         self._process = -1  # a pidfd
         self._lock = asyncio.Lock()
         self._mending: asyncio.Task[None] | None = None
+        self._lost_again = asyncio.Event()
+        self._complaints: set[str] = set()
         self._stopped = True
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -260,6 +263,7 @@ class Names:
             self._mend()
 
     def _mend(self) -> None:
+        self._lost_again.set()
         if self._mending is None or self._mending.done():
             self._mending = asyncio.get_running_loop().create_task(self._make_again())
 
@@ -268,17 +272,38 @@ class Names:
 
         A sandbox whose process is just being started has none to enter by: it is looked at again.
         """
+        self._complaints.clear()
+        pauses = iter(_MEND_PAUSES)
         try:
-            for pause in _MEND_PAUSES:
-                await asyncio.sleep(pause)
+            while True:
+                pause = next(pauses, _MEND_REST)
+                if pause < _MEND_REST:
+                    await asyncio.sleep(pause)
+                else:
+                    self._complain("names are not answered for all containers; the engine goes on trying")
+                    pauses = iter(_MEND_PAUSES) if await self._rested() else pauses
                 if await self._made_again():
                     return
-            log.warning("names are not answered for %d containers", len(self._known))
         finally:
             self._mending = None
 
+    async def _rested(self) -> bool:
+        """Whether the rest was cut short: the resolver, which had begun meanwhile, was lost once more."""
+        self._lost_again.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._lost_again.wait(), _MEND_REST)
+        return self._lost_again.is_set()
+
+    def _complain(self, text: str) -> None:
+        """Once, until all are answered again."""
+        if text not in self._complaints:
+            self._complaints.add(text)
+            log.warning("%s", text)
+
     async def _made_again(self) -> bool:
         """One try. False: somebody is not answered yet."""
+        if not self._known:
+            return True
         try:
             await self._running()
             for sandbox in self._known.keys() - (await self._registered()).keys():
@@ -287,7 +312,7 @@ class Names:
         except TimeoutError:
             self._stuck()
         except (WardianError, OSError) as error:
-            log.warning("names are not answered yet: %s", error)
+            self._complain(f"names are not answered yet: {error}")
         return False
 
     async def _remake(self, sandbox: str) -> None:
@@ -303,7 +328,7 @@ class Names:
             job.add_done_callback(_throw_away)
             raise
         except (OSError, WardianError) as error:
-            log.warning("no names for %s: %s", sandbox[:12], error)
+            self._complain(f"no names for {sandbox[:12]}: {error}")
             return
         known = self._known.get(sandbox)
         if known is None:  # it ended meanwhile
@@ -312,7 +337,7 @@ class Names:
         try:
             await self._hand_over(Known(sandbox, sockets.port, known.view), sockets)
         except WardianError as error:  # it lives, and is tried again
-            log.warning("no names for %s: %s", sandbox[:12], error)
+            self._complain(f"no names for {sandbox[:12]}: {error}")
         if sandbox not in self._known:  # it ended meanwhile, and a second try may have come after that was said
             await self._ask(protocol.FORGET, {"sandbox": sandbox})
 
