@@ -10,6 +10,7 @@ import pytest
 
 import needs
 from own_host import nft, own_host
+from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import make_home
 from wardian.network.firewall import BACKENDS
 from wardian.network.hostside import HostSide
@@ -88,3 +89,31 @@ def test_a_network_that_overlaps_another_is_closed(tmp_path: Path) -> None:
     closed = OVERLAPPING._replace(subnets=(), internal=True)
     assert found == settled(tmp_path, "nftables", [DEFAULT, closed], PORTS)
     assert "172.30.1.0/24" in found and "8004" in found
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_network_that_was_refused_opens_when_it_can(tmp_path: Path, backend: str) -> None:
+    """nftables alone refuses subnets that overlap; a link that no rule can name is refused by both."""
+    home = make_home(str(tmp_path / "data"), str(tmp_path / "run"), bridge="wtpm0", network_backend=backend)
+    away = DEFAULT._replace(subnets=network("bridge", "wtpm0", "172.29.1.0/24").subnets)
+    wide_port = OF_GOOD._replace(host_port=8300, address="172.30.9.2", link=OVERLAPPING.link)
+
+    async def story() -> tuple[str, str]:
+        side = HostSide(home)
+        await side.start()
+        try:
+            await side.settle([away, GOOD, OVERLAPPING, UNNAMEABLE], [], [wide_port])
+            for refused in {"nftables": (OVERLAPPING, UNNAMEABLE), "iptables": (UNNAMEABLE,)}[backend]:
+                with pytest.raises(WardianError, match=f"network {refused.name} is closed") as caught:
+                    await side.open_again(refused, [wide_port])
+                assert caught.value.kind == UNAVAILABLE
+            await side.remove(GOOD)
+            await side.open_again(OVERLAPPING, [wide_port])
+            return state(backend), str(side._closed)
+        finally:
+            await side.stop([away, OVERLAPPING])
+
+    found, closed = asyncio.run(story())
+    assert "8300" in found and closed == str({UNNAMEABLE.link})
+    if backend == "nftables":
+        assert found == settled(tmp_path, backend, [away, OVERLAPPING], [wide_port])

@@ -103,6 +103,8 @@ class Attachments:
             if sandbox in self._endpoints:
                 message = f"sandbox {sandbox[:12]} is attached already"
                 raise WardianError(CONFLICT, message, operation="attach", subject=sandbox)
+            for one in want.endpoints:
+                await self._open(one.network)
             clock = Clock()
             endpoints = self._allocate(sandbox, want, undo)
             steps = [_given(one, clock.lap() if one is endpoints[0] else 0) for one in endpoints]
@@ -155,6 +157,7 @@ class Attachments:
     async def connect(self, sandbox: str, want: EndpointWant, netns_fd: int, whole: SandboxWant) -> Changed:
         """One more endpoint, in the namespace that the sandbox lives in. `whole`: what it asks with this one."""
         async with self._turn(sandbox), AsyncExitStack() as undo:
+            await self._open(want.network)
             before, ports = self.endpoints(sandbox), self._published.get(sandbox, NOTHING)
             endpoint = self._allocate_one(sandbox, want, [one.interface for one in before], whole.names, undo)
             after = (*before, endpoint)
@@ -235,6 +238,11 @@ class Attachments:
         self._published.update({sandbox: stored(rows) for sandbox, rows in self._rows.published().items()})
 
     # ---- steps ----
+
+    async def _open(self, network: str) -> None:
+        config = self._rows.network(network)
+        if config is not None:
+            await self._host.open_again(config, [rule for rule in self.rules() if rule.link == config.link])
 
     def _allocate(self, sandbox: str, want: SandboxWant, undo: AsyncExitStack) -> tuple[Endpoint, ...]:
         taken: list[str] = []

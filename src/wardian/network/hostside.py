@@ -16,7 +16,7 @@ from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
 from wardian.network import forwarding
 from wardian.network.firewall import ALL_PASSES, Firewall, Transit, Watch, open_firewall
-from wardian.network.firewall.piecemeal import apply_what_can_be
+from wardian.network.firewall.piecemeal import REFUSED, apply_what_can_be, open_again
 from wardian.network.names import prepare_inside
 from wardian.network.plumbing import Plumbing
 from wardian.network.ports import PortBook
@@ -37,6 +37,7 @@ class HostSide:
         self._watch: Watch | None = None
         self._board: PortBoard | None = None
         self._turned = forwarding.Turned()
+        self._closed: set[str] = set()  # links whose rules the kernel refused
         self.plumbing = Plumbing(prepare_inside)
 
     @property
@@ -103,9 +104,28 @@ class HostSide:
             rules += [found] if found is not None else []
         links = {one.link for one in rules}
         known = [port for port in ports if port.link in links]
-        await self.work(lambda: apply_what_can_be(firewall, rules, known))
+        self._closed = await self.work(lambda: apply_what_can_be(firewall, rules, known))
         self._watch = Watch(firewall, self.work)
         self._watch.start()
+
+    async def open_again(self, config: NetworkConfig, ports: Sequence[PortRule]) -> None:
+        """Before a use of a network: one whose rules were refused when the engine started lets nothing in or out, so
+        they are tried again, with `ports`, those that lead there. Raises WardianError when they are refused still."""
+        if config.link not in self._closed or self._firewall is None:
+            return
+        firewall, rules = self._firewall, self.plumbing.rules(config)
+        assert rules is not None, "they were refused"
+        try:
+            await self.work(lambda: open_again(firewall, rules, ports))
+        except REFUSED as error:
+            raise WardianError(
+                UNAVAILABLE,
+                f"network {config.name} is closed since the engine started, as its rules are refused: {error}",
+                operation="open the network",
+                subject=config.name,
+                hint="another network may have a subnet that overlaps: see `docker network inspect`",
+            ) from error
+        self._closed.discard(config.link)
 
     async def stop(self, purge: Sequence[NetworkConfig] = ()) -> None:
         """Let go of thread and sockets. `purge`: networks whose links are removed, and all rules with them."""
@@ -159,6 +179,7 @@ class HostSide:
 
     async def remove(self, config: NetworkConfig) -> None:
         """Its links first: what they let in has nowhere to go then."""
+        self._closed.discard(config.link)
         await self.plumbing.remove(config)
         if config.driver == "bridge" and self._firewall is not None:
             firewall = self._firewall

@@ -15,28 +15,37 @@ from wardian.network.values import NetworkRules, PortRule
 log = logging.getLogger(__name__)
 
 # By the kernel or its programs; an address that is none; a number that has no place in a message.
-_REFUSED = (WardianError, ValueError, struct.error)
+REFUSED = (WardianError, ValueError, struct.error)
 
 
-def apply_what_can_be(firewall: Firewall, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
-    """Raises WardianError when not even a table without networks and ports can be made."""
+def apply_what_can_be(firewall: Firewall, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> set[str]:
+    """The links of networks that stay closed. Raises WardianError when not even a table without networks and ports can
+    be made."""
     try:
         firewall.apply(networks, ports)
-    except _REFUSED as error:
+    except REFUSED as error:
         log.warning("the firewall's rules were refused as a whole and are made one by one: %s", error)
-        _apply_parts(firewall, networks, ports)
+        return {one.link for one in networks} - _apply_parts(firewall, networks, ports)
+    return set()
 
 
-def _apply_parts(firewall: Firewall, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
+def open_again(firewall: Firewall, rules: NetworkRules, ports: Sequence[PortRule]) -> None:
+    """One of those that stayed closed, with the ports that lead there. Raises one of REFUSED."""
+    firewall.add_network(rules)
+    _add(firewall, ports)
+
+
+def _apply_parts(firewall: Firewall, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> set[str]:
     """No link is without rules meanwhile that will have some: all begin closed, and connections that stand go on."""
     standing = _closed(firewall, networks)
-    opened = set()
+    opened: set[str] = set()
     for rules in networks:
         if rules.link in standing and _accepts(firewall, rules):
             standing[rules.link] = rules
             opened.add(rules.link)
     kept = _add(firewall, [port for port in ports if port.link in opened])
     firewall.apply(list(standing.values()), kept)  # iptables keeps parts of what it refused
+    return opened
 
 
 def _closed(firewall: Firewall, networks: Sequence[NetworkRules]) -> dict[str, NetworkRules]:
@@ -44,7 +53,7 @@ def _closed(firewall: Firewall, networks: Sequence[NetworkRules]) -> dict[str, N
     closed = {one.link: NetworkRules(one.link, (), internal=True, icc=one.icc) for one in networks}
     try:
         firewall.apply(list(closed.values()), ())
-    except _REFUSED:
+    except REFUSED:
         firewall.apply((), ())
         return {link: rules for link, rules in closed.items() if _accepts(firewall, rules)}
     return closed
@@ -56,7 +65,7 @@ def _add(firewall: Firewall, ports: Sequence[PortRule]) -> list[PortRule]:
         return []
     try:
         firewall.add_ports(ports)
-    except _REFUSED as error:
+    except REFUSED as error:
         if len(ports) == 1:
             log.error("a port is left out of the firewall: %s: %s", ports[0], error)
             return []
@@ -68,7 +77,7 @@ def _add(firewall: Firewall, ports: Sequence[PortRule]) -> list[PortRule]:
 def _accepts(firewall: Firewall, rules: NetworkRules) -> bool:
     try:
         firewall.add_network(rules)
-    except _REFUSED as error:
+    except REFUSED as error:
         log.error("the rules of the network on %s are left out of the firewall: %s", rules.link, error)
         return False
     return True
