@@ -34,6 +34,8 @@ PORTS = (
     PortRule("tcp", "::1", 9002, "fd00:18::2", 92, "br-dual"),
     PortRule("tcp", "::", 9003, "172.17.0.2", 93, "wt0"),
     PortRule("tcp", "0.0.0.0", 9004, "172.20.0.2", 94, "br-routed"),
+    PortRule("udp", "0.0.0.0", 9005, "172.18.0.2", 95, "br-dual"),
+    PortRule("tcp", "2001:db8::1", 9006, "fd00:18::2", 96, "br-dual"),
 )
 ALL = wanted((DEFAULT, DUAL, HIDDEN, ROUTED, BARE), PORTS, Transit(frozenset({4, 6}), ("lan0", 'no "name')))
 

@@ -110,6 +110,8 @@ def _concatenated(words: str) -> bytes:
 def _part(word: str) -> bytes:
     if word in _PROTOCOLS:
         return struct.pack(">B3x", _PROTOCOLS[word])
+    if word.startswith('"'):  # a link's name: as many bytes as IFNAMSIZ
+        return word.strip('"').encode().ljust(16, b"\0")
     if word.isdigit():
         return struct.pack(">H2x", int(word))
     return ipaddress.ip_address(word).packed

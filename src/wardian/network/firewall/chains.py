@@ -161,13 +161,18 @@ def of_port(port: PortRule, network: NetworkRules | None, version: int) -> list[
         return []
     target = f"DNAT --to-destination {port.address if version == 4 else f'[{port.address}]'}:{port.port}"
     found = [Rule("filter", "DOCKER", f"{inside} -m conntrack --ctstate DNAT", "ACCEPT", top=True)]
+    within = f"-i {port.link} {host}" if families.relayed_within(port, network) else ""
     if port.host_ip in families.ANY:
         found.append(Rule("nat", "DOCKER", host, target, top=True))
         if version == 4:
             found.append(Rule("nat", "WARDIAN-LOOPBACK", host, target))
+        at = ""
     else:
         chain = "WARDIAN-LOOPBACK" if families.is_loopback(port) else "DOCKER"
-        found.append(Rule("nat", chain, f"-d {port.host_ip}/{32 if version == 4 else 128} {host}", target, top=True))
+        at = f"-d {port.host_ip}/{32 if version == 4 else 128} "
+        found.append(Rule("nat", chain, f"{at}{host}", target, top=True))
+    if within:  # see `table`, wardian-met
+        found.append(Rule("nat", "DOCKER", f"{at}{within}", "RETURN", top=True))
     return found
 
 

@@ -63,5 +63,12 @@ def family_of(port: PortRule) -> int:
     return there if here == there else 0
 
 
+def relayed_within(port: PortRule, network: NetworkRules | None) -> bool:
+    """Whether members of the port's own network come to it by the supervisor's socket, not by a rule: where they do
+    not reach each other. There is no relay for SCTP."""
+    apart = network is not None and not network.icc
+    return apart and port.protocol in ("tcp", "udp") and not is_loopback(port)
+
+
 def is_loopback(port: PortRule) -> bool:
     return port.host_ip not in ANY and ipaddress.ip_address(port.host_ip or "0.0.0.0").is_loopback

@@ -40,6 +40,8 @@ _SETS_OF_FAMILY = """
     set wardian-subnets{v} {{ type ipv{v}_addr; flags interval; }}
     set wardian-guarded{v} {{ type ipv{v}_addr; flags interval; }}
     set wardian-masquerade{v} {{ type ipv{v}_addr; flags interval; }}
+    set wardian-met{v} {{ type ifname . inet_proto . inet_service; }}
+    set wardian-met-at{v} {{ type ifname . ipv{v}_addr . inet_proto . inet_service; }}
     set wardian-open{v} {{ type ipv{v}_addr . inet_proto . inet_service; }}
     map wardian-any{v} {{ type inet_proto . inet_service : ipv{v}_addr . inet_service; }}
     map wardian-ports{v} {{ type ipv{v}_addr . inet_proto . inet_service : ipv{v}_addr . inet_service; }}
@@ -52,6 +54,8 @@ _SETS_OF_FAMILY = """
 # address.
 # publish: looked up for the host's own addresses only. nft 1.0 wants the l4proto said before a port is given to dnat.
 # A port that is published on a loopback address is looked up for packets of this host only.
+# met: whose members reach each other by published ports alone. Where br_netfilter shows us a frame, what it leads to a
+# port of the same bridge stays a frame, and the isolation of the ports drops it: the supervisor's socket relays.
 # forward: from top to bottom what is allowed; `ct status dnat` is a connection that came by a published port. Same
 # link: frames that br_netfilter shows us, and what a container sends by the gateway to its own network.
 # transit: what has nothing to do with us is none of ours, but where the host forwards because we wanted it to.
@@ -72,6 +76,10 @@ _CHAINS = """
         ip6 daddr @wardian-guarded6 drop
     }}
     chain wardian-publish {{
+        {l4} meta nfproto ipv4 iifname . meta l4proto . th dport @wardian-met4 return
+        {l4} iifname . ip daddr . meta l4proto . th dport @wardian-met-at4 return
+        {l4} meta nfproto ipv6 iifname . meta l4proto . th dport @wardian-met6 return
+        {l4} iifname . ip6 daddr . meta l4proto . th dport @wardian-met-at6 return
         {l4} dnat ip to ip daddr . meta l4proto . th dport map @wardian-ports4
         {l4} dnat ip to meta l4proto . th dport map @wardian-any4
         {l4} dnat ip6 to ip6 daddr . meta l4proto . th dport map @wardian-ports6
@@ -226,10 +234,15 @@ def of_port(port: PortRule, network: NetworkRules | None) -> Elements:
         return {f"wardian-open{version}": [f"{port.address} . {port.protocol} . {port.port}"]}
     if not version or (version == 6 and families.is_loopback(port)):
         return {}  # what is sent to ::1 can be translated, but the answer is dropped: a client would time out
+    host = f"{port.protocol} . {port.host_port}"
     if port.host_ip in families.ANY:
-        return {f"wardian-any{version}": [f"{port.protocol} . {port.host_port} : {target}"]}
-    name = "wardian-loopback4" if families.is_loopback(port) else f"wardian-ports{version}"
-    return {name: [f"{port.host_ip} . {port.protocol} . {port.host_port} : {target}"]}
+        found = {f"wardian-any{version}": [f"{host} : {target}"]}
+        met = {f"wardian-met{version}": [f'"{port.link}" . {host}']}
+    else:
+        name = "wardian-loopback4" if families.is_loopback(port) else f"wardian-ports{version}"
+        found = {name: [f"{port.host_ip} . {host} : {target}"]}
+        met = {f"wardian-met-at{version}": [f'"{port.link}" . {port.host_ip} . {host}']}
+    return found | met if families.relayed_within(port, network) else found
 
 
 def _commands(verb: str, bridge: str, given: Elements) -> str:
