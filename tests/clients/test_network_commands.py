@@ -265,3 +265,41 @@ def test_explain_shows_what_the_network_set_up(wardian: Command) -> None:
     finally:
         wardian("rm", "-f", "c1")
         wardian("network", "rm", "-f", "n-1")
+
+
+def test_explain_shows_what_connect_and_disconnect_did_since(wardian: Command) -> None:
+    wardian("network", "create", "--subnet", "10.87.45.0/24", "n-1")
+    try:
+        wardian("run", "-d", "--name", "c1", "-p", "127.0.0.1::80", IMAGE, "sleep", "600")
+        port = wardian.out("port", "c1", "80").rpartition(":")[2]
+        assert json.loads(wardian.out("explain", "-f", "json", "c1"))["Changes"] == []
+        wardian("network", "connect", "--ip", "10.87.45.4", "--alias", "db", "--gw-priority", "1", "n-1", "c1")
+        wardian("network", "disconnect", "bridge", "c1")
+        wardian("network", "disconnect", "n-1", "c1")
+        first, second, third = json.loads(wardian.out("explain", "-f", "json", "c1"))["Changes"]
+        assert [(one["Action"], one["Network"]) for one in (first, second, third)] == [
+            ("connect", "n-1"),
+            ("disconnect", "bridge"),
+            ("disconnect", "n-1"),
+        ]
+        said = [[f"{step['Kind']}: {step['Description']}" for step in one["Steps"]] for one in (first, second, third)]
+        for words in (
+            "10.87.45.4 given by",
+            "name: c1, db",
+            "eth1",
+            "default route",
+            f":{port} leads to 10.87.45.4:80",
+        ):
+            assert any(words in line for line in said[0]), words
+        assert any("given back to network bridge" in line for line in said[1])
+        for words in ("10.87.45.4 given back", "c1, db", f":{port} leads nowhere", "eth1"):
+            assert any(words in line for line in said[2]), words
+        shown = wardian.out("explain", "c1")
+        assert "connect to n-1, 20" in shown and "10.87.45.4 given back" in shown
+        wardian("stop", "-t", "0", "c1")
+        assert len(json.loads(wardian.out("explain", "-f", "json", "c1"))["Changes"]) == 3, "of the last run"
+        wardian("start", "c1")
+        assert json.loads(wardian.out("explain", "-f", "json", "c1"))["Changes"] == [], "of this run"
+    finally:
+        wardian("rm", "-f", "c1")
+        wardian("network", "rm", "-f", "n-1")

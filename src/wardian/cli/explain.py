@@ -9,6 +9,7 @@ from wardian.cli.pflag import Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from wardian.cli.command import Invocation
@@ -36,17 +37,32 @@ def show_plan(answer: dict[str, Any]) -> None:
     steps = answer.get("Steps") or []
     timed = any("Nanoseconds" in step for step in steps)
     width = len(str(len(steps)))
-    for done in answer.get("Network") or ():
-        what = f"{done['Kind']}: {done['Description']}"
-        took = f"{duration_text(done['Nanoseconds']):>11}  " if "Nanoseconds" in done else ""
-        print(f"{'':{width}}  {'net':<5}  {took}{what}")
+    _show_network(answer.get("Network") or (), width)
     for step in steps:
         print(_line(step, width, timed))
     if timed:
         _show_end(answer, steps)
+    for change in answer.get("Changes") or ():
+        _show_change(change, width)
     sys.stdout.flush()
     for warning in answer.get("Warnings") or ():
         sys.stderr.write(f"WARNING: {warning}\n")
+
+
+def _show_network(steps: Iterable[dict[str, Any]], width: int) -> None:
+    for done in steps:
+        what = f"{done['Kind']}: {done['Description']}"
+        took = f"{duration_text(done['Nanoseconds']):>11}  " if "Nanoseconds" in done else ""
+        print(f"{'':{width}}  {'net':<5}  {took}{what}")
+
+
+def _show_change(change: dict[str, Any], width: int) -> None:
+    import time
+
+    preposition = "to" if change["Action"] == "connect" else "from"
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(change["Time"] // 1_000_000_000))
+    print(f"\n{change['Action']} {preposition} {change['Network']}, {at}")
+    _show_network(change["Steps"], width)
 
 
 def _line(step: dict[str, Any], width: int, timed: bool) -> str:

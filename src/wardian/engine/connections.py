@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from wardian.engine.changes import keep_change
 from wardian.engine.container_files import write_all_names
 from wardian.engine.endpoints import as_want, check_settings, refuse_connect, wanted
 from wardian.engine.links import host_lines, linked, tell_linking
@@ -117,6 +118,7 @@ async def _connect_live(parts: Parts, container: Container, network: NetworkConf
         container,
         lambda fd: parts.networks.connect(container.id, want, fd, whole),
         lambda fd: parts.networks.disconnect(container.id, network.id, fd, before),
+        ("connect", network.name),
     )
 
 
@@ -131,6 +133,7 @@ async def _disconnect_live(parts: Parts, container: Container, network: NetworkC
         container,
         lambda fd: parts.networks.disconnect(container.id, network.id, fd, whole),
         lambda fd: parts.networks.connect(container.id, given.want, fd, before),
+        ("disconnect", network.name),
     )
 
 
@@ -140,9 +143,9 @@ def _whole(parts: Parts, container: Container, endpoints: Mapping[str, Settings]
     return sandbox_want(config, container.name, parts.networks)
 
 
-async def _changed(parts: Parts, container: Container, work: Step, back: Step) -> None:
+async def _changed(parts: Parts, container: Container, work: Step, back: Step, called: tuple[str, str]) -> None:
     """Carry out `work` in the container's namespace, and tell its supervisor and its files what follows from it. When
-    the supervisor does not take it, `back` undoes it."""
+    the supervisor does not take it, `back` undoes it. `called`: action and network, for `explain`."""
     fd = open_namespace(container, "net")
     try:
         changed = await work(fd)
@@ -160,6 +163,7 @@ async def _changed(parts: Parts, container: Container, work: Step, back: Step) -
     endpoints, lines = parts.networks.endpoints(container.id), host_lines(linked(parts, container))
     write_all_names(container.config, endpoints, parts.networks.host_gateway, changed.resolver, lines)
     tell_linking(parts, container)
+    keep_change(container, *called, changed.steps)
 
 
 async def hand_over(container: Container, changed: Changed) -> None:

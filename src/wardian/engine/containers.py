@@ -12,6 +12,7 @@ from typing import Any
 
 from wardian.engine import create, start
 from wardian.engine.attach import AttachOptions, AttachSession
+from wardian.engine.changes import changes_of, described
 from wardian.engine.endpoints import names_of
 from wardian.engine.filters import Filters, check_filters, matches_label
 from wardian.engine.lifecycle import Lifecycle
@@ -253,6 +254,8 @@ class Containers:
         container = self._registry.find(ref)
         if container.launch_record is not None:
             plan, report = container.launch_record.documents()
-            return explain(plan, report, container.id, container.name)
-        started = container.state.started_at > 0
-        return explain_container(container.config.directory, container.id, container.name, started)
+            found = explain(plan, report, container.id, container.name)
+        else:
+            started = container.state.started_at > 0
+            found = explain_container(container.config.directory, container.id, container.name, started)
+        return found | {"Changes": described(changes_of(container))}

@@ -25,6 +25,7 @@ from wardian.network.publishing import (
     NOTHING,
     Clock,
     Published,
+    describe_host_port,
     describe_lead,
     describe_want,
     of_endpoint,
@@ -191,6 +192,9 @@ class Attachments:
             self._naming.tell(sandbox, view_of(after, whole, bool(gateways(after))), None)
             self._remember(sandbox, after, published)
             self._rows.release(sandbox, network)
+            if has_names(endpoint.network):
+                steps.append(Done("name", f"{', '.join(endpoint.dns_names)} no more on {endpoint.network.name}", 0))
+            steps.append(Done("address", f"{_addresses(endpoint)} given back to network {endpoint.network.name}", 0))
             return self._changed(sandbox, ports, published, steps)
 
     def rename(self, sandbox: str, names: Sequence[str]) -> None:
@@ -298,7 +302,7 @@ class Attachments:
 
             await self._whole(lambda: board.withdraw(before), restored)
             undo.push_async_callback(restored)
-            return NOTHING, []
+            return NOTHING, [Done("rule", f"{describe_host_port(one)} leads nowhere", 0) for one in before.leads]
 
         def led_back(led: Published) -> Awaitable[None]:
             return self._host.work(lambda: board.lead_back(led, before))
@@ -416,8 +420,11 @@ def _placed(endpoints: Sequence[Endpoint], want: SandboxWant) -> list[Placed]:
 
 
 def _given(endpoint: Endpoint, nanoseconds: int) -> Done:
-    given = " and ".join(address for address in (endpoint.ipv4, endpoint.ipv6) if address) or "no address"
-    return Done("address", f"{given} given by network {endpoint.network.name}", nanoseconds)
+    return Done("address", f"{_addresses(endpoint)} given by network {endpoint.network.name}", nanoseconds)
+
+
+def _addresses(endpoint: Endpoint) -> str:
+    return " and ".join(address for address in (endpoint.ipv4, endpoint.ipv6) if address) or "no address"
 
 
 def _known_as(endpoint: Endpoint, nanoseconds: int) -> Done:

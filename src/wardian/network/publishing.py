@@ -122,7 +122,11 @@ def _steps(published: Published, booking: int, leading: int, describe: Callable[
 def describe_lead(one: PortRule) -> str:
     if not one.host_port:
         return f"{_join(one.address, one.port)}/{one.protocol} is reached by routing"
-    return f"{_join(one.host_ip, one.host_port)} leads to {_join(one.address, one.port)}/{one.protocol}"
+    return f"{describe_host_port(one)} leads to {_join(one.address, one.port)}/{one.protocol}"
+
+
+def describe_host_port(one: PortRule) -> str:
+    return _join(one.host_ip, one.host_port)
 
 
 def describe_want(want: PortWant) -> str:
