@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, NOT_IMPLEMENTED, UNAVAILABLE, WardianError
+from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, WardianError
 from wardian.network import filters
 from wardian.network.addresses import Taken, engine_pools
-from wardian.network.asked import read_network
-from wardian.network.config import Beside, check_addresses, complete, overlaps
+from wardian.network.asked import check_network, configured, read_network
+from wardian.network.config import Beside, check_addresses, complete, configuration, overlaps
 from wardian.network.describe import describe
 from wardian.network.values import NetworkConfig
 
@@ -25,6 +25,7 @@ def make(networks: tuple[NetworkConfig, ...] = (), host: tuple[Taken, ...] = (),
 
 def made(networks: tuple[NetworkConfig, ...] = (), host: tuple[Taken, ...] = (), **body: Any) -> Any:
     asked = read_network({"Name": "web", **body})
+    check_network(asked)
     return complete(asked, "0123456789abcdef" * 4, "now", Beside(networks, host, POOLS))
 
 
@@ -170,6 +171,10 @@ def option(name: str, value: str) -> dict[str, Any]:
     return {"Options": {name: value}}
 
 
+_OPERATORS = (
+    "configuration network can only contain network specific fields. Network operator fields like "
+    "[ ingress | internal | attachable | scope ] are not supported."
+)
 SYNTAX = 'strconv.ParseBool: parsing "x": invalid syntax'
 REFUSED = [
     ({"Name": ""}, INVALID, "invalid name: name is empty"),
@@ -183,7 +188,6 @@ REFUSED = [
     ({"Ingress": True}, FORBIDDEN, "Ingress network can only be global scope network"),
     ({"Scope": "swarm"}, FORBIDDEN, "cannot create a swarm scoped network when swarm is not active"),
     ({"EnableIPv4": False}, INVALID, "IPv4 or IPv6 must be enabled"),
-    ({"ConfigOnly": True}, NOT_IMPLEMENTED, "a network that is only a configuration for others is not built"),
     (subnet(Subnet="10.9.0.5/24"), INVALID, "invalid subnet 10.9.0.5/24: it should be 10.9.0.0/24"),
     (subnet(Subnet="nope"), INVALID, "invalid subnet nope: invalid CIDR block notation"),
     (subnet(Subnet="10.9.0.0"), INVALID, "invalid subnet 10.9.0.0: invalid CIDR block notation"),
@@ -265,6 +269,23 @@ REFUSED = [
         option(BRIDGE + "gateway_mode_ipv6", "isolated"),
         INVALID,
         "gateway mode 'isolated' can only be used for an internal network",
+    ),
+    (
+        option("com.docker.network.host_ipv4", "x"),
+        INVALID,
+        "failed to parse com.docker.network.host_ipv4 value: x (nil ip)",
+    ),
+    (
+        option("com.docker.network.host_ipv4", "fd00::1"),
+        INVALID,
+        "failed to parse com.docker.network.host_ipv4 value: fd00::1 (no IPv4 address)",
+    ),
+    ({"ConfigOnly": True, "Internal": True}, FORBIDDEN, _OPERATORS),
+    ({"ConfigOnly": True, "Scope": "local"}, FORBIDDEN, _OPERATORS),
+    (
+        {"ConfigOnly": True, "ConfigFrom": {"Network": "x"}},
+        FORBIDDEN,
+        "a configuration network cannot depend on another configuration network",
     ),
     (option(BRIDGE + "name", "a/b"), INVALID, "invalid bridge name: 'a/b' is no name of a link"),
     (
@@ -455,3 +476,32 @@ def test_filters_of_prune() -> None:
     assert pruned({}, before=6) == ["web", "webs"]
     with pytest.raises(WardianError, match="invalid filter 'name'"):
         pruned({"name": ["web"]})
+
+
+def test_a_configuration_for_others() -> None:
+    """What Docker 28.5.2 refuses, and what it takes of the other network."""
+    body = {"Name": "conf", "ConfigOnly": True, "Driver": "nope", "Labels": {"a": "b"}, "Options": {"parent": "eth7"}}
+    source = configuration(read_network(body | subnet(Gateway="10.9.0.9")), "c" * 64, "now")
+    assert (source.driver, source.link, source.subnets[0].gateway) == ("null", "", ipaddress.ip_address("10.9.0.9"))
+    wanted = {"Name": "web", "ConfigFrom": {"Network": "conf"}}
+
+    def taken(**more: Any) -> Any:
+        return configured(read_network(wanted | more), [source])
+
+    found = taken(Driver="macvlan", Internal=True)
+    assert (found.driver, found.internal, found.labels, found.options) == (
+        "macvlan",
+        True,
+        {"a": "b"},
+        {"parent": "eth7"},
+    )
+    assert str(found.subnets[0].subnet) == "10.9.0.0/24"
+    for more in ({"Labels": {"x": "y"}}, {"EnableIPv6": True}, {"EnableIPv4": False}, subnet()):
+        with pytest.raises(WardianError, match=r"^user specified configurations are not supported"):
+            taken(**more)
+    with pytest.raises(WardianError, match=r"^network driver options are not supported"):
+        taken(Options={"a": "b"})
+    with pytest.raises(WardianError, match=r'^configuration network "conf" does not exist') as refused:
+        configured(read_network(wanted), [source._replace(config_only=False)])
+    assert refused.value.kind == NOT_FOUND
+    assert make(networks=(source,), **subnet()).v4 is not None, "its subnet is nobody's yet"

@@ -241,12 +241,12 @@ def test_errors_are_docker_shaped(client: Client) -> None:
         ("POST", f"/containers/x/stop?t={'9' * 400}", 400, f"invalid value for t: '{'9' * 400}' is no number"),
         ("POST", "/containers/x/resize?h=a&w=1", 400, "invalid value for h: 'a' is no number"),
         ("GET", "/containers/x/logs", 400, "Bad parameters: you must choose at least one stream"),
-        ("GET", "/containers/json?filters=%7B", 400, "invalid filters: Input data was truncated"),
+        ("GET", "/containers/json?filters=%7B", 400, "invalid filter (Input data was truncated)"),
         (
             "GET",
             "/containers/json?filters=%7B%22a%22%3A1%7D",
             400,
-            "invalid filters: a must be a list or a map to booleans",
+            "invalid filter (a is a list, or a map to booleans)",
         ),
     ]
     for method, path, status, message in cases:

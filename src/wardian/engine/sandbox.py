@@ -71,7 +71,7 @@ async def _attach(networks: Networks, identity: str, want: SandboxWant) -> Attac
     try:
         return await networks.attach(identity, want)
     except WardianError as error:
-        if not error.message.startswith("driver failed"):
+        if not error.message.startswith(("driver failed", "cannot create endpoint")):
             raise
         message = f"failed to set up container networking: {error.message}"
         raise WardianError(

@@ -1,17 +1,19 @@
 """What a body of POST /networks/create asks for, checked for itself; checks and texts are Docker's. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from wardian.errors import NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.network import refusals, shapes
 from wardian.network.asked_subnets import AskedSubnet, read_subnets
 from wardian.network.options import check_options
+from wardian.network.values import NetworkConfig
 
 PREDEFINED = ("bridge", "host", "none")
 _FORBIDDEN_NAMES = (*PREDEFINED, "default")
 _SINGLE_DRIVERS = ("host", "null")
 _DRIVERS = ("bridge", "macvlan", "ipvlan")
+_OF_ANOTHER = "are not supported if the network depends on a configuration network"
 _SWARM = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
     "to connect this node to swarm and try again."
@@ -32,18 +34,28 @@ class Asked(NamedTuple):
     ipam_driver: str
     ipam_options: Mapping[str, str]
     subnets: tuple[AskedSubnet, ...]
+    config_only: bool = False
+    config_from: str = ""
 
 
 def read_network(body: Mapping[str, Any]) -> Asked:
-    """Raises WardianError."""
+    """What a body asks for. Raises WardianError. `check_network` looks at what is complete then: for one that is made
+    of another's configuration that is later."""
     name = shapes.text(body, "Name")
-    _check_name(name)
+    if name in _FORBIDDEN_NAMES:
+        raise refusals.refused(f"operation is not permitted on predefined {name} network", name)
     driver = shapes.text(body, "Driver") or "bridge"
     ipam = shapes.mapping(body, "IPAM")
     subnets = tuple(read_subnets(shapes.configs(ipam)))
-    _check_kind(body, driver)
+    if not name.strip():
+        raise refusals.invalid("invalid name: name is empty")
+    config_only = shapes.flag(body, "ConfigOnly", False)
+    if config_only:
+        _check_config_only(body)
+    else:
+        _check_kind(body, driver)
     options = shapes.texts(body, "Options")
-    asked = Asked(
+    return Asked(
         name=name,
         driver=driver,
         internal=shapes.flag(body, "Internal", False),
@@ -55,17 +67,52 @@ def read_network(body: Mapping[str, Any]) -> Asked:
         ipam_driver=shapes.text(ipam, "Driver", "IPAM.") or "default",
         ipam_options=shapes.texts(ipam, "Options", "IPAM."),
         subnets=subnets,
+        config_only=config_only,
+        config_from=shapes.text(shapes.mapping(body, "ConfigFrom"), "Network", "ConfigFrom."),
     )
+
+
+def check_network(asked: Asked) -> None:
+    """Whether its parts are for each other. Raises WardianError."""
     _check_families(asked)
-    check_options(driver, options, asked.internal, asked.enable_ipv6)
-    return asked
+    check_options(asked.driver, asked.options, asked.internal, asked.enable_ipv6)
 
 
-def _check_name(name: str) -> None:
-    if not name.strip():
-        raise refusals.invalid("invalid name: name is empty")
-    if name in _FORBIDDEN_NAMES:
-        raise refusals.refused(f"operation is not permitted on predefined {name} network", name)
+def configured(asked: Asked, networks: Iterable[NetworkConfig]) -> Asked:
+    """With what the network that it names for that says of subnets, options and labels (`--config-from`). What the
+    body says of them is refused."""
+    if not asked.config_from:
+        return asked
+    ipam = asked.ipam_driver != "default" or asked.ipam_options or asked.subnets
+    if ipam or asked.labels or not asked.enable_ipv4 or asked.enable_ipv6:
+        raise refusals.refused(f"user specified configurations {_OF_ANOTHER}", asked.name)
+    if asked.options:
+        raise refusals.refused(f"network driver options {_OF_ANOTHER}", asked.name)
+    source = next((one for one in networks if one.name == asked.config_from and one.config_only), None)
+    if source is None:
+        message = f'configuration network "{asked.config_from}" does not exist'
+        raise WardianError(NOT_FOUND, message, operation="create network", subject=asked.config_from)
+    return asked._replace(
+        enable_ipv4=source.enable_ipv4,
+        enable_ipv6=source.enable_ipv6,
+        options=source.options,
+        labels=source.labels,
+        ipam_driver=source.ipam_driver,
+        ipam_options=source.ipam_options,
+        subnets=tuple(AskedSubnet(one.subnet, one.ip_range, one.gateway, one.auxiliary) for one in source.subnets),
+    )
+
+
+def _check_config_only(body: Mapping[str, Any]) -> None:
+    """What is true of a network, and of no configuration. Its driver and their options are not looked at: they are
+    those of the networks that are made of it."""
+    if any(shapes.flag(body, name, False) for name in ("Ingress", "Internal", "Attachable")) or body.get("Scope"):
+        raise refusals.refused(
+            "configuration network can only contain network specific fields. Network operator fields like "
+            "[ ingress | internal | attachable | scope ] are not supported."
+        )
+    if shapes.text(shapes.mapping(body, "ConfigFrom"), "Network", "ConfigFrom."):
+        raise refusals.refused("a configuration network cannot depend on another configuration network")
 
 
 def _check_kind(body: Mapping[str, Any], driver: str) -> None:
@@ -74,11 +121,6 @@ def _check_kind(body: Mapping[str, Any], driver: str) -> None:
         raise refusals.refused("Ingress network can only be global scope network")
     if shapes.text(body, "Scope") == "swarm":
         raise refusals.refused("cannot create a swarm scoped network when swarm is not active")
-    if shapes.flag(body, "ConfigOnly", False) or shapes.text(
-        shapes.mapping(body, "ConfigFrom"), "Network", "ConfigFrom."
-    ):
-        message = "a network that is only a configuration for others is not built"
-        raise WardianError(NOT_IMPLEMENTED, message, operation="create network", subject="ConfigOnly")
     if driver in _SINGLE_DRIVERS:
         raise refusals.refused(f'only one instance of "{driver}" network is allowed', driver)
     if driver == "overlay":

@@ -78,11 +78,12 @@ def _read_range(text: str, subnet: IPNetwork, shown: str, problems: list[str]) -
         return None
     if found.version != subnet.version:
         problems.append(f"invalid ip-range {text}: parent subnet is an IPv{subnet.version} block")
-    elif found.prefixlen < subnet.prefixlen:
+        return found
+    if found.prefixlen < subnet.prefixlen:
         problems.append(f"invalid ip-range {text}: CIDR block is bigger than its parent subnet {shown}")
-    elif _address(text.partition("/")[0]) != found.network_address:
+    if _address(text.partition("/")[0]) != found.network_address:
         problems.append(f"invalid ip-range {text}: it should be {found}")
-    elif found.network_address not in subnet:
+    if not found.overlaps(subnet):
         problems.append(f"invalid ip-range {text}: parent subnet {shown} doesn't contain ip-range")
     return found
 

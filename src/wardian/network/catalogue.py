@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from wardian.errors import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, WardianError
 from wardian.network import filters as network_filters
 from wardian.network.addresses import Pool, Taken, choose_subnet, conflict, gateway_of
-from wardian.network.asked import read_network
-from wardian.network.config import Beside, complete, overlaps, own_ranges
+from wardian.network.asked import check_network, configured, read_network
+from wardian.network.config import Beside, complete, configuration, overlaps, own_ranges
 from wardian.network.describe import describe, described_endpoint
 from wardian.network.ranges import host_ranges, subnet_lock
 from wardian.network.state import NetworkRows, now
@@ -92,8 +92,14 @@ class Catalogue:
             if self.rows.named(asked.name) is not None:
                 message = f"network with name {asked.name} already exists"
                 raise WardianError(CONFLICT, message, operation="create network", subject=asked.name)
+            networks = self.rows.networks()
+            if asked.config_only:
+                config = configuration(asked, secrets.token_hex(32), now())
+                self.rows.add(config)
+                return config, ""
+            asked = configured(asked, networks)
+            check_network(asked)
             async with subnet_lock():
-                networks = self.rows.networks()
                 beside = Beside(networks, await self._host_ranges(), self.pools)
                 config, warnings = complete(asked, secrets.token_hex(32), now(), beside)
                 self.side.check(config, networks)
@@ -120,9 +126,12 @@ class Catalogue:
             if network_filters.is_predefined(found):
                 message = f"{found.name} is a pre-defined network and cannot be removed"
                 raise WardianError(FORBIDDEN, message, operation="remove network", subject=found.name)
+            if found.config_only and any(one.config_from == found.name for one in self.rows.networks()):
+                message = f'error while removing network: configuration network "{found.name}" is in use'
+                raise WardianError(FORBIDDEN, message, operation="remove network", subject=found.name)
             rows = self.rows.endpoints(found.id)
             if rows:
-                held = " ".join(f'name:"{(names or {}).get(row.sandbox, "")}" id:"{row.id[:12]}"' for row in rows)
+                held = ", ".join(f'name:"{(names or {}).get(row.sandbox, "")}" id:"{row.id[:12]}"' for row in rows)
                 message = f"error while removing network: network {found.name} has active endpoints ({held})"
                 raise WardianError(FORBIDDEN, message, operation="remove network", subject=found.name)
             await self._take_away(found)

@@ -28,7 +28,8 @@ class Beside(NamedTuple):
 
 
 def own_ranges(networks: Sequence[NetworkConfig]) -> list[Taken]:
-    return [Taken(one.subnet, f"the network {network.name}") for network in networks for one in network.subnets]
+    real = (network for network in networks if not network.config_only)
+    return [Taken(one.subnet, f"the network {network.name}") for network in real for one in network.subnets]
 
 
 def overlaps(networks: Sequence[NetworkConfig], host: Sequence[Taken]) -> list[str]:
@@ -77,9 +78,28 @@ def complete(asked: Asked, identity: str, created: str, beside: Beside) -> tuple
         ipam_driver=asked.ipam_driver,
         ipam_options=asked.ipam_options,
         link=_link_of(asked, identity),
+        config_from=asked.config_from,
     )
     _check_link(config, beside)
     return config, warnings
+
+
+def configuration(asked: Asked, identity: str, created: str) -> NetworkConfig:
+    """One that is only a configuration: as it was asked for, with nothing chosen. Docker calls its driver null."""
+    return NetworkConfig(
+        id=identity,
+        name=asked.name,
+        driver="null",
+        created=created,
+        subnets=tuple(Subnet(one.subnet, one.gateway, one.ip_range, one.auxiliary) for one in asked.subnets),
+        enable_ipv4=asked.enable_ipv4,
+        enable_ipv6=asked.enable_ipv6,
+        options=asked.options,
+        labels=asked.labels,
+        ipam_driver=asked.ipam_driver,
+        ipam_options=asked.ipam_options,
+        config_only=True,
+    )
 
 
 def own_subnets(subnets: Sequence[Subnet]) -> list[Taken]:

@@ -87,7 +87,7 @@ def prunable(filters: Filters, created_before: float | None) -> Callable[[Networ
     with_labels, without = filters.get("label", ()), filters.get("label!", ())
 
     def means(network: NetworkConfig, created: float) -> bool:
-        if is_predefined(network) or (created_before is not None and created > created_before):
+        if is_predefined(network) or network.config_only or (created_before is not None and created > created_before):
             return False
         if not all(has_label(network.labels, text) for text in with_labels):
             return False

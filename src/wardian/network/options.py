@@ -34,6 +34,25 @@ def _address(value: str) -> str:
     return ""
 
 
+def _address4(value: str) -> str:
+    return _of_family(value, 4)
+
+
+def _address6(value: str) -> str:
+    return _of_family(value, 6)
+
+
+def _of_family(value: str, version: int) -> str:
+    """One that a packet can leave with."""
+    problem = _address(value)
+    if problem:
+        return problem
+    found = parse_address(value)
+    if found.version != version:
+        return f"no IPv{version} address"
+    return "no host's address" if found.is_unspecified or found.is_multicast or found.is_loopback else ""
+
+
 def _gateway_mode(value: str) -> str:
     return "" if value in ("", *GATEWAY_MODES) else f"unknown gateway mode {value}"
 
@@ -51,6 +70,8 @@ _BRIDGE_VALUES: Mapping[str, Callable[[str], str]] = {
     BRIDGE + "enable_ip_masquerade": _boolean,
     BRIDGE + "inhibit_ipv4": _boolean,
     BRIDGE + "host_binding_ipv4": _address,
+    "com.docker.network.host_ipv4": _address4,
+    "com.docker.network.host_ipv6": _address6,
     BRIDGE + "gateway_mode_ipv4": _gateway_mode,
     BRIDGE + "gateway_mode_ipv6": _gateway_mode,
     MTU: _number,

@@ -127,6 +127,9 @@ class NetworkRows:
         if config is None or config.id in self.leaving:
             message = f"network {config.name if config else want.network} not found"
             raise WardianError(NOT_FOUND, message, operation="allocate an address", subject=want.network)
+        if config.config_only:
+            message = "cannot create endpoint on configuration-only network"
+            raise WardianError(FORBIDDEN, message, operation="allocate an address", subject=config.name)
         if (sandbox, config.id) in self._endpoints:
             message = f"endpoint with name {sandbox[:12]} already exists in network {config.name}"
             raise WardianError(FORBIDDEN, message, operation="allocate an address", subject=sandbox)

@@ -25,6 +25,8 @@ def encode_config(config: NetworkConfig) -> str:
         "ipam_driver": config.ipam_driver,
         "ipam_options": dict(config.ipam_options),
         "link": config.link,
+        "config_only": config.config_only,
+        "config_from": config.config_from,
     }
     return msgspec.json.encode(values).decode()
 

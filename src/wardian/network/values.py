@@ -57,7 +57,8 @@ class NetworkConfig(NamedTuple):
     """A network as it was asked for and completed at its creation; it never changes.
 
     `driver` is "bridge", "host", "null", "macvlan" or "ipvlan". `link` is the host's link: a bridge's own name, the
-    parent of a macvlan or ipvlan ("" for none and host).
+    parent of a macvlan or ipvlan ("" for none and host). `config_only`: it is no network, but what others are made of
+    that name it (`config_from`).
     """
 
     id: str
@@ -74,6 +75,8 @@ class NetworkConfig(NamedTuple):
     ipam_driver: str = "default"
     ipam_options: Mapping[str, str] = _NOTHING
     link: str = ""
+    config_only: bool = False
+    config_from: str = ""
 
     @property
     def v4(self) -> Subnet | None:
@@ -123,6 +126,15 @@ class NetworkConfig(NamedTuple):
     def host_binding(self) -> str:
         """The host's address that a port is published on when none is asked for; "" for all of both families."""
         return self.options.get(_BRIDGE + "host_binding_ipv4", "")
+
+    @property
+    def source4(self) -> str:
+        """The host's address with which packets leave; "" for that of the link by which they do."""
+        return self.options.get("com.docker.network.host_ipv4", "")
+
+    @property
+    def source6(self) -> str:
+        return self.options.get("com.docker.network.host_ipv6", "")
 
     @property
     def interface_prefix(self) -> str:
@@ -245,7 +257,8 @@ class PortRule(NamedTuple):
 
 
 class NetworkRules(NamedTuple):
-    """What the firewall must know of a network. Subnets in CIDR; modes are GATEWAY_MODES."""
+    """What the firewall must know of a network. Subnets in CIDR; modes are GATEWAY_MODES. `source4`, `source6`: the
+    host's address with which packets leave; "" for that of the link by which they do."""
 
     link: str
     subnets: tuple[str, ...]
@@ -254,6 +267,8 @@ class NetworkRules(NamedTuple):
     masquerade: bool = True
     mode4: str = "nat"
     mode6: str = "nat"
+    source4: str = ""
+    source6: str = ""
 
 
 class SandboxWant(NamedTuple):

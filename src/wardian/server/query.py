@@ -82,15 +82,18 @@ def _parse_date(name: str, text: str) -> int:
 
 
 def decode_filters(text: str) -> dict[str, list[str]]:
-    """`{"label":["a"]}` (as of API 1.22) and `{"label":{"a":true}}` (since) are the same filter."""
+    """`{"label":["a"]}` (as of API 1.22) and `{"label":{"a":true}}` (since) are the same filter. Raises INVALID in
+    Docker's words; the hint says what is wrong."""
     if not text:
         return {}
     try:
         value: Any = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise WardianError(INVALID, f"invalid filters: {error}", subject="filters") from error
+        raise _invalid_filter(str(error)) from error
+    if value is None:
+        return {}
     if not isinstance(value, dict):
-        raise WardianError(INVALID, "invalid filters: must be a JSON object", subject="filters")
+        raise _invalid_filter("filters are a JSON object")
     return {name: _filter_values(name, entry) for name, entry in value.items()}
 
 
@@ -100,4 +103,8 @@ def _filter_values(name: str, entry: Any) -> list[str]:
             return [key for key, wanted in entry.items() if wanted]
     elif isinstance(entry, list) and all(isinstance(one, str) for one in entry):
         return entry
-    raise WardianError(INVALID, f"invalid filters: {name} must be a list or a map to booleans", subject="filters")
+    raise _invalid_filter(f"{name} is a list, or a map to booleans")
+
+
+def _invalid_filter(hint: str) -> WardianError:
+    return WardianError(INVALID, "invalid filter", operation="read the query", subject="filters", hint=hint)
