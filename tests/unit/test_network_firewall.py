@@ -26,6 +26,7 @@ DUAL = NetworkRules("br-dual", ("172.18.0.0/16", "fd00:18::/64"), icc=False)
 HIDDEN = NetworkRules("br-hidden", ("172.19.0.0/16",), internal=True)
 ROUTED = NetworkRules("br-routed", ("172.20.0.0/16", "fd00:20::/64"), mode4="routed", mode6="nat-unprotected")
 BARE = NetworkRules("br-bare", ("172.21.0.0/16",), masquerade=False)
+SOURCED = NetworkRules("br-src", ("172.22.0.0/16", "fd00:22::/64"), source4="192.0.2.7", source6="2001:db8::7")
 PORTS = (
     PortRule("tcp", "0.0.0.0", 8080, "172.17.0.2", 80, "wt0"),
     PortRule("udp", "192.0.2.1", 53, "172.17.0.2", 53, "wt0"),
@@ -37,7 +38,7 @@ PORTS = (
     PortRule("udp", "0.0.0.0", 9005, "172.18.0.2", 95, "br-dual"),
     PortRule("tcp", "2001:db8::1", 9006, "fd00:18::2", 96, "br-dual"),
 )
-ALL = wanted((DEFAULT, DUAL, HIDDEN, ROUTED, BARE), PORTS, Transit(frozenset({4, 6}), ("lan0", 'no "name')))
+ALL = wanted((DEFAULT, DUAL, HIDDEN, ROUTED, BARE, SOURCED), PORTS, Transit(frozenset({4, 6}), ("lan0", 'no "name')))
 
 
 def golden(name: str, text: str) -> None:
@@ -242,11 +243,11 @@ def message(kind: int, family: int, *given: tuple[int, bytes]) -> bytes:
 def test_notifications_are_read() -> None:
     data = message(nftables.DEL_RULE, 2, (1, b"filter\0"), (2, b"FORWARD\0"))
     data += message(12, 1, (1, b"wardian-wt0\0"), (2, b"wardian-any4\0"))
-    data += message(15, 0, (1, struct.pack(">I", 77)))
+    data += message(15, 0, (1, struct.pack(">I", 77)), (2, struct.pack(">I", 4711)), (3, b"nft\0"))
     assert nftables.parse_changes(data) == [
         nftables.Change(nftables.DEL_RULE, "ip", "filter", "FORWARD"),
         nftables.Change(12, "inet", "wardian-wt0"),
-        77,
+        nftables.Commit(77, 4711),
     ]
     assert nftables.parse_changes(data[:30]) == nftables.parse_changes(b"") == []
 

@@ -27,7 +27,7 @@ PROGRAM_SECONDS = 20
 NETLINK_NETFILTER = 12
 SUBSYS_NFTABLES = 10
 _GET_GENERATION, _NEW_GENERATION = SUBSYS_NFTABLES << 8 | 16, SUBSYS_NFTABLES << 8 | 15
-_NFTA_GEN_ID = 1
+_NFTA_GEN_ID, _NFTA_GEN_PROC_PID = 1, 2
 
 # The multicast group of changes, and what its messages say: NFTA_*_TABLE is attribute 1 of every kind of them,
 # NFTA_CHAIN_NAME 3, NFTA_RULE_CHAIN 2.
@@ -253,10 +253,19 @@ class Change(NamedTuple):
     chain: str = ""
 
 
-class Transaction(NamedTuple):
-    """What one commit changed, and the generation that it made."""
+class Commit(NamedTuple):
+    """The end of a transaction: the generation that it made, and the thread that did, as the first pid namespace counts
+    it (0: not said)."""
 
     generation: int
+    thread: int = 0
+
+
+class Transaction(NamedTuple):
+    """What one commit changed."""
+
+    generation: int
+    thread: int
     changes: tuple[Change, ...]
 
 
@@ -299,8 +308,8 @@ class Notifications:
                 self._begun.clear()
                 continue
             for message in parse_changes(data):
-                if isinstance(message, int):
-                    found.append(Transaction(message, tuple(self._begun)))
+                if isinstance(message, Commit):
+                    found.append(Transaction(*message, tuple(self._begun)))
                     self._begun.clear()
                 else:
                     self._begun.append(message)
@@ -309,9 +318,9 @@ class Notifications:
         self._socket.close()
 
 
-def parse_changes(data: bytes) -> list[Change | int]:
-    """The messages of one datagram: changes, and the generation that ends a transaction as a number."""
-    found: list[Change | int] = []
+def parse_changes(data: bytes) -> list[Change | Commit]:
+    """The messages of one datagram."""
+    found: list[Change | Commit] = []
     offset = 0
     while offset + 20 <= len(data):
         length, kind = struct.unpack_from("=IH", data, offset)
@@ -323,10 +332,11 @@ def parse_changes(data: bytes) -> list[Change | int]:
     return found
 
 
-def _parse_change(kind: int, payload: bytes) -> Change | int:
+def _parse_change(kind: int, payload: bytes) -> Change | Commit:
     values = attributes(payload[4:])
     if kind == _NEW_GEN:
-        return int(struct.unpack(">I", values.get(_NFTA_GEN_ID, bytes(4)))[0])
+        generation, thread = (values.get(which, bytes(4)) for which in (_NFTA_GEN_ID, _NFTA_GEN_PROC_PID))
+        return Commit(*struct.unpack(">II", generation + thread))
     chain = values.get(_CHAIN_ATTRIBUTE.get(kind, 0), b"")
     return Change(kind, _FAMILIES.get(payload[0], "?"), as_text(values.get(1, b"")), as_text(chain))
 
