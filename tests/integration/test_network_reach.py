@@ -82,6 +82,21 @@ def test_from_containers_by_the_hosts_addresses(street: Street, box: Box, protoc
     assert not {key: answer for key, answer in answers.items() if answer in (REFUSED, SILENT)}
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_from_containers_by_the_gateways_of_other_networks(street: Street, box: Box, protocol: str) -> None:
+    """Addresses of the host as any. The container is on two networks: no answer takes the short way past us."""
+    other = street.network("other")
+    clients = {name: street.run(network=name) for name in ("bridge", "own", "other")}
+    other.connect(box.container)
+    box.container.reload()
+    answers = {}
+    for name, client in {**clients, "itself": box}.items():
+        for network, one in clients.items():
+            gateway = str(one.networks[network]["Gateway"])
+            answers[name, network] = ask(client.netns, gateway, 8080, protocol, 2)
+    assert not {key: answer for key, answer in answers.items() if answer in (REFUSED, SILENT)}
+
+
 def test_a_client_of_another_network_is_seen_as_itself_or_as_its_host(street: Street, box: Box) -> None:
     street.network("other")
     client = street.run(network="other")

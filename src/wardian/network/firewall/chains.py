@@ -13,7 +13,7 @@ What is said here is said once for IPv4 and once for IPv6 (`version`), in the wo
                                     the way outward, and within a network
                    → WARDIAN-TRANSIT           the end of what concerns no network, where we turned forwarding on
     nat PREROUTING, OUTPUT → DOCKER             published ports; those of 127.0.0.0/8 in WARDIAN-LOOPBACK, from OUTPUT
-    nat POSTROUTING → WARDIAN-POSTROUTING       masquerade
+    nat POSTROUTING → WARDIAN-POSTROUTING       masquerade; WARDIAN-MEMBERS: of containers that come by a published port
     raw PREROUTING                              what must not come from a link
 """
 
@@ -138,9 +138,11 @@ def _translated(network: NetworkRules, link: str, version: int) -> list[Rule]:
     """Towards our links the client's address is kept; see `table` for the two exceptions."""
     chain = "WARDIAN-POSTROUTING"
     found = [Rule("nat", chain, f"-o {link}", "RETURN", top=True)]
-    for subnet in families.subnets(network, version):
-        returning = f"-s {subnet} -o {link} -m conntrack --ctstate DNAT"
-        found.append(Rule("nat", chain, returning, "MASQUERADE", top=True))
+    subnets = families.subnets(network, version)
+    found += [Rule("nat", "WARDIAN-MEMBERS", f"-s {subnet}", "MASQUERADE") for subnet in subnets]
+    if subnets:
+        published = f"-o {link} -m conntrack --ctstate DNAT"
+        found.append(Rule("nat", chain, published, "WARDIAN-MEMBERS", top=True))
     if version == 4:
         found.append(Rule("nat", chain, f"-s {_LOOPBACK[4]} -o {link}", "MASQUERADE", top=True))
     found += [Rule("nat", chain, f"-s {subnet}", "MASQUERADE") for subnet in families.masqueraded(network, version)]

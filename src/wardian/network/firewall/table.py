@@ -59,8 +59,9 @@ _SETS_OF_FAMILY = """
 # forward: from top to bottom what is allowed; `ct status dnat` is a connection that came by a published port. Same
 # link: frames that br_netfilter shows us, and what a container sends by the gateway to its own network.
 # transit: what has nothing to do with us is none of ours, but where the host forwards because we wanted it to.
-# postrouting: towards our links the client's address is kept, but for the host's own 127.0.0.1, and for a container
-# that comes by the host's address to its own network: the answer would otherwise take the short way past us.
+# postrouting: towards our links the client's address is kept, but for the host's own 127.0.0.1, and for containers that
+# come by the host's address: where the other has a link to the client's network, or is the client itself, the answer
+# would otherwise take the short way past us.
 _CHAINS = """
     chain wardian-raw {{
         type filter hook prerouting priority raw; policy accept;
@@ -128,8 +129,8 @@ _CHAINS = """
     }}
     chain wardian-inward {{
         ip saddr 127.0.0.0/8 masquerade
-        ct status dnat oifname . ip saddr @wardian-own4 masquerade
-        ct status dnat oifname . ip6 saddr @wardian-own6 masquerade
+        ct status dnat ip saddr @wardian-subnets4 masquerade
+        ct status dnat ip6 saddr @wardian-subnets6 masquerade
     }}
     chain wardian-postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
