@@ -337,6 +337,23 @@ def test_containers_reach_the_world_with_the_hosts_address(
     assert ask(town.two, OUTSIDE6, 80) == town.two.v6
 
 
+def test_containers_reach_the_world_with_the_address_that_their_network_names(
+    firewall: Firewall, town: Town, serve: Callable[..., Server]
+) -> None:
+    """com.docker.network.host_ipv4 and host_ipv6."""
+    serve(town.outside)
+    other4, other6 = f"{HOST4}0", f"{HOST6}0"
+    ip("addr", "add", f"{other4}/24", "dev", "wtout")
+    ip("addr", "add", f"{other6}/64", "dev", "wtout", "nodad")
+    firewall.apply([ONE._replace(source4=other4, source6=other6)], [])
+    firewall.add_network(TWO._replace(source4=other4))
+    assert (ask(town.one, OUTSIDE4, 80), ask(town.one, OUTSIDE6, 80)) == (other4, other6)
+    assert ask(town.two, OUTSIDE4, 80) == other4
+    firewall.remove_network(TWO.link)
+    firewall.add_network(TWO)
+    assert ask(town.two, OUTSIDE4, 80) == HOST4
+
+
 def test_an_internal_network_has_no_way_in_or_out(firewall: Firewall, town: Town, serve: Callable[..., Server]) -> None:
     for place in (town.one, town.two, town.outside):
         serve(place)

@@ -505,7 +505,7 @@ def test_an_address_that_is_used_again_is_announced() -> None:
 def test_options_that_would_do_nothing_are_refused() -> None:
     async def told(made: Plumbing) -> None:
         with pytest.raises(WardianError) as refused:
-            made.check(network(1, options={"com.docker.network.host_ipv4": "10.0.0.1"}))
+            made.check(network(1, options={BRIDGE + "trusted_host_interfaces": "eth0"}))
         assert refused.value.kind == NOT_IMPLEMENTED
         with pytest.raises(WardianError, match="one default bridge"):
             made.check(network(1, options={BRIDGE + "default_bridge": "true"}))

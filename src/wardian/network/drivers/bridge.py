@@ -18,11 +18,7 @@ from wardian.network.refusals import invalid
 from wardian.network.steps import Step, until
 from wardian.network.values import Endpoint, NetworkConfig, NetworkRules, Subnet
 
-_NOT_BUILT = (
-    "com.docker.network.host_ipv4",
-    "com.docker.network.host_ipv6",
-    BRIDGE + "trusted_host_interfaces",
-)
+_NOT_BUILT = (BRIDGE + "trusted_host_interfaces",)
 # What the kernel keeps with an address that was given here (IFA_PROTO; `ip -d address` shows it). 0 to 3 are its own.
 ORIGIN = 0x77
 
@@ -93,6 +89,8 @@ class Bridge:
             config.masquerade,
             config.gateway_mode4,
             config.gateway_mode6,
+            config.source4,
+            config.source6,
         )
 
     def _bridge_of(self, config: NetworkConfig) -> tuple[netlink.Link, bool]:

@@ -145,8 +145,9 @@ def _translated(network: NetworkRules, link: str, version: int) -> list[Rule]:
         found.append(Rule("nat", chain, published, "WARDIAN-MEMBERS", top=True))
     if version == 4:
         found.append(Rule("nat", chain, f"-s {_LOOPBACK[4]} -o {link}", "MASQUERADE", top=True))
-    found += [Rule("nat", chain, f"-s {subnet}", "MASQUERADE") for subnet in families.masqueraded(network, version)]
-    return found
+    source = families.source(network, version)
+    target = f"SNAT --to-source {source}" if source else "MASQUERADE"
+    return found + [Rule("nat", chain, f"-s {subnet}", target) for subnet in families.masqueraded(network, version)]
 
 
 def of_port(port: PortRule, network: NetworkRules | None, version: int) -> list[Rule]:

@@ -46,6 +46,11 @@ def masqueraded(network: NetworkRules, version: int) -> list[str]:
     return subnets(network, version)
 
 
+def source(network: NetworkRules, version: int) -> str:
+    """The host's address with which they do, where it is not that of the link; "" else."""
+    return network.source4 if version == 4 else network.source6
+
+
 def guarded(network: NetworkRules, version: int) -> list[str]:
     """The subnets to whose addresses nothing may come from a link that is not ours, and with whose addresses from no
     link but the network's. Where nothing is masqueraded, the world's answers do."""

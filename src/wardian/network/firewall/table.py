@@ -40,6 +40,7 @@ _SETS_OF_FAMILY = """
     set wardian-subnets{v} {{ type ipv{v}_addr; flags interval; }}
     set wardian-guarded{v} {{ type ipv{v}_addr; flags interval; }}
     set wardian-masquerade{v} {{ type ipv{v}_addr; flags interval; }}
+    map wardian-source{v} {{ type ipv{v}_addr : ipv{v}_addr; flags interval; }}
     set wardian-met{v} {{ type ifname . inet_proto . inet_service; }}
     set wardian-met-at{v} {{ type ifname . ipv{v}_addr . inet_proto . inet_service; }}
     set wardian-open{v} {{ type ipv{v}_addr . inet_proto . inet_service; }}
@@ -135,6 +136,8 @@ _CHAINS = """
     chain wardian-postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
         oifname @wardian-links goto wardian-inward
+        snat ip to ip saddr map @wardian-source4
+        snat ip6 to ip6 saddr map @wardian-source6
         ip saddr @wardian-masquerade4 masquerade
         ip6 saddr @wardian-masquerade6 masquerade
     }}
@@ -206,7 +209,9 @@ def of_network(network: NetworkRules) -> Elements:
         found[f"wardian-own{version}"] = [f"{link} . {subnet}" for subnet in subnets]
         found[f"wardian-subnets{version}"] = subnets
         found[f"wardian-guarded{version}"] = families.guarded(network, version)
-        found[f"wardian-masquerade{version}"] = families.masqueraded(network, version)
+        found[f"wardian-masquerade{version}"] = masqueraded = families.masqueraded(network, version)
+        if source := families.source(network, version):
+            found[f"wardian-source{version}"] = [f"{subnet} : {source}" for subnet in masqueraded]
         for name, has in (
             ("wardian-outward", families.reaches_out(network, version)),
             ("wardian-unprotected", mode == "nat-unprotected" and not network.internal),
