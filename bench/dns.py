@@ -2,7 +2,8 @@
 
 usage: dns.py [--alone] [-n N] [--gap SECONDS] [--json FILE]
 
-`forwarded` is a name of the world, whose server stands in the neighbour's namespace and answers at once.
+`forwarded` is a name of the world, whose server stands in the neighbour's namespace and answers at once; `its server`
+is the same question sent to that server, past who forwards.
 """
 
 import argparse
@@ -28,9 +29,10 @@ _EACH = 20  # questions for one sample
 
 
 class Asker(NamedTuple):
-    """A socket inside a container, and the address that `web` has there."""
+    """Sockets inside a container, towards its resolver and the world's server, and the address that `web` has there."""
 
-    socket: socket.socket
+    resolver: socket.socket
+    server: socket.socket
     web: str
 
 
@@ -42,27 +44,28 @@ def _asker(side: Side) -> Asker:
         side.engine.start(container)
     inside = side.inside("client")
 
-    def made() -> socket.socket:
+    def towards(address: str) -> socket.socket:
         asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         asking.settimeout(5)
-        asking.connect(("127.0.0.11", 53))
+        asking.connect((address, 53))
         return asking
 
     try:
         networks = side.engine.call("GET", "/containers/web/json")["NetworkSettings"]["Networks"]
-        return Asker(netns.run_inside(inside, made), networks["bench"]["IPAddress"])
+        resolver, server = netns.run_inside(inside, lambda: (towards("127.0.0.11"), towards(NEIGHBOUR4)))
+        return Asker(resolver, server, networks["bench"]["IPAddress"])
     finally:
         os.close(inside)
 
 
-def ask(asker: Asker, name: str, kind: int) -> float:
+def ask(asking: socket.socket, name: str, kind: int) -> float:
     """The median milliseconds from a question sent to its answer received."""
     query = question(name, kind)
     answers = []
 
     def once() -> None:
-        asker.socket.send(query)
-        answers.append(asker.socket.recv(2000))
+        asking.send(query)
+        answers.append(asking.recv(2000))
 
     took = statistics.median(milliseconds(once) for _ in range(_EACH))
     if any(parse(answer).code != NOERROR for answer in answers):
@@ -105,11 +108,14 @@ def measure(docker: bool, count: int, gap: float) -> list[Row]:
         askers = [_asker(side) for side in sides]
         for side, asker in zip(sides, askers, strict=True):
             closing.enter_context(_world(side))
-            closing.callback(asker.socket.close)
+            closing.callback(asker.resolver.close)
+            closing.callback(asker.server.close)
+        resolvers = [asker.resolver for asker in askers]
         return [
-            _row("a name", [("web", A) for _ in sides], askers, count, gap),
-            _row("an address", [(_reverse(asker.web), PTR) for asker in askers], askers, count, gap),
-            _row("forwarded", [("example.org", A) for _ in sides], askers, count, gap),
+            _row("a name", [("web", A) for _ in sides], resolvers, count, gap),
+            _row("an address", [(_reverse(asker.web), PTR) for asker in askers], resolvers, count, gap),
+            _row("forwarded", [("example.org", A) for _ in sides], resolvers, count, gap),
+            _row("its server", [("example.org", A) for _ in sides], [asker.server for asker in askers], count, gap),
         ]
 
 
@@ -117,8 +123,8 @@ def _reverse(address: str) -> str:
     return ".".join(reversed(address.split("."))) + ".in-addr.arpa"
 
 
-def _row(name: str, questions: list[tuple[str, int]], askers: list[Asker], count: int, gap: float) -> Row:
-    pairs = zip(askers, questions, strict=True)
+def _row(name: str, questions: list[tuple[str, int]], asking: list[socket.socket], count: int, gap: float) -> Row:
+    pairs = zip(asking, questions, strict=True)
     row = interleaved(name, [lambda to=asker, what=asked: ask(to, *what) for asker, asked in pairs], count, gap)
     print(f"{name:24}" + "".join(f"{value:10.3f}" for value in row.medians) + f"   {row.ratio()}", flush=True)
     return row

@@ -41,7 +41,8 @@ def _place(side: Side) -> Place:
 @contextmanager
 def _serving(place: Place) -> Iterator[None]:
     command = ["iperf3", "-s"]
-    server = netns.run_inside(place.server, lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # it tells that it is ended
+    server = netns.run_inside(place.server, lambda: subprocess.Popen(command, **quiet))
     time.sleep(0.3)
     try:
         yield
