@@ -1,7 +1,7 @@
 """This host's network as the drivers change it: links, sysctls, forwarding."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from wardian.kernel import links, netlink, netns
 
@@ -13,6 +13,8 @@ class Host:
         self.netlink = netlink.Netlink()
         # called with the family (4, 6) before the host, which is no router, becomes one by us
         self.before_forwarding: Callable[[int], None] = lambda version: None
+        # links that a driver made, by number: what makes them as they were, and their name when it had to
+        self.kept: dict[int, Callable[[], str]] = {}
 
     def close(self) -> None:
         self.netlink.close()
@@ -49,6 +51,11 @@ class Host:
             at = f"ipv6/conf/{link.name}"
             if netns.read_sysctl(f"{at}/accept_ra") == "1" and netns.read_sysctl(f"{at}/forwarding") == "0":
                 netns.write_sysctl(f"{at}/accept_ra", "2")
+
+    def put_back(self, indices: Collection[int]) -> list[str]:
+        """The names of those that were not as they should be."""
+        again = [self.kept[index] for index in indices if index in self.kept]
+        return [name for name in (one() for one in again) if name]
 
     def join_again(self, alias: str, master: int, isolated: bool) -> None:
         """The ports of a bridge that somebody deleted, found by what they say of themselves, join its successor.

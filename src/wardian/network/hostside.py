@@ -14,9 +14,11 @@ from typing import TypeVar
 
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
+from wardian.kernel.departures import Departures
 from wardian.network import forwarding
 from wardian.network.firewall import ALL_PASSES, Firewall, Transit, Watch, open_firewall
 from wardian.network.firewall.piecemeal import REFUSED, apply_what_can_be, open_again
+from wardian.network.link_watch import LinkWatch
 from wardian.network.names import prepare_inside
 from wardian.network.plumbing import Plumbing
 from wardian.network.ports import PortBook
@@ -36,6 +38,7 @@ class HostSide:
         self._firewall: Firewall | None = None
         self._watch: Watch | None = None
         self._board: PortBoard | None = None
+        self._link_watch: LinkWatch | None = None
         self._turned = forwarding.Turned()
         self._closed: set[str] = set()  # links whose rules the kernel refused
         self.plumbing = Plumbing(prepare_inside)
@@ -107,6 +110,8 @@ class HostSide:
         self._closed = await self.work(lambda: apply_what_can_be(firewall, rules, known))
         self._watch = Watch(firewall, self.work)
         self._watch.start()
+        self._link_watch = LinkWatch(self.plumbing.host, await self.work(Departures), self.work)
+        self._link_watch.start()
 
     async def open_again(self, config: NetworkConfig, ports: Sequence[PortRule]) -> None:
         """Before a use of a network: one whose rules were refused when the engine started lets nothing in or out, so
@@ -138,6 +143,8 @@ class HostSide:
                 steps.push_async_callback(self.work, functools.partial(self._take_back, [one.link for one in purge]))
             if self._watch is not None:
                 steps.push_async_callback(self._watch.stop)
+            if self._link_watch is not None:
+                steps.push_async_callback(self._link_watch.stop)
 
     def _take_back(self, links: Sequence[str]) -> None:
         """All rules; and the host is no router again when it was none, unless others may need that by now: then what
@@ -154,7 +161,7 @@ class HostSide:
             self._firewall.close()
         if self._thread is not None:
             self._thread.shutdown()
-        self._thread = self._firewall = self._watch = self._board = None
+        self._thread = self._firewall = self._watch = self._link_watch = self._board = None
 
     async def work(self, job: Callable[[], _T]) -> _T:
         """Run a job in the network's thread."""

@@ -52,7 +52,9 @@ class Bridge:
             if made:
                 self._host.netlink.send([netlink.delete_link(link.ifindex, config.link)])
             raise
-        self._indices[config.id] = link.ifindex
+        self._know(config, link.ifindex)
+        if link.mac == mac_of(config.link):
+            self._host.kept[link.ifindex] = functools.partial(self._put_back, config, link.ifindex)
 
     def mend(self, config: NetworkConfig) -> bool:
         link = self._host.netlink.link(config.link)
@@ -63,7 +65,7 @@ class Bridge:
 
     def remove(self, config: NetworkConfig) -> None:
         """A bridge that was there before the network stays, with what it had then."""
-        self._indices.pop(config.id, None)
+        self._know(config, 0)
         link = self._host.netlink.link(config.link)
         if link is None or link.kind != "bridge":
             return
@@ -92,6 +94,26 @@ class Bridge:
             config.source4,
             config.source6,
         )
+
+    def _know(self, config: NetworkConfig, index: int) -> None:
+        """The link's number; 0: it has none any more."""
+        before = self._indices.pop(config.id, 0)
+        if before != index:
+            self._host.kept.pop(before, None)
+        if index:
+            self._indices[config.id] = index
+
+    def _put_back(self, config: NetworkConfig, index: int) -> str:
+        """A link that went with its addresses, or some of those; "" when all is there."""
+        link = self._host.netlink.link(config.link)
+        if link is None or link.ifindex != index:
+            self.ensure(config, keep=True)
+            return config.link
+        there = {one.address for one in self._host.netlink.addresses() if one.ifindex == index}
+        if all(subnet.gateway in there for subnet in gateways_of(config) if subnet.gateway):
+            return ""
+        self._address(config, link)
+        return config.link
 
     def _bridge_of(self, config: NetworkConfig) -> tuple[netlink.Link, bool]:
         """The network's bridge, and whether it was just made."""
