@@ -164,3 +164,30 @@ def test_links_of_a_body_on_a_network(docker: Command, engine_with_image: TestEn
     finally:
         docker("rm", "-f", "web", "db", status=None)
         docker("network", "rm", "one-net")
+
+
+def test_links_outlive_the_engine(docker: Command, engine_with_image: TestEngine, wait_until: Wait) -> None:
+    """Killed, so that it tells nobody: those that run keep their links, and hear of what comes later."""
+    docker("network", "create", "one-net")
+    docker("network", "create", "--config-only", "--subnet", "10.213.9.0/24", "conf")
+    try:
+        docker("run", "-d", "--name", "db", *SLEEP)
+        docker("run", "-d", "--name", "web", "--link", "db:x", *SLEEP)
+        docker("run", "-d", "--name", "far", "--network", "one-net", "--link", "later:y", *SLEEP)
+        before = address(docker, "db")
+        engine_with_image.kill()
+        engine_with_image.start()
+        hosts = docker.out("exec", "web", "cat", "/etc/hosts")
+        assert f"{before}\tx " in hosts
+        assert inspected(docker, "web", ".HostConfig.Links") == ["/db:/web/x"]
+        docker("stop", "-t", "0", "db")
+        docker("run", "-d", "--name", "thief", *SLEEP)
+        docker("start", "db")
+        assert address(docker, "db") != before
+        assert f"{address(docker, 'db')}\tx " in docker.out("exec", "web", "cat", "/etc/hosts")
+        docker("run", "-d", "--name", "later", "--network", "one-net", *SLEEP)
+        wait_until(lambda: docker("exec", "far", "nslookup", "y", status=None).returncode == 0, "the link's name")
+        assert docker.out("network", "inspect", "-f", "{{.ConfigOnly}}", "conf").strip() == "true"
+    finally:
+        docker("rm", "-f", *docker.out("ps", "-aq").split(), status=None)
+        docker("network", "rm", "one-net", "conf")

@@ -12,7 +12,16 @@ from wardian.engine.endpoints import WITHOUT_LINKS, as_want, names_of, network_o
 from wardian.engine.registry import Container, Registry
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.pidfd import same_process
-from wardian.network import Attachment, EndpointWant, Networks, PortWant, SandboxWant, close_ports, parse_bindings
+from wardian.network import (
+    Attachment,
+    EndpointWant,
+    Networks,
+    PortWant,
+    SandboxWant,
+    check_links,
+    close_ports,
+    parse_bindings,
+)
 
 # namespaces that a container may join, by their names in /proc/PID/ns
 _JOINED = {"network": "net", "pid": "pid", "ipc": "ipc"}
@@ -93,6 +102,7 @@ def sandbox_want(config: ContainerConfig, name: str, networks: Networks) -> Sand
 
 def want_on(endpoints: tuple[EndpointWant, ...], config: ContainerConfig, name: str) -> SandboxWant:
     """What a container asks that is on these networks."""
+    check_links(link for one in endpoints for link in one.links)
     return SandboxWant(
         endpoints,
         published_of(config),

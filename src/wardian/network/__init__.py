@@ -37,7 +37,7 @@ of ours.
 from wardian.network.config import check_addresses, check_default_bridge
 from wardian.network.endpoint_options import check_endpoint_options
 from wardian.network.files import hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
-from wardian.network.links import read_link
+from wardian.network.links import check_links, read_link
 from wardian.network.naming import dns_names, has_names
 from wardian.network.networks import Networks
 from wardian.network.ports import close_ports, parse_bindings
@@ -72,6 +72,7 @@ __all__ = [
     "check_addresses",
     "check_default_bridge",
     "check_endpoint_options",
+    "check_links",
     "close_ports",
     "dns_names",
     "has_names",

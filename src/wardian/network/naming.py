@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from wardian.network.links import read_link
+from wardian.network.links import LONGEST_DOMAIN, read_link
 from wardian.network.names import Names, ResolverSockets, View
 from wardian.network.values import Endpoint, NetworkConfig, SandboxWant
 
@@ -46,7 +46,8 @@ def _links(endpoint: Endpoint) -> Iterator[tuple[str, str, str]]:
     for link in endpoint.want.links:
         name, alias = read_link(link)
         yield network.id, alias, name
-        yield network.id, f"{alias}.{network.name}", name
+        if len(network.name) <= LONGEST_DOMAIN:
+            yield network.id, f"{alias}.{network.name}", name
 
 
 class Naming:
