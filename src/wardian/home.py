@@ -56,6 +56,11 @@ class Home(_Fields):
         """What says that this host forwards by our doing."""
         return os.path.join(self.run_root, "forwarding.json")
 
+    @property
+    def borrowed_bridges(self) -> str:
+        """What bridges that were there before had, until networks of ours were put on them."""
+        return os.path.join(self.run_root, "bridges.json")
+
     def container(self, identity: str) -> str:
         """Durable directory of one container: config.json, plan.json, upper, work, log."""
         return os.path.join(self.data_root, "containers", identity)

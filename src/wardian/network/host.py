@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable, Collection
 
 from wardian.kernel import links, netlink, netns
+from wardian.network.borrowed import Borrowed
 
 
 class Host:
@@ -15,6 +16,7 @@ class Host:
         self.before_forwarding: Callable[[int], None] = lambda version: None
         # links that a driver made, by number: what makes them as they were, and their name when it had to
         self.kept: dict[int, Callable[[], str]] = {}
+        self.borrowed = Borrowed()
 
     def close(self) -> None:
         self.netlink.close()
@@ -29,6 +31,28 @@ class Host:
     def sysctl(self, name: str, value: str) -> None:
         """Below /proc/sys/net, written when it is another. A kernel that has no such file (no IPv6) needs none."""
         if netns.read_sysctl(name) not in (None, value):
+            netns.write_sysctl(name, value)
+
+    def set_borrowed(self, link: netlink.Link, name: str, value: str) -> None:
+        """As `sysctl`, on a link that is not ours: what it was is kept. "mtu" is the link's."""
+        before = self._read(link, name)
+        if before not in (None, value):
+            self.borrowed.change(link.ifindex, name, str(before), value)
+            self._write(link, name, value)
+
+    def give_back(self, link: netlink.Link) -> None:
+        """What `set_borrowed` changed is as it was."""
+        self.borrowed.give_back(
+            link.ifindex, lambda name: self._read(link, name), lambda name, value: self._write(link, name, value)
+        )
+
+    def _read(self, link: netlink.Link, name: str) -> str | None:
+        return str(link.mtu) if name == "mtu" else netns.read_sysctl(name)
+
+    def _write(self, link: netlink.Link, name: str, value: str) -> None:
+        if name == "mtu":
+            self.netlink.send([links.set_mtu(link.ifindex, link.name, int(value))])
+        else:
             netns.write_sysctl(name, value)
 
     def forward(self, version: int) -> None:

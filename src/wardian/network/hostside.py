@@ -16,6 +16,7 @@ from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
 from wardian.kernel.departures import Departures
 from wardian.network import forwarding
+from wardian.network.borrowed import Borrowed
 from wardian.network.firewall import ALL_PASSES, Firewall, Transit, Watch, open_firewall
 from wardian.network.firewall.piecemeal import REFUSED, apply_what_can_be, open_again
 from wardian.network.link_watch import LinkWatch
@@ -78,6 +79,7 @@ class HostSide:
         home, host = self._home, self.plumbing.host
         self._turned = forwarding.read_turned(home.turned_forwarding)
         host.before_forwarding = self._before_forwarding
+        host.borrowed = Borrowed(home.borrowed_bridges)
         return open_firewall(home.bridge, home.network_backend, home.respect_host_firewall, self._transit())
 
     def _before_forwarding(self, version: int) -> None:

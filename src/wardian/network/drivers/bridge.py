@@ -139,17 +139,31 @@ class Bridge:
     def _settle(self, config: NetworkConfig, link: netlink.Link) -> None:
         """Sysctls and size, then up."""
         name = config.link
-        self._host.sysctl(f"ipv6/conf/{name}/accept_ra", "0")
+        if link.mac == mac_of(name):
+            change = self._host.sysctl
+        else:
+            change = functools.partial(self._host.set_borrowed, link)
+        change(f"ipv6/conf/{name}/accept_ra", "0")
         # The kernel asks for a container's link from the bridge's link-local address. While that one is still being
         # proved unique, two seconds, it does not ask, and what is forwarded to a new network's containers is lost.
-        self._host.sysctl(f"ipv6/conf/{name}/accept_dad", "0")
-        self._host.sysctl(f"ipv6/conf/{name}/disable_ipv6", "0" if config.enable_ipv6 else "1")
+        change(f"ipv6/conf/{name}/accept_dad", "0")
+        if config.enable_ipv6 or not self._lives_by_ipv6(config, link):
+            change(f"ipv6/conf/{name}/disable_ipv6", "0" if config.enable_ipv6 else "1")
         if publishes4(config):
             # A host's 127.0.0.1 reaches a published port by NAT; the firewall drops 127/8 that comes from any link.
-            self._host.sysctl(f"ipv4/conf/{name}/route_localnet", "1")
-        if config.mtu and config.mtu != link.mtu:
+            change(f"ipv4/conf/{name}/route_localnet", "1")
+        if config.mtu and link.mac != mac_of(name):
+            change("mtu", str(config.mtu))
+        elif config.mtu and config.mtu != link.mtu:
             self._host.netlink.send([links.set_mtu(link.ifindex, name, config.mtu)])
         self._host.netlink.send([netlink.link_up(link.ifindex, name)])
+
+    def _lives_by_ipv6(self, config: NetworkConfig, link: netlink.Link) -> bool:
+        """Whether the host itself has IPv6 on a bridge that is not ours: its addresses would go with IPv6."""
+        return link.mac != mac_of(config.link) and any(
+            one.ifindex == link.ifindex and one.address.version == 6 and not one.address.is_link_local
+            for one in self._host.netlink.addresses()
+        )
 
     def _address(self, config: NetworkConfig, link: netlink.Link) -> None:
         nl = self._host.netlink
@@ -172,13 +186,15 @@ class Bridge:
                 self._forget(link, one)
 
     def _take_back(self, config: NetworkConfig, link: netlink.Link) -> None:
-        """Of a foreign bridge the network's own that were given here: it may have had the gateway's before."""
+        """From a foreign bridge the network's own that were given here (it may have had the gateway's before), and
+        what was changed."""
         own = {subnet.gateway for subnet in gateways_of(config)}
         for one in self._host.netlink.addresses():
             if one.ifindex != link.ifindex or one.address not in own:
                 continue
             if one.origin == ORIGIN or (link.ifindex, str(one.address)) in self._given:
                 self._forget(link, one)
+        self._host.give_back(link)
 
     def _forget(self, link: netlink.Link, one: netlink.Address) -> None:
         self._host.netlink.send([netlink.delete_address(link.ifindex, link.name, str(one.address), one.prefix)])

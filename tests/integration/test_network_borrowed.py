@@ -1,0 +1,75 @@
+"""A network on a bridge that the host had before: what the network changes there is as it was when it goes."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from own_host import ip
+from street import Street
+from wardian.kernel import netns
+from wardian.network.borrowed import Borrowed
+
+LINK = "theirs0"
+OPTIONS = {"com.docker.network.bridge.name": LINK, "com.docker.network.driver.mtu": "1400"}
+SYSCTLS = [f"ipv6/conf/{LINK}/{name}" for name in ("accept_ra", "accept_dad", "disable_ipv6")]
+SYSCTLS.append(f"ipv4/conf/{LINK}/route_localnet")
+
+
+@pytest.fixture
+def theirs(street: Street) -> Iterator[Street]:
+    ip("link", "add", LINK, "type", "bridge")
+    ip("link", "set", LINK, "up")
+    yield street
+    street.clear()
+    ip("link", "delete", LINK)
+
+
+def _state() -> list[str | None]:
+    return [*map(netns.read_sysctl, SYSCTLS), str(ip("link", "show", LINK)[0]["mtu"])]
+
+
+def test_the_hosts_bridge_is_as_it_was(theirs: Street) -> None:
+    before = _state()
+    theirs.network("borrowed", options=OPTIONS)
+    during = _state()
+    assert [*before[:3], before[4]] != [*during[:3], during[4]] and during == ["0", "0", "1", "1", "1400"]
+    theirs.engine.kill()
+    theirs.engine.start()
+    assert _state() == during
+    theirs.docker.networks.get("borrowed").remove()
+    assert _state() == before
+
+
+def test_what_its_owner_changed_since_is_his(theirs: Street) -> None:
+    theirs.network("borrowed", options=OPTIONS)
+    ip("link", "set", LINK, "mtu", "1300")
+    theirs.docker.networks.get("borrowed").remove()
+    assert _state()[4] == "1300"
+
+
+def test_ipv6_that_the_host_gives_it_later_stays(theirs: Street) -> None:
+    theirs.network("borrowed", options=OPTIONS)
+    netns.write_sysctl(SYSCTLS[2], "0")
+    ip("address", "add", "2001:db8:7::1/64", "dev", LINK, "nodad")
+    theirs.engine.kill()
+    theirs.engine.start()
+    assert "2001:db8:7::1" in {one["local"] for one in ip("address", "show", LINK)[0]["addr_info"]}
+
+
+def test_what_was_kept_of_another_boot_or_link_is_not_given_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "bridges.json")
+    given: list[tuple[str, str]] = []
+    write: Callable[[str, str], None] = lambda what, value: given.append((what, value))  # noqa: E731
+    first = Borrowed(path)
+    first.change(7, "mtu", "1500", "1400")
+    first.change(7, "mtu", "1400", "1300")
+    Borrowed(path).give_back(8, lambda _: "1300", write)
+    assert not given
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace('"boot": "', '"boot": "not-'))
+    Borrowed(path).give_back(7, lambda _: "1300", write)
+    assert not given
+    Path(path).write_text(text)
+    Borrowed(path).give_back(7, lambda _: "1300", write)
+    assert given == [("mtu", "1500")]
