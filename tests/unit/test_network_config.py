@@ -221,6 +221,14 @@ REFUSED = [
         INVALID,
         "invalid ip-range 10.9.0.0/16: CIDR block is bigger than its parent subnet 10.9.0.0/24",
     ),
+    (
+        subnet(IPRange="10.8.9.3/23"),
+        INVALID,
+        "* invalid ip-range 10.8.9.3/23: CIDR block is bigger than its parent subnet 10.9.0.0/24\n"
+        "* invalid ip-range 10.8.9.3/23: it should be 10.8.8.0/23\n"
+        "* invalid ip-range 10.8.9.3/23: parent subnet 10.9.0.0/24 doesn't contain ip-range",
+    ),
+    ({"Name": "", **subnet(Subnet="bad")}, INVALID, "invalid subnet bad: invalid CIDR block notation"),
     (subnet(AuxiliaryAddresses={"a": "x"}), INVALID, "invalid auxiliary address a: invalid address"),
     (
         subnet(AuxiliaryAddresses={"a": "10.8.0.1"}),
