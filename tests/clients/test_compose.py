@@ -40,6 +40,7 @@ services:
     command: ["sleep", "600"]
     networks:
       inner: {ipv4_address: 10.87.33.40}
+    links: ["back:store"]
     stop_grace_period: 0s
   lone:
     image: IMAGE
@@ -103,6 +104,11 @@ def test_names_of_services_and_aliases(project: Project) -> None:
         assert "from-front" not in project.inside("front", "wget", "-qO-", f"http://{name}/")
     assert project.inside("lone", "wget", "-qO-", "http://www/") == "from-front\n"
     assert project.inside("lone", "wget", "-qO-", "http://front/") == "from-front\n"
+
+
+def test_a_link_is_a_name_for_one_service_alone(project: Project) -> None:
+    assert project.inside("fixed", "wget", "-qO-", "http://store")
+    project.inside("front", "nslookup", "store", status=1)
 
 
 def test_names_end_at_the_network(project: Project) -> None:
