@@ -1,5 +1,6 @@
 """Options as rows: decoding, refusal by name, the image's part, and what they write into the spec."""
 
+import ipaddress
 import json
 import random
 from typing import Any
@@ -11,12 +12,15 @@ from wardian.engine.attach import parse_detach_keys
 from wardian.engine.checks import size_bytes
 from wardian.engine.config import ContainerConfig
 from wardian.engine.decode import decode, merge_image
+from wardian.engine.endpoints import check_endpoints
 from wardian.engine.inspect import human_duration, rfc3339
 from wardian.engine.logs import nanoseconds
 from wardian.engine.options import ENDPOINTS
 from wardian.engine.signals import signal_number
 from wardian.engine.state import TRANSITIONS, Event, RunState, State
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.network import NetworkConfig
+from wardian.network.values import Subnet
 
 # what docker's CLI 28 sends for `docker run busybox echo hi`
 CLI_BODY = json.loads(
@@ -91,15 +95,31 @@ def test_what_is_asked_of_an_endpoint_is_kept_and_what_was_answered_is_not() -> 
 
 
 def test_addresses_that_are_none_are_told_in_dockers_words() -> None:
-    asked = {"IPAMConfig": {"IPv4Address": "zzz", "IPv6Address": "10.1.1.1"}}
+    """With all else that is wrong with that network and the others."""
+    asked = {"IPAMConfig": {"IPv4Address": "zzz", "IPv6Address": "10.1.1.1", "LinkLocalIPs": ["y"]}}
+    values = decode({"Image": "i", "NetworkingConfig": {"EndpointsConfig": {"n": asked, "bridge": asked}}})
+    stored = values[ENDPOINTS]
+    mine = (Subnet(ipaddress.ip_network("10.9.0.0/24"), None),)
+    networks = [NetworkConfig("1", "n", "bridge", "", mine), NetworkConfig("2", "bridge", "bridge", "", mine)]
     with pytest.raises(WardianError) as caught:
-        decode({"Image": "i", "NetworkingConfig": {"EndpointsConfig": {"n": asked}}})
-    lines = caught.value.message.splitlines()
-    assert lines == [
-        "invalid config for network n: invalid endpoint settings:",
-        "* invalid IPv4 address: zzz",
-        "* invalid IPv6 address: 10.1.1.1",
+        check_endpoints((network, stored[network.name]) for network in networks)
+    common = ["invalid IPv4 address: zzz", "invalid IPv6 address: 10.1.1.1", "invalid link-local IP address: y",
+              "no configured subnet or ip-range contain the IP address zzz",
+              "user specified IP address is supported only when connecting to networks with user configured subnets",
+    ]  # fmt: skip
+    assert caught.value.message.splitlines() == [
+        "* invalid config for network n: invalid endpoint settings:",
+        *(f"\t* {line}" for line in common),
+        "* invalid config for network bridge: invalid endpoint settings:",
+        "\t* user specified IP address is supported on user defined networks only",
+        *(f"\t* {line}" for line in common),
     ]
+    with pytest.raises(WardianError) as caught:
+        check_endpoints([(networks[0], {"IPAMConfig": {"IPv4Address": "10.1.1.1"}})])
+    assert caught.value.message == (
+        "invalid config for network n: invalid endpoint settings:\n"
+        "no configured subnet or ip-range contain the IP address 10.1.1.1"
+    )
 
 
 def test_every_row_says_where_it_is() -> None:
@@ -111,6 +131,8 @@ def test_every_row_says_where_it_is() -> None:
     ("path", "value", "kind"),
     [
         ("HostConfig.Init", True, NOT_IMPLEMENTED),
+        ("HostConfig.PidMode", "container:", INVALID),
+        ("HostConfig.NetworkMode", "container", INVALID),
         ("HostConfig.RestartPolicy", {"Name": "always"}, NOT_IMPLEMENTED),
         ("HostConfig.Unheard", 1, NOT_IMPLEMENTED),
         ("HostConfig.UsernsMode", "private", NOT_IMPLEMENTED),

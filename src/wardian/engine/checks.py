@@ -156,11 +156,28 @@ def namespace_mode(*words: str) -> Check:
 
     def check(value: Any, path: str) -> str:
         kind, colon, target = text(value, path).partition(":")
-        if value in words or (kind == "container" and colon and target and "container:" in words):
+        joins = kind == "container" and colon and "container:" in words
+        if target if joins else value in words:
             return str(value)
         raise invalid(path, value, f"must be one of {', '.join(repr(word) for word in words)}")
 
     return check
+
+
+def network_mode(value: Any, path: str) -> str:
+    """Any name may be a network's, but this one."""
+    kind, _, target = text(value, path).partition(":")
+    if kind == "container" and not target:
+        message = "invalid network mode: invalid container format container:<name|id>"
+        raise WardianError(INVALID, message, operation="create", subject=path)
+    return str(value)
+
+
+def pid_mode(value: Any, path: str) -> str:
+    try:
+        return str(namespace_mode("host", "container:")(value, path))
+    except WardianError:
+        raise WardianError(INVALID, f"invalid PID mode: {value}", operation="create", subject=path) from None
 
 
 def ipc_mode(value: Any, path: str) -> str:

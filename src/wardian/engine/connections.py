@@ -19,7 +19,7 @@ from wardian.engine.options import ENDPOINTS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.sandbox import open_namespace, sandbox_want
-from wardian.errors import FORBIDDEN, NOT_FOUND, WardianError
+from wardian.errors import FORBIDDEN, NOT_FOUND, SYSTEM, WardianError
 from wardian.network import Changed, NetworkConfig, SandboxWant, close_ports
 
 Step = Callable[[int], Awaitable[Changed]]
@@ -48,7 +48,7 @@ async def disconnect(parts: Parts, container: Container, ref: str, force: bool =
     name = network.name if network is not None else ref
     async with _changing(container, parts) as undo:
         left = wanted(container.config)
-        _refuse_disconnect(container, name, left)
+        _refuse_disconnect(container, name, left, network is not None)
         settings = left.pop(name)
         was_live = container.state.live
         if was_live and network is not None:
@@ -95,15 +95,17 @@ def _known(parts: Parts, ref: str, force: bool) -> NetworkConfig | None:
         return None
 
 
-def _refuse_disconnect(container: Container, name: str, connected: Mapping[str, Settings]) -> None:
+def _refuse_disconnect(container: Container, name: str, connected: Mapping[str, Settings], known: bool) -> None:
+    """Docker's words differ for one that does not run, and its status for a network that is not there."""
+    kind = FORBIDDEN if known else SYSTEM
     if name == "host" and name in connected:
         message = "cannot disconnect container from host network - container was created in host network mode"
     elif name not in connected:
-        article = "" if container.state.live else "the "  # Docker's words differ so
+        article = "" if container.state.live and known else "the "
         message = f"container {container.id} is not connected to {article}network {name}"
     else:
         return
-    raise WardianError(FORBIDDEN, message, operation="disconnect", subject=container.id)
+    raise WardianError(kind, message, operation="disconnect", subject=container.id)
 
 
 async def _connect_live(parts: Parts, container: Container, network: NetworkConfig, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from wardian.engine import options
 from wardian.engine.config import JOINS, ContainerConfig
 from wardian.engine.deadline import At, look
 from wardian.engine.decode import decode, merge_image
-from wardian.engine.endpoints import check_endpoint, network_of
+from wardian.engine.endpoints import check_endpoints, network_of
 from wardian.engine.links import settle_links
 from wardian.engine.names import check_name, make_name
 from wardian.engine.options import ENDPOINTS
@@ -26,6 +26,7 @@ from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image, foreign, platform_of
+from wardian.network import NetworkConfig
 from wardian.runtime import V2
 from wardian.storage import remove_tree
 
@@ -36,7 +37,7 @@ async def create_container(
     parts: Parts, body: Mapping[str, Any], name: str, platform: str
 ) -> tuple[Container, list[str]]:
     """All or nothing: on an error no name, no row and no directory is left. Returns the container and warnings."""
-    values, image, warnings = resolve_body(parts, body, platform)
+    values, image, warnings = resolve_body(parts, body, platform, name)
     await check_bind_sources(values)
     async with parts.images_settled:
         if parts.images.get(image.id) is None:  # removed while we waited
@@ -71,7 +72,9 @@ def _make(
     return container
 
 
-def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[dict[str, Any], Image, list[str]]:
+def resolve_body(
+    parts: Parts, body: Mapping[str, Any], platform: str, name: str = ""
+) -> tuple[dict[str, Any], Image, list[str]]:
     """Decode, find the image, and fill from it what the body leaves open."""
     if not isinstance(body, Mapping):
         raise WardianError(INVALID, "the body of create must be an object", operation="create")
@@ -84,7 +87,7 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
         warnings.append(warning)
     if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's
         values[_CGROUP_NAMESPACE] = values.get(_CGROUP_NAMESPACE) or "private"
-    _check_references(parts, values)
+    _check_references(parts, values, name)
     config = ContainerConfig(values)
     if config["HostConfig.NetworkMode"] == "host" and config["HostConfig.PortBindings"]:
         warnings.append("Published ports are discarded when using host network mode")
@@ -93,7 +96,7 @@ def resolve_body(parts: Parts, body: Mapping[str, Any], platform: str) -> tuple[
     return values, image, warnings
 
 
-def _check_references(parts: Parts, values: dict[str, Any]) -> None:
+def _check_references(parts: Parts, values: dict[str, Any], name: str) -> None:
     """Names in the body that must exist already: the networks, and the containers that are joined.
 
     A joined container is kept by its id, as Docker has it: it may be renamed, and another take its name. A network is
@@ -105,7 +108,7 @@ def _check_references(parts: Parts, values: dict[str, Any]) -> None:
         settle_links(parts.registry, values)
         for kind, field in JOINS.items():
             if config.joins(kind):
-                values[field] = f"container:{parts.registry.find(config.joins(kind)).id}"
+                values[field] = f"container:{_joined(parts, kind, config.joins(kind), name).id}"
         if not config.joins("network"):
             values |= _by_name(parts, ContainerConfig(values))
     except WardianError as error:
@@ -114,17 +117,38 @@ def _check_references(parts: Parts, values: dict[str, Any]) -> None:
         raise WardianError(INVALID, error.message, operation="create", subject=error.subject) from error
 
 
+def _joined(parts: Parts, kind: str, ref: str, name: str) -> Container:
+    """In Docker's words, which differ for a network namespace."""
+    try:
+        return parts.registry.find(ref)
+    except WardianError as error:
+        if error.kind != NOT_FOUND or kind != "network":
+            raise
+        own = name and ref == name.removeprefix("/")
+        message = "cannot join own network namespace" if own else f"joining network namespace of container: {error}"
+        raise WardianError(INVALID, message, operation="create", subject=ref) from error
+
+
+def _network(parts: Parts, ref: str) -> NetworkConfig:
+    try:
+        return parts.networks.network(ref)
+    except WardianError as error:
+        if error.kind != NOT_FOUND:
+            raise
+        message = f"failed to set up container networking: {error.message}"
+        raise WardianError(NOT_FOUND, message, operation="create", subject=ref) from error
+
+
 def _by_name(parts: Parts, config: ContainerConfig) -> dict[str, Any]:
     """The networks of a body by their names, each checked against what is asked of it."""
     changes: dict[str, Any] = {}
     mode, stored = network_of(config), config[ENDPOINTS]
-    first = parts.networks.network(mode)
+    first = _network(parts, mode)
     if first.name != mode:
         changes[JOINS["network"]] = first.name
     if stored is not None:
-        found = {ref: parts.networks.network(ref) for ref in stored}
-        for ref, network in found.items():
-            check_endpoint(network, stored[ref])
+        found = {ref: _network(parts, ref) for ref in stored}
+        check_endpoints((network, stored[ref]) for ref, network in found.items())
         changes[ENDPOINTS] = {network.name: stored[ref] for ref, network in found.items()}
     return changes
 

@@ -4,14 +4,14 @@ Create stores them by the networks' names, as Docker does; connect and disconnec
 container runs, where it is too). What is stored is the API's EndpointSettings, cut to what somebody asked. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wardian.engine.config import ContainerConfig
-from wardian.engine.network_checks import Settings, invalid_settings
+from wardian.engine.network_checks import Settings, address_problems, invalid_settings, joined
 from wardian.engine.options import ENDPOINTS
 from wardian.errors import FORBIDDEN, INVALID, WardianError
-from wardian.network import EndpointWant, NetworkConfig, check_addresses, check_default_bridge, check_endpoint_options
+from wardian.network import EndpointWant, NetworkConfig, check_addresses, check_endpoint_options, check_predefined
 
 # networks that give no link: a container is on nothing else beside one of these
 WITHOUT_LINKS = ("none", "host")
@@ -52,23 +52,27 @@ def as_want(network_id: str, settings: Mapping[str, Any]) -> EndpointWant:
     )
 
 
-def check_endpoint(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
-    """At create: whether this network can give what is asked of it. Raises INVALID in Docker's words."""
-    try:
-        check_settings(network, settings)
-    except WardianError as error:
-        message = f"invalid config for network {network.name}: {error.message}"
-        raise WardianError(error.kind, message, operation="create", subject=network.name) from error
+def check_endpoints(asked: Iterable[tuple[NetworkConfig, Mapping[str, Any]]]) -> None:
+    """At create: whether these networks can give what is asked of them. Raises WardianError in Docker's words, with all
+    that is wrong."""
+    problems: list[str] = []
+    kinds = []
+    for network, settings in asked:
+        try:
+            check_settings(network, settings)
+        except WardianError as error:
+            problems.append(f"invalid config for network {network.name}: {error.message}")
+            kinds.append(error.kind)
+    if problems:
+        raise WardianError(kinds[0], joined(problems), operation="create", subject=ENDPOINTS)
 
 
 def check_settings(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
     want = as_want(network.id, settings)
     check_endpoint_options(want)
-    if network.name == "bridge":
-        check_default_bridge(want)
-    problems = check_addresses(network, want.ipv4, want.ipv6)
-    if network.name in WITHOUT_LINKS and problems:
-        problems = ["user specified IP address is supported on user defined networks only", *problems]
+    problems = check_predefined(network, want) if network.name in ("bridge", *WITHOUT_LINKS) else []
+    problems += address_problems(dict(settings))
+    problems += check_addresses(network, want.ipv4, want.ipv6)
     if problems:
         raise invalid_settings(problems, network.name)
 

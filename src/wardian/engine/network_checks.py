@@ -1,7 +1,7 @@
 """What a create body and a connect may ask of a network: the checks of endpoints, MAC addresses and ports. Pure."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wardian.engine import checks
@@ -9,23 +9,12 @@ from wardian.errors import INVALID, WardianError
 from wardian.network import is_mac, parse_address, read_link
 
 Settings = dict[str, Any]
-_WRONG = "invalid endpoint settings:"
 _ADDRESSES = {"IPv4Address": 4, "IPv6Address": 6}
 
 
 def endpoints_config(value: Any, path: str) -> dict[str, Settings]:
     """The check of `NetworkingConfig.EndpointsConfig`."""
-    return {name: _of_network(name, item, path) for name, item in checks.json_object(value, path).items()}
-
-
-def _of_network(name: str, asked: Any, path: str) -> Settings:
-    try:
-        return endpoint_settings(asked, f"{path}.{name}")
-    except WardianError as error:
-        if str(error).startswith(_WRONG):
-            message = f"invalid config for network {name}: {error}"
-            raise WardianError(error.kind, message, operation=error.operation, subject=error.subject) from None
-        raise
+    return {name: endpoint_settings(item, f"{path}.{name}") for name, item in checks.json_object(value, path).items()}
 
 
 def endpoint_settings(value: Any, path: str) -> Settings:
@@ -50,33 +39,45 @@ def endpoint_settings(value: Any, path: str) -> Settings:
 
 
 def _addresses(value: Any, path: str) -> dict[str, Any]:
-    """EndpointIPAMConfig, refused in Docker's words: one problem on a line, several as a list."""
+    """EndpointIPAMConfig. Whether these are addresses is told with all else that its network has against them."""
     asked = checks.json_object(value, path)
-    problems: list[str] = []
     found: dict[str, Any] = {}
     for key, version in _ADDRESSES.items():
         text = checks.text(asked.get(key) or "", f"{path}.{key}")
-        if text and not _is_address(text, version):
-            problems.append(f"invalid IPv{version} address: {text}")
-        elif text:
-            found[key] = str(ipaddress.ip_address(text))
-    for text in checks.strings(asked.get("LinkLocalIPs") or [], f"{path}.LinkLocalIPs"):
-        if not _is_address(text.partition("/")[0], 0):
-            problems.append(f"invalid link-local IP address: {text}")
-        elif not ipaddress.ip_address(text.partition("/")[0]).is_link_local:
-            raise WardianError(INVALID, f"invalid link local IP address: {text}", operation="endpoint", subject=path)
-        else:
-            found.setdefault("LinkLocalIPs", []).append(text)
-    if problems:
-        raise invalid_settings(problems, path)
-    return found
+        if text:
+            found[key] = str(ipaddress.ip_address(text)) if _is_address(text, version) else text
+    local = checks.strings(asked.get("LinkLocalIPs") or [], f"{path}.LinkLocalIPs")
+    return found | ({"LinkLocalIPs": local} if local else {})
 
 
-def invalid_settings(problems: Iterable[str], subject: str) -> WardianError:
-    """Docker's form of what is wrong with an endpoint's settings."""
-    lines = list(problems)
-    text = lines[0] if len(lines) == 1 else "\n".join(f"* {line}" for line in lines)
-    return WardianError(INVALID, f"{_WRONG}\n{text}", operation="endpoint", subject=subject)
+def address_problems(settings: Settings) -> list[str]:
+    """What of an endpoint's settings is no address, in Docker's words. Raises INVALID, as Docker says it, for one that
+    is none of a link's own."""
+    asked = settings.get("IPAMConfig") or {}
+    problems = [
+        f"invalid IPv{version} address: {asked[key]}"
+        for key, version in _ADDRESSES.items()
+        if key in asked and not _is_address(asked[key], version)
+    ]
+    local = asked.get("LinkLocalIPs", ())
+    problems += [f"invalid link-local IP address: {one}" for one in local if not _is_address(one.partition("/")[0], 0)]
+    for one in local if not problems else ():
+        if not ipaddress.ip_address(one.partition("/")[0]).is_link_local:
+            raise WardianError(INVALID, f"invalid link local IP address: {one}", operation="endpoint", subject=one)
+    return problems
+
+
+def invalid_settings(problems: Sequence[str], subject: str) -> WardianError:
+    """What is wrong with an endpoint's settings."""
+    message = f"invalid endpoint settings:\n{joined(problems)}"
+    return WardianError(INVALID, message, operation="endpoint", subject=subject)
+
+
+def joined(problems: Sequence[str]) -> str:
+    """Docker's form of several problems: one as it is, more as a list."""
+    if len(problems) == 1:
+        return problems[0]
+    return "\n".join("* " + one.replace("\n", "\n\t") for one in problems)
 
 
 def _is_address(text: str, version: int) -> bool:

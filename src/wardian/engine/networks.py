@@ -66,12 +66,24 @@ class Networks:
         await to_the_end(connections.connect(self._parts, self._container(container), ref, endpoint))
 
     async def disconnect(self, ref: str, container: str, force: bool = False) -> None:
-        await to_the_end(connections.disconnect(self._parts, self._container(container), ref, force))
+        found = self._forced(container, ref) if force else self._container(container)
+        await to_the_end(connections.disconnect(self._parts, found, ref, force))
 
     def _container(self, ref: str) -> Container:
         if not ref:
             raise WardianError(INVALID, 'invalid name or ID supplied: ""', operation="connect")
         return self._parts.registry.find(ref)
+
+    def _forced(self, ref: str, network: str) -> Container:
+        """Docker looks for an endpoint of that name then, whose container is no more: none of ours outlives it."""
+        try:
+            return self._container(ref)
+        except WardianError as error:
+            if error.kind != NOT_FOUND:
+                raise
+            self._parts.networks.network(network)
+            message = f"endpoint {ref} not found"
+            raise WardianError(NOT_FOUND, message, operation="disconnect", subject=ref) from error
 
     def _publish(self, action: str, network: NetworkConfig) -> None:
         attributes = {"name": network.name, "type": network.driver}

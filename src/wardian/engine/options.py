@@ -100,13 +100,13 @@ TABLE: tuple[Option, ...] = (
     Option(
         HOST + "NetworkMode",
         "--network",
-        checks.text,
+        checks.network_mode,
         "bridge",
         namespaces.write_network,
         absent=("", "default"),  # docker's command line says default; inspect answers what it stands for
         always=True,
     ),
-    Option(HOST + "PidMode", "--pid", checks.namespace_mode("host", "container:"), "", namespaces.write_pid),
+    Option(HOST + "PidMode", "--pid", checks.pid_mode, "", namespaces.write_pid),
     Option(HOST + "UTSMode", "--uts", checks.namespace_mode("host", "private"), "", namespaces.write_uts),
     Option(
         HOST + "IpcMode",

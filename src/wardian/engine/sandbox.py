@@ -10,7 +10,7 @@ from typing import NamedTuple
 from wardian.engine.config import ContainerConfig
 from wardian.engine.endpoints import WITHOUT_LINKS, as_want, names_of, network_of, wanted
 from wardian.engine.registry import Container, Registry
-from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, SYSTEM, WardianError
 from wardian.kernel.pidfd import same_process
 from wardian.network import (
     Attachment,
@@ -25,6 +25,13 @@ from wardian.network import (
 
 # namespaces that a container may join, by their names in /proc/PID/ns
 _JOINED = {"network": "net", "pid": "pid", "ipc": "ipc"}
+
+# Docker's words for each, when that fails
+_JOINING = {
+    "network": "joining network namespace of container",
+    "pid": "failed to join PID namespace",
+    "ipc": "failed to join IPC namespace",
+}
 
 
 class Sandbox(NamedTuple):
@@ -60,7 +67,7 @@ async def acquire(container: Container, registry: Registry, networks: Networks) 
         for kind, name in _JOINED.items():
             ref = config.joins(kind)
             if ref:
-                other = _running(registry.find(ref))
+                other = _running(_joined(registry, kind, ref), kind)
                 if kind == "ipc":
                     _check_shareable(other)
                 sandbox.descriptors[kind] = open_namespace(other, name)
@@ -80,8 +87,6 @@ async def _attach(networks: Networks, identity: str, want: SandboxWant) -> Attac
     try:
         return await networks.attach(identity, want)
     except WardianError as error:
-        if not error.message.startswith(("driver failed", "cannot create endpoint")):
-            raise
         message = f"failed to set up container networking: {error.message}"
         raise WardianError(
             error.kind, message, operation="start", subject=error.subject, errno=error.errno, hint=error.hint
@@ -125,10 +130,23 @@ async def release(container: Container, networks: Networks) -> None:
         await networks.detach(container.id)
 
 
-def _running(other: Container) -> Container:
+def _joined(registry: Registry, kind: str, ref: str) -> Container:
+    """Raises SYSTEM, as Docker answers it, for one that was removed since."""
+    try:
+        return registry.find(ref)
+    except WardianError as error:
+        message = f"{_JOINING[kind]}: {error.message}"
+        raise WardianError(SYSTEM, message, operation="start", subject=ref) from error
+
+
+def _running(other: Container, kind: str) -> Container:
     if not other.state.live:
-        message = f"cannot join network namespace of a non running container: {other.id}"
-        raise WardianError(CONFLICT, message, operation="start", subject=other.id)
+        message = f"cannot join network namespace of a non running container: container {other.name} is "
+        message += other.state.state.value
+        if kind != "network":
+            message = f"{_JOINING[kind]}: container {other.id} is not running"
+        status = SYSTEM if kind == "pid" else CONFLICT  # as Docker answers
+        raise WardianError(status, message, operation="start", subject=other.id)
     return other
 
 

@@ -34,7 +34,7 @@ In the container's namespace this package sets what belongs to its links. The na
 of ours.
 """
 
-from wardian.network.config import check_addresses, check_default_bridge
+from wardian.network.config import check_addresses, check_predefined
 from wardian.network.endpoint_options import check_endpoint_options
 from wardian.network.files import hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
 from wardian.network.links import check_links, read_link
@@ -70,9 +70,9 @@ __all__ = [
     "PortWant",
     "SandboxWant",
     "check_addresses",
-    "check_default_bridge",
     "check_endpoint_options",
     "check_links",
+    "check_predefined",
     "close_ports",
     "dns_names",
     "has_names",

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from wardian.errors import CONFLICT, INVALID, WardianError
+from wardian.errors import CONFLICT, WardianError
 from wardian.network import addresses, refusals
 from wardian.network.addresses import Pool, Taken
 from wardian.network.asked import PREDEFINED, Asked
@@ -171,24 +171,33 @@ def check_addresses(config: NetworkConfig, ipv4: str, ipv6: str) -> list[str]:
     for text, version in ((ipv4, 4), (ipv6, 6)):
         if not text:
             continue
-        mine = [one for one in config.subnets if one.subnet.version == version and not one.chosen]
+        asked_for = [one for one in config.subnets if not one.chosen or config.name == "bridge"]
+        mine = [one for one in asked_for if one.subnet.version == version]
         if not mine:
             problems.append(
                 "user specified IP address is supported only when connecting to networks with user configured subnets"
             )
-        elif not any(ipaddress.ip_address(text) in one.subnet for one in mine):
+        elif not any(_lies_in(text, one.subnet) for one in mine):
             problems.append(f"no configured subnet or ip-range contain the IP address {text}")
     return problems
 
 
-def check_default_bridge(want: EndpointWant) -> None:
-    """On the default bridge the network chooses addresses, and nobody has a name. Raises INVALID in Docker's words."""
+def _lies_in(text: str, subnet: IPNetwork) -> bool:
+    """No text that is no address does."""
+    try:
+        return ipaddress.ip_address(text) in subnet
+    except ValueError:
+        return False
+
+
+def check_predefined(config: NetworkConfig, want: EndpointWant) -> list[str]:
+    """What nobody may ask of a network that is always there: it chooses addresses, and nobody has a name on the default
+    bridge. In Docker's words; [] for nothing."""
+    problems = []
     if want.ipv4 or want.ipv6:
-        problem = "user specified IP address is supported on user defined networks only"
-    elif want.aliases:
-        problem = "network-scoped alias is supported only for containers in user defined networks"
-    elif want.links:
-        problem = "network-scoped links are supported only for containers in user defined networks"
-    else:
-        return
-    raise WardianError(INVALID, f"invalid endpoint settings:\n{problem}", operation="endpoint", subject=want.network)
+        problems.append("user specified IP address is supported on user defined networks only")
+    if want.aliases and config.name == "bridge":
+        problems.append("network-scoped alias is supported only for containers in user defined networks")
+    if want.links and config.name == "bridge":
+        problems.append("network-scoped links are supported only for containers in user defined networks")
+    return problems
