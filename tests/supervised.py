@@ -1,11 +1,13 @@
 """A supervisor under AddressSanitizer and UBSan around a plain process: what tests/launcher/supervised.c is for."""
 
 import asyncio
+import functools
 import json
 import os
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,11 +26,24 @@ TTY, OPEN_STDIN, STDIN_ONCE, SHARED_PID = (
 DETACH_KEYS = b"\x10\x11"  # ctrl-p ctrl-q
 
 
-def compile_c(main: str, program: str, flags: Sequence[str] = SANITIZE) -> str:
-    """tests/launcher/MAIN with the supervisor's files."""
+STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
+_made = tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def _supervisor(flags: Sequence[str]) -> str:
+    """The supervisor's files, compiled once with the same flags."""
+    directory = tempfile.mkdtemp(dir=_made.name)
     sources = [f"{REPOSITORY}/launcher/{name}.c" for name in SOURCES]
-    strict = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
-    subprocess.run(["gcc", *strict, *flags, "-o", program, f"{REPOSITORY}/tests/launcher/{main}", *sources], check=True)
+    subprocess.run(["gcc", *STRICT, *flags, "-c", *sources], cwd=directory, check=True)
+    return directory
+
+
+def compile_c(main: str, program: str, flags: Sequence[str] = SANITIZE, *, link: Sequence[str] = ()) -> str:
+    """tests/launcher/MAIN with the supervisor's files; `link`: more for its last step."""
+    objects = [f"{_supervisor(tuple(flags))}/{name}.o" for name in SOURCES]
+    command = ["gcc", *STRICT, *flags, "-o", program, f"{REPOSITORY}/tests/launcher/{main}", *objects, *link]
+    subprocess.run(command, check=True)
     return program
 
 

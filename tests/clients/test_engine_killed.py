@@ -9,11 +9,11 @@ from clients_shared import IMAGE
 
 def test_an_execs_stream_and_code_survive_the_engine(docker, engine):
     docker("run", "-d", "--name", "ek", IMAGE, "sleep", "100")
-    script = "for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.3; done; exit 9"
+    script = "for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.15; done; exit 9"
     ended = []
     running = threading.Thread(target=lambda: ended.append(docker("exec", "ek", "sh", "-c", script, status=9)))
     running.start()
-    time.sleep(1)
+    time.sleep(0.5)
     engine.kill()
     engine.start()
     running.join(30)

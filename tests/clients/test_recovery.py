@@ -119,10 +119,10 @@ def _address(container: Any) -> str:
 
 def test_those_who_watch_and_those_who_wait(docker, engine):
     """An attach and an exec go on, their bytes never went through the engine; the log has no gap; wait works anew."""
-    script = "i=0; while [ $i -lt 100 ]; do echo $i; i=$((i+1)); sleep 0.05; done; exit 5"
+    script = "i=0; while [ $i -lt 60 ]; do echo $i; i=$((i+1)); sleep 0.05; done; exit 5"
     docker("run", "-d", "--name", "rw", IMAGE, "sh", "-c", script)
     waited = docker.start("wait", "rw")
-    commands = (("attach", "rw"), ("exec", "rw", "sh", "-c", "echo begun; sleep 2; echo done"), ("logs", "-f", "rw"))
+    commands = (("attach", "rw"), ("exec", "rw", "sh", "-c", "echo begun; sleep 1.5; echo done"), ("logs", "-f", "rw"))
     watchers = [docker.start(*command) for command in commands]
     attached, executed, followed = [watcher.stdout for watcher in watchers]
     for output in (attached, executed, followed):
@@ -131,8 +131,8 @@ def test_those_who_watch_and_those_who_wait(docker, engine):
     time.sleep(0.3)
     engine.start()
     assert docker.out("wait", "rw") == "5"
-    expected = [str(number).encode() for number in range(100)]
-    assert attached.read().split()[-1] == b"99"
+    expected = [str(number).encode() for number in range(60)]
+    assert attached.read().split()[-1] == b"59"
     assert executed.read() == b"done\n"
     seen = followed.read().split()  # this one ends with the engine, and has no gap until then
     assert seen == expected[1 : len(seen) + 1]

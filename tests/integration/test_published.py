@@ -777,8 +777,8 @@ def test_what_many_do_not_take_is_bounded(inside: int, tmp_path: Any) -> None:
 
 def test_a_connection_that_cannot_be_watched_is_reset(inside: int, tmp_path: Any) -> None:
     needs.program("gcc")
-    wrapped = (*SANITIZE, "-Wl,--wrap=epoll_ctl", f"{REPOSITORY}/tests/launcher/full_epoll.c")
-    full = compile_c("supervised.c", str(tmp_path / "full"), wrapped)
+    wrapped = ("-Wl,--wrap=epoll_ctl", f"{REPOSITORY}/tests/launcher/full_epoll.c")
+    full = compile_c("supervised.c", str(tmp_path / "full"), link=wrapped)
     server = Server(inside, 80, echo)
 
     async def test() -> None:

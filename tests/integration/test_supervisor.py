@@ -275,14 +275,14 @@ def test_detach_keys(start: Test) -> None:
 def test_stray_process_that_holds_the_pipe_is_not_waited_for(start: Test) -> None:
     async def test() -> None:
         began = time.monotonic()
-        async with start("echo before; (trap '' PIPE; sleep 3; echo late) & exit 5") as s:
+        async with start("echo before; (trap '' PIPE; sleep 2; echo late) & exit 5") as s:
             client = await s.attach(stdin=False)
             record = await s.exit()
             assert record.exit_code == 5 and time.monotonic() - began < 1.5
             assert s.logged() == "before\n"
             await client.read()
             client.close()
-        await asyncio.sleep(max(0.0, 3.5 - (time.monotonic() - began)))
+        await asyncio.sleep(max(0.0, 2.3 - (time.monotonic() - began)))
 
     run(test())
 
