@@ -1,6 +1,7 @@
 """The house rules of every test: the order, what CI may not skip, homes, and the check that nothing is left behind."""
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -47,6 +48,8 @@ def _rank(item: pytest.Item) -> int:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ[leaks.MARK] = homes.RUN  # inherited by all that the tests start
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; what the tests start must hear it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.geteuid() == 0:
         leftovers.own(homes.RUN)
         if swept := leftovers.sweep(leftovers.TESTS):
