@@ -98,6 +98,13 @@ class TestEngine:
         for container in self.containers():
             self.client.request("DELETE", f"/containers/{container['Id']}", query={"force": True, "v": True})
 
+    def remove_networks(self) -> None:
+        """All that were made; nothing may be on them any more."""
+        listed = self.client.call("GET", "/networks", query={"filters": '{"type":["custom"]}'})
+        assert isinstance(listed, list)
+        for network in listed:
+            self.client.call("DELETE", f"/networks/{network['Id']}")
+
     def close(self) -> None:
         """Removes all containers, ends the engine, and fails when anything of it is left."""
         assert self._process is not None

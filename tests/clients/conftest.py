@@ -30,12 +30,12 @@ def _environment(socket: str, tmp_path: Path) -> dict[str, str]:
 def docker(
     request: pytest.FixtureRequest, engine_with_image: TestEngine, engine_socket: str, tmp_path: Path
 ) -> Iterator[Command]:
-    """Docker's own command line, then ours, which must do the same: on the module's engine."""
+    """Docker's own command line, then ours, which must do the same: on the module's engine, which removes afterwards
+    what it has made (`engine_socket`)."""
     prefix = [needs.program("docker")] if request.param == "docker" else [sys.executable, "-m", "wardian.cli"]
     command = Command(prefix, _environment(engine_socket, tmp_path))
     yield command
     command.close()
-    command("rm", "-f", *command.out("ps", "-aq").split(), "none", status=None)
 
 
 @pytest.fixture
@@ -44,7 +44,6 @@ def wardian(engine_with_image: TestEngine, engine_socket: str, tmp_path: Path) -
     command = Command([sys.executable, "-m", "wardian.cli"], _environment(engine_socket, tmp_path))
     yield command
     command.close()
-    command("rm", "-f", *command.out("ps", "-aq").split(), "none", status=None)
 
 
 @pytest.fixture

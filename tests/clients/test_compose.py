@@ -8,7 +8,6 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -77,15 +76,16 @@ def _client(request: pytest.FixtureRequest) -> tuple[list[str], str]:
     return [needs.program("docker-compose")], "_"
 
 
-@pytest.fixture(params=["1.29", pytest.param("v2", marks=pytest.mark.soak)])
+@pytest.fixture(scope="module", params=["1.29", pytest.param("v2", marks=pytest.mark.soak)])
 def project(
-    request: pytest.FixtureRequest, engine_with_image: TestEngine, engine_socket: str, tmp_path: Path
+    request: pytest.FixtureRequest, engine_with_image: TestEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    """The project, up."""
+    """The project, up; a test leaves it as it was."""
     prefix, separator = _client(request)
-    file = tmp_path / "compose.yaml"
+    directory = tmp_path_factory.mktemp("compose")
+    file = directory / "compose.yaml"
     file.write_text(PROJECT)
-    environment = {**os.environ, "DOCKER_HOST": f"unix://{engine_socket}", "DOCKER_CONFIG": str(tmp_path)}
+    environment = {**os.environ, "DOCKER_HOST": engine_with_image.url, "DOCKER_CONFIG": str(directory)}
     docker = Command([needs.program("docker")], environment)
     compose = Command([*prefix, "-f", str(file), "-p", "woven"], environment)
     try:

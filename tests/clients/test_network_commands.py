@@ -8,14 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from clients_shared import IMAGE, Command
+from engines import TestEngine
 
 
 @pytest.fixture
-def net(docker: Command) -> Iterator[Command]:
+def net(docker: Command, engine: TestEngine) -> Iterator[Command]:
     """Docker's command line, then ours; the networks that a test makes begin with n- and go with it."""
     yield docker
-    docker("rm", "-f", *docker.out("ps", "-aq").split(), "none", status=None)
-    docker("network", "rm", "-f", *_ours(docker), "none", status=None)
+    engine.remove_containers()
+    engine.remove_networks()
 
 
 def _ours(docker: Command) -> list[str]:

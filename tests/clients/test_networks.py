@@ -14,13 +14,13 @@ WEB = ("httpd", "-f", "-p", "80", "-h", "/etc")
 
 
 @pytest.fixture
-def net(docker: Command) -> Iterator[Command]:
+def net(docker: Command, engine: TestEngine) -> Iterator[Command]:
     """With two networks of our own, a-net and b-net."""
     for name, subnet in (("a-net", "10.213.7.0/24"), ("b-net", "10.213.8.0/24")):
-        docker("network", "create", "--subnet", subnet, name)
+        engine.client.call("POST", "/networks/create", {"Name": name, "IPAM": {"Config": [{"Subnet": subnet}]}})
     yield docker
-    docker("rm", "-f", *docker.out("ps", "-aq").split(), "none", status=None)
-    docker("network", "rm", "a-net", "b-net")
+    engine.remove_containers()
+    engine.remove_networks()
 
 
 def settings(docker: Command, name: str) -> dict[str, Any]:
