@@ -126,7 +126,8 @@ def test_an_engine_killed_before_it_told_the_supervisor(
     else:
         with pytest.raises((OSError, http.client.HTTPException)):
             page("[::1]", port)
-        assert f":{port} " not in subprocess.run(["ss", "-Hltn"], capture_output=True, text=True).stdout, "released"
+        listening = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True).stdout
+        assert f"[::1]:{port} " not in listening, "released"
     docker("network", "disconnect", "b-net", "web", status=None)
     assert len(addresses(docker, "web")) == len(more) // 2
 
