@@ -57,6 +57,21 @@ def test_ipv6_that_the_host_gives_it_later_stays(theirs: Street) -> None:
     assert "2001:db8:7::1" in {one["local"] for one in ip("address", "show", LINK)[0]["addr_info"]}
 
 
+def test_a_host_that_has_ipv6_there_hears_its_router_still(theirs: Street) -> None:
+    """Its default route may be from there; on a bridge without the host's own IPv6 containers alone would be heard."""
+    netns.write_sysctl(SYSCTLS[0], "2")
+    ip("address", "add", "2001:db8:7::7/64", "dev", LINK, "nodad")
+    theirs.network6("borrowed", "2001:db8:7::/64", options=OPTIONS)
+    assert _state()[0] == "2"
+    theirs.engine.kill()
+    theirs.engine.start()
+    assert _state()[0] == "2"
+    ip("address", "delete", "2001:db8:7::7/64", "dev", LINK)
+    theirs.engine.kill()
+    theirs.engine.start()
+    assert _state()[0] == "0", "the gateway's address is the network's own"
+
+
 def test_what_was_kept_of_another_boot_or_link_is_not_given_back(tmp_path: Path) -> None:
     path = str(tmp_path / "bridges.json")
     given: list[tuple[str, str]] = []

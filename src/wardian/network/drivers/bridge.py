@@ -1,7 +1,7 @@
 """Networks on a bridge of this host: link, addresses, sysctls; what runs on it goes through the firewall.
 
 Everything about the bridge that a neighbour could use is said before it is up: no IPv6 where none was asked for, and
-no ear for router advertisements in any case (CVE-2020-13401).
+no ear for router advertisements (CVE-2020-13401), unless the host had IPv6 there before us.
 """
 
 import functools
@@ -143,11 +143,13 @@ class Bridge:
             change = self._host.sysctl
         else:
             change = functools.partial(self._host.set_borrowed, link)
-        change(f"ipv6/conf/{name}/accept_ra", "0")
+        lives = self._lives_by_ipv6(config, link)
+        if not lives:  # where it does, a router may be its own way out, as it was before the network
+            change(f"ipv6/conf/{name}/accept_ra", "0")
         # The kernel asks for a container's link from the bridge's link-local address. While that one is still being
         # proved unique, two seconds, it does not ask, and what is forwarded to a new network's containers is lost.
         change(f"ipv6/conf/{name}/accept_dad", "0")
-        if config.enable_ipv6 or not self._lives_by_ipv6(config, link):
+        if config.enable_ipv6 or not lives:
             change(f"ipv6/conf/{name}/disable_ipv6", "0" if config.enable_ipv6 else "1")
         if publishes4(config):
             # A host's 127.0.0.1 reaches a published port by NAT; the firewall drops 127/8 that comes from any link.
@@ -161,7 +163,10 @@ class Bridge:
     def _lives_by_ipv6(self, config: NetworkConfig, link: netlink.Link) -> bool:
         """Whether the host itself has IPv6 on a bridge that is not ours: its addresses would go with IPv6."""
         return link.mac != mac_of(config.link) and any(
-            one.ifindex == link.ifindex and one.address.version == 6 and not one.address.is_link_local
+            one.ifindex == link.ifindex
+            and one.address.version == 6
+            and not one.address.is_link_local
+            and not self._is_given(link, one)
             for one in self._host.netlink.addresses()
         )
 
@@ -192,9 +197,12 @@ class Bridge:
         for one in self._host.netlink.addresses():
             if one.ifindex != link.ifindex or one.address not in own:
                 continue
-            if one.origin == ORIGIN or (link.ifindex, str(one.address)) in self._given:
+            if self._is_given(link, one):
                 self._forget(link, one)
         self._host.give_back(link)
+
+    def _is_given(self, link: netlink.Link, one: netlink.Address) -> bool:
+        return one.origin == ORIGIN or (link.ifindex, str(one.address)) in self._given
 
     def _forget(self, link: netlink.Link, one: netlink.Address) -> None:
         self._host.netlink.send([netlink.delete_address(link.ifindex, link.name, str(one.address), one.prefix)])
