@@ -60,7 +60,7 @@ def settled(tmp_path: Path, backend: str, networks: list[NetworkConfig], ports: 
         side = HostSide(home)
         await side.start()
         try:
-            await side.settle(networks, [], ports)
+            await side.settle(networks, [], ports, {})
             return state(backend)
         finally:
             await side.stop(networks)
@@ -102,7 +102,7 @@ def test_a_network_that_was_refused_opens_when_it_can(tmp_path: Path, backend: s
         side = HostSide(home)
         await side.start()
         try:
-            await side.settle([away, GOOD, OVERLAPPING, UNNAMEABLE], [], [wide_port])
+            await side.settle([away, GOOD, OVERLAPPING, UNNAMEABLE], [], [wide_port], {})
             for refused in {"nftables": (OVERLAPPING, UNNAMEABLE), "iptables": (UNNAMEABLE,)}[backend]:
                 with pytest.raises(WardianError, match=f"network {refused.name} is closed") as caught:
                     await side.open_again(refused, [wide_port])

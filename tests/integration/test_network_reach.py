@@ -97,12 +97,28 @@ def test_from_containers_by_the_gateways_of_other_networks(street: Street, box: 
     assert not {key: answer for key, answer in answers.items() if answer in (REFUSED, SILENT)}
 
 
-def test_a_client_of_another_network_is_seen_as_itself_or_as_its_host(street: Street, box: Box) -> None:
-    street.network("other")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_client_of_another_network_is_seen_unless_its_answers_would_not_pass_here(
+    street: Street, box: Box, protocol: str
+) -> None:
+    other = street.network6("other", "fd00:5:2::/64")
     client = street.run(network="other")
-    seen = ask(client.netns, HOST4, 8080)
-    hosts = (HOST4, *(str(one["Gateway"]) for one in (*client.networks.values(), *box.networks.values())))
-    assert seen in (client.address("other"), *hosts)
+    addresses = {HOST4: client.address("other")}
+    if _name(box) == "own":
+        addresses[HOST6] = client.address("other", 6)
+
+    def seen() -> dict[str, str]:
+        return {host: ask(client.netns, host, 8080, protocol, 2) for host in addresses}
+
+    assert seen() == addresses
+    other.connect(box.container)
+    near = seen()
+    assert not {REFUSED, SILENT, *addresses.values()} & set(near.values())
+    street.engine.kill()
+    street.engine.start()
+    assert seen() == near
+    other.disconnect(box.container)
+    assert seen() == addresses
 
 
 def test_a_port_of_one_address_only(street: Street) -> None:

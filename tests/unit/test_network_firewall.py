@@ -17,7 +17,7 @@ from wardian.network.firewall import chains, families, foreign, table
 from wardian.network.firewall.changes import Touched, judge
 from wardian.network.firewall.contract import Transit, wanted
 from wardian.network.firewall.exposure import exposures, walls
-from wardian.network.values import NetworkRules, PortRule, PortWant
+from wardian.network.values import NetworkRules, PortRule, PortWant, ShortWay
 
 GOLDEN = Path(__file__).parent / "golden" / "firewall"
 
@@ -38,7 +38,10 @@ PORTS = (
     PortRule("udp", "0.0.0.0", 9005, "172.18.0.2", 95, "br-dual"),
     PortRule("tcp", "2001:db8::1", 9006, "fd00:18::2", 96, "br-dual"),
 )
-ALL = wanted((DEFAULT, DUAL, HIDDEN, ROUTED, BARE, SOURCED), PORTS, Transit(frozenset({4, 6}), ("lan0", 'no "name')))
+SHORT = frozenset({ShortWay("172.17.0.2", "172.18.0.0/16"), ShortWay("fd00:18::2", "fd00:22::/64")})
+ALL = wanted(
+    (DEFAULT, DUAL, HIDDEN, ROUTED, BARE, SOURCED), PORTS, Transit(frozenset({4, 6}), ("lan0", 'no "name'))
+)._replace(short=SHORT)
 
 
 def golden(name: str, text: str) -> None:

@@ -29,6 +29,7 @@ from wardian.network.publishing import (
     describe_lead,
     describe_want,
     of_endpoint,
+    short_ways,
     stored,
 )
 from wardian.network.state import EndpointRow, NetworkRows
@@ -42,6 +43,7 @@ from wardian.network.values import (
     NetworkConfig,
     PortRule,
     SandboxWant,
+    ShortWay,
 )
 from wardian.uncancelled import to_the_end
 
@@ -115,6 +117,7 @@ class Attachments:
             sockets = plumbed.names if isinstance(plumbed.names, ResolverSockets) else None
             with _closed_on_failure(sockets):
                 published, done = await self._publish(endpoints, want, undo)
+                await self._see_short_ways(sandbox, endpoints, published, undo)
             steps += done
             steps += await self._tell(sandbox, endpoints, want, plumbed.netns_fd, sockets, undo)
             self._remember(sandbox, endpoints, published)
@@ -130,6 +133,7 @@ class Attachments:
         free is on no link. Raises WardianError, and gives nothing back, when a link cannot be taken out."""
         async with self._turn(sandbox), AsyncExitStack() as steps:  # carried out from the last to the first
             await self._take_out(sandbox)
+            short = self._short_ways(sandbox)
             endpoints = self._endpoints.pop(sandbox, ())
             published = self._published.pop(sandbox, NOTHING)
             for one in endpoints:
@@ -138,6 +142,8 @@ class Attachments:
             steps.callback(self._naming.forget, sandbox)
             if published.held:
                 steps.callback(self._rows.set_published, sandbox, ())
+            if short:
+                steps.push_async_callback(self._host.work, lambda: self._host.board.forget_short_ways(sandbox))
             if published.rules:
                 await self._host.work(lambda: self._host.board.withdraw(published))
 
@@ -166,6 +172,7 @@ class Attachments:
             steps = [_given(endpoint, 0), *await self._plumbing.connect(placed, netns_fd)]
             undo.push_async_callback(self._plumbing.disconnect, endpoint, netns_fd, _placed(before, whole))
             published, done = await self._lead(sandbox, after, whole, undo)
+            await self._see_short_ways(sandbox, after, published, undo)
             steps += done
             steps += await self._tell(sandbox, after, whole, netns_fd, None, undo)
             self._remember(sandbox, after, published)
@@ -186,6 +193,7 @@ class Attachments:
                 raise WardianError(FORBIDDEN, message, operation="disconnect", subject=sandbox)
             after = tuple(one for one in before if one is not endpoint)
             published, steps = await self._lead(sandbox, after, whole, undo)
+            await self._see_short_ways(sandbox, after, published, undo)
             steps += await self._plumbing.disconnect(endpoint, netns_fd, _placed(after, whole))
             undo.pop_all()
             self._naming.remove(endpoint)
@@ -210,6 +218,11 @@ class Attachments:
     def rules(self) -> list[PortRule]:
         """Where the ports of those that an earlier engine attached lead."""
         return [rule for one in self._published.values() for rule in one.rules]
+
+    def short_ways(self) -> dict[str, frozenset[ShortWay]]:
+        """Of those of them that publish ports and have several links."""
+        found = {sandbox: self._short_ways(sandbox) for sandbox in self._published}
+        return {sandbox: ways for sandbox, ways in found.items() if ways}
 
     def begin(self) -> set[str]:
         """Of those that an earlier engine attached, who has a resolver."""
@@ -310,6 +323,22 @@ class Attachments:
         led = await self._whole(lambda: board.lead(before, target), led_back)
         undo.push_async_callback(led_back, led)
         return led, [Done("rule", describe_lead(one), 0) for one in led.leads if one not in before.leads]
+
+    def _short_ways(self, sandbox: str) -> frozenset[ShortWay]:
+        return short_ways(self._published.get(sandbox, NOTHING).rules, self.endpoints(sandbox))
+
+    async def _see_short_ways(
+        self, sandbox: str, endpoints: Sequence[Endpoint], published: Published, undo: AsyncExitStack
+    ) -> None:
+        before, after = self._short_ways(sandbox), short_ways(published.rules, endpoints)
+        if before == after:
+            return
+
+        def back(_: None = None) -> Awaitable[None]:
+            return self._host.work(lambda: self._host.board.know_short_ways({sandbox: before}))
+
+        await self._whole(lambda: self._host.board.know_short_ways({sandbox: after}), back)
+        undo.push_async_callback(back)
 
     async def _whole(self, job: Callable[[], _T], back: Callable[[_T], Awaitable[None]]) -> _T:
         """`job` in the host's thread, which nobody can stop: who is cancelled meanwhile waits for it and takes back

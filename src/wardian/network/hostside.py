@@ -7,7 +7,7 @@ because sockets to the kernel serve one thread at a time. A start of a container
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import TypeVar
@@ -24,7 +24,7 @@ from wardian.network.names import prepare_inside
 from wardian.network.plumbing import Plumbing
 from wardian.network.ports import PortBook
 from wardian.network.publishing import PortBoard
-from wardian.network.values import NetworkConfig, PortRule, PortWant
+from wardian.network.values import NetworkConfig, PortRule, PortWant, ShortWay
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -93,7 +93,13 @@ class HostSide:
             return ALL_PASSES
         return Transit(self._turned.families, forwarding.outer_bridges(self.plumbing.host.netlink.links()))
 
-    async def settle(self, networks: Sequence[NetworkConfig], used: Sequence[str], ports: Sequence[PortRule]) -> None:
+    async def settle(
+        self,
+        networks: Sequence[NetworkConfig],
+        used: Sequence[str],
+        ports: Sequence[PortRule],
+        short: Mapping[str, frozenset[ShortWay]],
+    ) -> None:
         """Make or mend all networks and all rules. What cannot be made of a user's networks and ports stops no
         engine and none of the others."""
         assert self._firewall is not None, "started before"
@@ -110,6 +116,10 @@ class HostSide:
         links = {one.link for one in rules}
         known = [port for port in ports if port.link in links]
         self._closed = await self.work(lambda: apply_what_can_be(firewall, rules, known))
+        try:
+            await self.work(lambda: self.board.know_short_ways(short))
+        except REFUSED as error:
+            log.error("containers on several networks are not reached from each of them: %s", error)
         self._watch = Watch(firewall, self.work)
         self._watch.start()
         self._link_watch = LinkWatch(self.plumbing.host, await self.work(Departures), self.work)

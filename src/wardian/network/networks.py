@@ -72,7 +72,7 @@ class Networks(Catalogue):
                 await self.settle_bridge()
                 networks = self.rows.networks()
                 used = [row.network for row in self.rows.endpoints()]
-                await self.host.settle(networks, used, self._attachments.rules())
+                await self.host.settle(networks, used, self._attachments.rules(), self._attachments.short_ways())
             await self._names.start(self._attachments.begin())
             if any(has_names(one) for one in networks):
                 self._naming.warm()

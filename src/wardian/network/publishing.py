@@ -3,16 +3,20 @@
 Rows keep where each leads; that is all an engine's restart must know, as the sockets are with the supervisors.
 """
 
+import ipaddress
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from wardian.errors import WardianError
 from wardian.network.firewall import Firewall
 from wardian.network.flows import forget_flows
 from wardian.network.ports import PortBook, Target, close_ports, held_of, held_publications, leads, rules
-from wardian.network.values import Done, HeldPort, PortRule, PortWant
+from wardian.network.values import Done, Endpoint, HeldPort, PortRule, PortWant, ShortWay
 from wardian.runtime import Publication
+
+log = logging.getLogger(__name__)
 
 
 class Published(NamedTuple):
@@ -42,12 +46,30 @@ def stored(rows: Sequence[PortRule]) -> Published:
     return Published(held_of(rows), tuple(rows))
 
 
+def short_ways(rules: Sequence[PortRule], endpoints: Sequence[Endpoint]) -> frozenset[ShortWay]:
+    """From those to whom the rules lead. Links of several drivers may have the same subnets."""
+    on_link = [
+        ipaddress.ip_interface(f"{address}/{prefix}")
+        for one in endpoints
+        for address, prefix in ((one.ipv4, one.prefix4), (one.ipv6, one.prefix6))
+        if address
+    ]
+    found: set[ShortWay] = set()
+    for target in {ipaddress.ip_address(rule.address) for rule in rules}:
+        others4 = [one.network for one in on_link if isinstance(one, ipaddress.IPv4Interface) and one.ip != target]
+        others6 = [one.network for one in on_link if isinstance(one, ipaddress.IPv6Interface) and one.ip != target]
+        others = ipaddress.collapse_addresses(others4) if target.version == 4 else ipaddress.collapse_addresses(others6)
+        found.update(ShortWay(str(target), str(one)) for one in others)
+    return frozenset(found)
+
+
 class PortBoard:
     """All published ports of one engine. Its methods run in the network's thread."""
 
     def __init__(self, firewall: Firewall, book: PortBook) -> None:
         self._firewall = firewall
         self._book = book
+        self._short: dict[str, frozenset[ShortWay]] = {}  # by sandbox
 
     def publish(self, wants: Sequence[PortWant], target: Target, binding: str) -> tuple[Published, tuple[Done, ...]]:
         """Sockets and elements, or nothing and the error."""
@@ -78,6 +100,20 @@ class PortBoard:
 
     def restore(self, published: Published) -> None:
         self._firewall.add_ports(published.rules)
+
+    def know_short_ways(self, given: Mapping[str, frozenset[ShortWay]]) -> None:
+        """What these sandboxes have now, in place of what they had."""
+        after = {sandbox: ways for sandbox, ways in {**self._short, **given}.items() if ways}
+        self._firewall.know_short_ways(frozenset[ShortWay]().union(*after.values()))
+        self._short = after
+
+    def forget_short_ways(self, sandbox: str) -> None:
+        """Cannot fail: what is refused goes with the next change."""
+        self._short.pop(sandbox, None)
+        try:
+            self.know_short_ways({})
+        except WardianError as error:
+            log.warning("sandbox %s: the ways of its answers are not taken out yet: %s", sandbox[:12], error)
 
     def _swap(self, before: Sequence[PortRule], after: Sequence[PortRule]) -> None:
         """Elements are known by the host's side: the old one goes before the new one comes."""

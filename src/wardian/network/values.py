@@ -256,6 +256,14 @@ class PortRule(NamedTuple):
     link: str
 
 
+class ShortWay(NamedTuple):
+    """A container that publishes ports, by its address on the network on which they lead to it, and a subnet on which
+    it has another link: what it answers to a client there does not pass by the host, and the client knows it not."""
+
+    address: str
+    subnet: str
+
+
 class NetworkRules(NamedTuple):
     """What the firewall must know of a network. Subnets in CIDR; modes are GATEWAY_MODES. `source4`, `source6`: the
     host's address with which packets leave; "" for that of the link by which they do."""

@@ -13,18 +13,19 @@ What is said here is said once for IPv4 and once for IPv6 (`version`), in the wo
                                     the way outward, and within a network
                    → WARDIAN-TRANSIT           the end of what concerns no network, where we turned forwarding on
     nat PREROUTING, OUTPUT → DOCKER             published ports; those of 127.0.0.0/8 in WARDIAN-LOOPBACK, from OUTPUT
-    nat POSTROUTING → WARDIAN-POSTROUTING       masquerade; WARDIAN-MEMBERS: of containers that come by a published port
+    nat POSTROUTING → WARDIAN-POSTROUTING       masquerade
     raw PREROUTING                              what must not come from a link
 """
 
+import ipaddress
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from wardian.network.firewall import families
 from wardian.network.firewall.contract import Transit, Wanted
 from wardian.network.firewall.foreign import mark
-from wardian.network.values import NetworkRules, PortRule
+from wardian.network.values import NetworkRules, PortRule, ShortWay
 
 MADE = "wardian made this chain"
 _LOCAL = "-m addrtype --dst-type LOCAL"
@@ -79,9 +80,25 @@ def wanted_rules(wanted: Wanted, version: int) -> list[Rule]:
     found = _frame(version)
     for network in wanted.networks.values():
         found += of_network(network, version)
+    found += of_short_ways(wanted.short, version)
     for port in wanted.ports:
         found += of_port(port, wanted.networks.get(port.link), version)
     return found + of_transit(wanted.transit, version)
+
+
+def of_short_ways(ways: Iterable[ShortWay], version: int) -> list[Rule]:
+    """Before what keeps the client's address."""
+    return [
+        Rule(
+            "nat",
+            "WARDIAN-POSTROUTING",
+            f"-s {way.subnet} -d {way.address}/{32 if version == 4 else 128} -m conntrack --ctstate DNAT",
+            "MASQUERADE",
+            top=True,
+        )
+        for way in sorted(ways)
+        if ipaddress.ip_address(way.address).version == version
+    ]
 
 
 def of_transit(transit: Transit, version: int) -> list[Rule]:
@@ -135,14 +152,12 @@ def _inward(network: NetworkRules, link: str, version: int) -> list[Rule]:
 
 
 def _translated(network: NetworkRules, link: str, version: int) -> list[Rule]:
-    """Towards our links the client's address is kept; see `table` for the two exceptions."""
+    """Towards our links the client's address is kept; see `table` for the exceptions."""
     chain = "WARDIAN-POSTROUTING"
     found = [Rule("nat", chain, f"-o {link}", "RETURN", top=True)]
-    subnets = families.subnets(network, version)
-    found += [Rule("nat", "WARDIAN-MEMBERS", f"-s {subnet}", "MASQUERADE") for subnet in subnets]
-    if subnets:
-        published = f"-o {link} -m conntrack --ctstate DNAT"
-        found.append(Rule("nat", chain, published, "WARDIAN-MEMBERS", top=True))
+    for subnet in families.subnets(network, version):
+        returning = f"-s {subnet} -o {link} -m conntrack --ctstate DNAT"
+        found.append(Rule("nat", chain, returning, "MASQUERADE", top=True))
     if version == 4:
         found.append(Rule("nat", chain, f"-s {_LOOPBACK[4]} -o {link}", "MASQUERADE", top=True))
     source = families.source(network, version)

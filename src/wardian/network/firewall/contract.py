@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from wardian.network.values import NetworkRules, PortRule, PortWant
+from wardian.network.values import NetworkRules, PortRule, PortWant, ShortWay
 
 
 class Transit(NamedTuple):
@@ -45,6 +45,9 @@ class Firewall(Protocol):
     def remove_ports(self, ports: Sequence[PortRule]) -> None:
         """Those that are not there are no error. What is refused is wanted no more: the next `mend` takes it out."""
 
+    def know_short_ways(self, ways: frozenset[ShortWay]) -> None:
+        """These and no others: who comes there by a published port, comes with the host's address."""
+
     def forbid_transit(self, transit: Transit) -> None:
         """From now on; with no families, nothing of it."""
 
@@ -81,14 +84,18 @@ class Wanted(NamedTuple):
     networks: dict[str, NetworkRules]
     ports: dict[PortRule, None]
     transit: Transit = ALL_PASSES
+    short: frozenset[ShortWay] = frozenset()
 
     def copy(self) -> "Wanted":
-        return Wanted(dict(self.networks), dict(self.ports), self.transit)
+        return self._replace(networks=dict(self.networks), ports=dict(self.ports))
 
     def without(self, link: str) -> "Wanted":
         networks = {name: rules for name, rules in self.networks.items() if name != link}
-        return Wanted(networks, {port: None for port in self.ports if port.link != link}, self.transit)
+        return self._replace(networks=networks, ports={port: None for port in self.ports if port.link != link})
+
+    def anew(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> "Wanted":
+        return self._replace(networks={rules.link: rules for rules in networks}, ports=dict.fromkeys(ports))
 
 
 def wanted(networks: Sequence[NetworkRules], ports: Sequence[PortRule], transit: Transit = ALL_PASSES) -> Wanted:
-    return Wanted({rules.link: rules for rules in networks}, dict.fromkeys(ports), transit)
+    return Wanted({}, {}, transit).anew(networks, ports)

@@ -14,7 +14,7 @@ from wardian.network.firewall import chains, foreign
 from wardian.network.firewall.changes import Changes
 from wardian.network.firewall.contract import ALL_PASSES, Transit, Wanted, wanted
 from wardian.network.firewall.exposure import exposures
-from wardian.network.values import NetworkRules, PortRule, PortWant
+from wardian.network.values import NetworkRules, PortRule, PortWant, ShortWay
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class IptablesFirewall:
 
     def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
         with self._changes.answered():
-            self._make(wanted(networks, ports, self._wanted.transit))
+            self._make(self._wanted.anew(networks, ports))
             self._judge_others()
 
     def add_network(self, network: NetworkRules) -> None:
@@ -87,6 +87,10 @@ class IptablesFirewall:
         except WardianError as error:
             self._changes.doubt()
             log.warning("published ports are not taken out yet: %s", error)
+
+    def know_short_ways(self, ways: frozenset[ShortWay]) -> None:
+        if ways != self._wanted.short:
+            self._make(self._wanted._replace(short=ways))
 
     def forbid_transit(self, transit: Transit) -> None:
         self._make(self._wanted._replace(transit=transit))

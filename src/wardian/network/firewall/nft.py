@@ -10,7 +10,7 @@ from wardian.network.firewall import table
 from wardian.network.firewall.changes import Changes
 from wardian.network.firewall.contract import ALL_PASSES, Transit, Wanted, wanted
 from wardian.network.firewall.foreign import ForeignChains
-from wardian.network.values import NetworkRules, PortRule, PortWant
+from wardian.network.values import NetworkRules, PortRule, PortWant, ShortWay
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class NftFirewall:
         return self._foreign.warnings
 
     def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
-        self._make(wanted(networks, ports, self._wanted.transit))
+        self._make(self._wanted.anew(networks, ports))
 
     def add_network(self, network: NetworkRules) -> None:
         after = self._wanted.copy()
@@ -74,6 +74,13 @@ class NftFirewall:
         except WardianError as error:  # their addresses are free in a moment: whatever is made next mends first
             self._changes.doubt()
             log.warning("published ports are not taken out yet: %s", error)
+
+    def know_short_ways(self, ways: frozenset[ShortWay]) -> None:
+        before = self._wanted.short
+        gone, come = table.of_short_ways(before - ways), table.of_short_ways(ways - before)
+        self._change(
+            self._wanted._replace(short=ways), table.delete(self._bridge, gone) + table.add(self._bridge, come)
+        )
 
     def forbid_transit(self, transit: Transit) -> None:
         after = self._wanted._replace(transit=transit)

@@ -11,11 +11,12 @@ chain of somebody else that drops all the rest (see `foreign`); the bit is taken
 All names begin with `wardian-`: a name that is a keyword of nft breaks its grammar.
 """
 
+import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
 from wardian.network.firewall import families
 from wardian.network.firewall.contract import Transit, Wanted
-from wardian.network.values import NetworkRules, PortRule
+from wardian.network.values import NetworkRules, PortRule, ShortWay
 
 # One bit of the packet's mark. Kubernetes uses 0x4000 and 0x8000, Tailscale 0x00ff0000, Calico the lowest of its range.
 ACCEPTED = 0x20000000
@@ -40,6 +41,7 @@ _SETS_OF_FAMILY = """
     set wardian-subnets{v} {{ type ipv{v}_addr; flags interval; }}
     set wardian-guarded{v} {{ type ipv{v}_addr; flags interval; }}
     set wardian-masquerade{v} {{ type ipv{v}_addr; flags interval; }}
+    set wardian-short{v} {{ type ipv{v}_addr . ipv{v}_addr; flags interval; }}
     map wardian-source{v} {{ type ipv{v}_addr : ipv{v}_addr; flags interval; }}
     set wardian-met{v} {{ type ifname . inet_proto . inet_service; }}
     set wardian-met-at{v} {{ type ifname . ipv{v}_addr . inet_proto . inet_service; }}
@@ -60,9 +62,9 @@ _SETS_OF_FAMILY = """
 # forward: from top to bottom what is allowed; `ct status dnat` is a connection that came by a published port. Same
 # link: frames that br_netfilter shows us, and what a container sends by the gateway to its own network.
 # transit: what has nothing to do with us is none of ours, but where the host forwards because we wanted it to.
-# postrouting: towards our links the client's address is kept, but for the host's own 127.0.0.1, and for containers that
-# come by the host's address: where the other has a link to the client's network, or is the client itself, the answer
-# would otherwise take the short way past us.
+# postrouting: towards our links the client's address is kept, but for the host's own 127.0.0.1, and for a container
+# that comes by the host's address to its own network, or to a container that has a link to the client's network, or to
+# itself: the answer would otherwise take the short way past us.
 _CHAINS = """
     chain wardian-raw {{
         type filter hook prerouting priority raw; policy accept;
@@ -130,8 +132,10 @@ _CHAINS = """
     }}
     chain wardian-inward {{
         ip saddr 127.0.0.0/8 masquerade
-        ct status dnat ip saddr @wardian-subnets4 masquerade
-        ct status dnat ip6 saddr @wardian-subnets6 masquerade
+        ct status dnat oifname . ip saddr @wardian-own4 masquerade
+        ct status dnat oifname . ip6 saddr @wardian-own6 masquerade
+        ct status dnat ip daddr . ip saddr @wardian-short4 masquerade
+        ct status dnat ip6 daddr . ip6 saddr @wardian-short6 masquerade
     }}
     chain wardian-postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
@@ -182,7 +186,7 @@ def elements(wanted: Wanted) -> Elements:
     """All of an engine's elements."""
     networks = (of_network(rules) for rules in wanted.networks.values())
     ports = (of_port(port, wanted.networks.get(port.link)) for port in wanted.ports)
-    return merged([*networks, *ports, of_transit(wanted.transit)])
+    return merged([*networks, *ports, of_short_ways(wanted.short), of_transit(wanted.transit)])
 
 
 def merged(many: Iterable[Elements]) -> Elements:
@@ -230,6 +234,14 @@ def of_transit(transit: Transit) -> Elements:
         "wardian-lan": bridges,
         "wardian-bridged": [f"{name} . {name}" for name in bridges],
     }
+
+
+def of_short_ways(ways: Iterable[ShortWay]) -> Elements:
+    found: dict[str, list[str]] = {}
+    for way in sorted(ways):
+        version = ipaddress.ip_address(way.address).version
+        found.setdefault(f"wardian-short{version}", []).append(f"{way.address} . {way.subnet}")
+    return found
 
 
 def of_port(port: PortRule, network: NetworkRules | None) -> Elements:
