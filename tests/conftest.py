@@ -62,6 +62,7 @@ def pytest_sessionfinish() -> None:
     """After the leak check has judged: a test that failed in the middle must not leave its engine to the machine."""
     if os.geteuid() == 0:
         leftovers.remove(leftovers.TESTS, homes.RUN)
+        leftovers.disown(homes.RUN)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

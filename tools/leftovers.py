@@ -1,12 +1,13 @@
 """What a run that was killed left on this machine: engines, containers, groups, links, rules, all found by its tag.
 
 A run that starts engines has a tag, random and part of the name of all that they make on the machine. `own` claims it
-for as long as the process lives: an abstract socket, which the kernel takes away with the process (unix(7)). `sweep`
-removes what carries a tag whose owner is gone; nothing else on the machine is looked at.
+for as long as the process lives, by a lock on a file (flock(2)): groups and processes are seen from every network
+namespace, so the claim must be too, as an abstract socket would not be. `sweep` removes what carries a tag whose owner
+is gone; nothing else on the machine is looked at.
 """
 
 import contextlib
-import errno
+import fcntl
 import os
 import re
 import shutil
@@ -18,11 +19,9 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from wardian.kernel import netns
-
 _PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-_owned: dict[str, socket.socket] = {}
-_namespace = netns.current()
+_CLAIM = os.path.join(tempfile.gettempdir(), "wardian-run-")
+_owned: dict[str, int] = {}
 
 
 class Family(NamedTuple):
@@ -40,32 +39,39 @@ DEMO = Family("wardian-demo-", "wd", "wardian-demo-", r"([0-9a-f]{8})")
 
 
 def own(tag: str) -> None:
-    """Claim a tag until this process ends. Raises OSError (EADDRINUSE) when somebody has it.
-
-    An abstract name is one of a network namespace: of this process's first one, wherever the calling thread is now.
-    """
-    claim = netns.run_inside(_namespace, lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-    claim.bind(f"\0wardian-run-{tag}")
-    _owned[tag] = claim
+    """Claim a tag until this process ends. Raises BlockingIOError when somebody has it."""
+    path = _CLAIM + tag
+    while True:
+        claim = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(claim), os.stat(path)):
+                    _owned[tag] = claim
+                    return
+        except BaseException:
+            os.close(claim)
+            raise
+        os.close(claim)  # its last owner took the file away meanwhile
 
 
 def disown(tag: str) -> None:
-    _owned.pop(tag).close()
+    os.unlink(_CLAIM + tag)
+    os.close(_owned.pop(tag))
 
 
 def sweep(family: Family) -> list[str]:
     """Removes what dead runs left; returns their tags."""
-    dead = []
-    for tag in sorted(_tags(family)):
+    dead, left = [], _tags(family)
+    for tag in sorted(left | _claimed()):
         try:
             own(tag)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
+        except BlockingIOError:
             continue  # its owner lives
-        remove(family, tag)
+        if tag in left:
+            remove(family, tag)
+            dead.append(tag)
         disown(tag)
-        dead.append(tag)
     return dead
 
 
@@ -96,6 +102,12 @@ def _tags(family: Family) -> set[str]:
         *(os.path.basename(home).removeprefix(family.homes) for home in _homes(family, "")),
     ]
     return {found[1] for name in names if (found := re.fullmatch(family.tag, name))}
+
+
+def _claimed() -> set[str]:
+    """Tags with a claim's file, whose owner may be gone."""
+    directory, _, start = _CLAIM.rpartition("/")
+    return {name.removeprefix(start) for name in os.listdir(directory) if name.startswith(start)}
 
 
 def _named(names: list[str], prefix: str, family: Family, tag: str) -> list[str]:
