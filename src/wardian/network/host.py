@@ -1,7 +1,7 @@
 """This host's network as the drivers change it: links, sysctls, forwarding."""
 
 import errno
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from wardian.kernel import links, netlink, netns
 from wardian.network.borrowed import Borrowed
@@ -76,10 +76,9 @@ class Host:
             if netns.read_sysctl(f"{at}/accept_ra") == "1" and netns.read_sysctl(f"{at}/forwarding") == "0":
                 netns.write_sysctl(f"{at}/accept_ra", "2")
 
-    def put_back(self, indices: Collection[int]) -> list[str]:
-        """The names of those that were not as they should be."""
-        again = [self.kept[index] for index in indices if index in self.kept]
-        return [name for name in (one() for one in again) if name]
+    def put_back(self, index: int) -> str:
+        """The link's name when it was not as it should be, else ""."""
+        return self.kept[index]() if index in self.kept else ""
 
     def join_again(self, alias: str, master: int, isolated: bool) -> None:
         """The ports of a bridge that somebody deleted, found by what they say of themselves, join its successor.

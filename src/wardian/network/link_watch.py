@@ -20,7 +20,7 @@ SETTLE_SECONDS = 0.03
 # Between two looks, so that who keeps deleting costs little.
 PAUSE_SECONDS = 0.3
 
-Work = Callable[[Callable[[], list[str]]], Awaitable[list[str]]]
+Work = Callable[[Callable[[], str]], Awaitable[str]]
 
 
 class LinkWatch:
@@ -50,7 +50,8 @@ class LinkWatch:
     def _look(self) -> None:
         """Each container's end is told here: what is no link of ours wakes nobody."""
         found, complete = self._departures.take()
-        self._gone |= {index for index in (found if complete else self._host.kept) if index in self._host.kept}
+        kept = set(self._host.kept)  # at once: the network's thread may be changing it
+        self._gone |= found & kept if complete else kept
         if self._gone:
             self._ready.set()
 
@@ -60,9 +61,16 @@ class LinkWatch:
             await asyncio.sleep(SETTLE_SECONDS)
             self._ready.clear()
             gone, self._gone = self._gone, set()
-            try:
-                for name in await self._work(functools.partial(self._host.put_back, gone)):
-                    log.warning("somebody deleted the bridge %s or its address; it was put back", name)
-            except (OSError, WardianError) as error:
-                log.warning("a bridge that somebody deleted is put back with its next use: %s", error)
+            for index in gone:
+                await self._put_back(index)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _put_back(self, index: int) -> None:
+        """One that cannot be keeps none of the others away."""
+        try:
+            name = await self._work(functools.partial(self._host.put_back, index))
+        except (OSError, WardianError) as error:
+            log.warning("a bridge that somebody deleted is put back with its next use: %s", error)
+        else:
+            if name:
+                log.warning("somebody deleted the bridge %s or its address; it was put back", name)
