@@ -72,6 +72,17 @@ def test_a_host_that_has_ipv6_there_hears_its_router_still(theirs: Street) -> No
     assert _state()[0] == "0", "the gateway's address is the network's own"
 
 
+def test_a_bridge_with_a_network_card_keeps_its_ipv6(theirs: Street) -> None:
+    """Before a router has spoken, as at boot, the host has no address there yet."""
+    ip("link", "add", "wire0", "type", "veth", "peer", "wire1")
+    ip("link", "add", "card0", "link", "wire0", "type", "macvlan")  # stands for a card: neither a veth nor a tap
+    ip("link", "set", "card0", "master", LINK)
+    before = _state()
+    theirs.network("borrowed", options=OPTIONS)
+    assert (_state()[0], _state()[2]) == (before[0], before[2]) != ("0", "1")
+    ip("link", "delete", "wire0")
+
+
 def test_what_was_kept_of_another_boot_or_link_is_not_given_back(tmp_path: Path) -> None:
     path = str(tmp_path / "bridges.json")
     given: list[tuple[str, str]] = []

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 
@@ -101,24 +102,38 @@ def test_from_containers_by_the_gateways_of_other_networks(street: Street, box: 
 def test_a_client_of_another_network_is_seen_unless_its_answers_would_not_pass_here(
     street: Street, box: Box, protocol: str
 ) -> None:
-    other = street.network6("other", "fd00:5:2::/64")
-    client = street.run(network="other")
-    addresses = {HOST4: client.address("other")}
+    """The network's name comes after the others', so that the ports go on leading to where they led."""
+    yonder = street.network6("yonder", "fd00:5:2::/64")
+    client = street.run(network="yonder")
+    addresses = {HOST4: client.address("yonder")}
     if _name(box) == "own":
-        addresses[HOST6] = client.address("other", 6)
+        addresses[HOST6] = client.address("yonder", 6)
 
     def seen() -> dict[str, str]:
         return {host: ask(client.netns, host, 8080, protocol, 2) for host in addresses}
 
     assert seen() == addresses
-    other.connect(box.container)
+    yonder.connect(box.container)
     near = seen()
     assert not {REFUSED, SILENT, *addresses.values()} & set(near.values())
     street.engine.kill()
     street.engine.start()
     assert seen() == near
-    other.disconnect(box.container)
+    yonder.disconnect(box.container)
     assert seen() == addresses
+
+
+def test_what_was_known_of_a_containers_answers_goes_with_it(street: Street, box: Box) -> None:
+    street.network("yonder").connect(box.container)
+    address = box.address(_name(box))
+
+    def told() -> bool:
+        done = netns.run_inside(street.host, lambda: subprocess.run(["nft", "list", "ruleset"], capture_output=True))
+        return address in done.stdout.decode()
+
+    assert told()
+    box.container.remove(force=True)
+    assert not told()
 
 
 def test_a_port_of_one_address_only(street: Street) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from wardian.kernel import links, netlink
 from wardian.network import plan
 from wardian.network.drivers import refusals
+from wardian.network.forwarding import outer_bridges
 from wardian.network.host import Host
 from wardian.network.options import BRIDGE
 from wardian.network.plan import Ready
@@ -161,8 +162,11 @@ class Bridge:
         self._host.netlink.send([netlink.link_up(link.ifindex, name)])
 
     def _lives_by_ipv6(self, config: NetworkConfig, link: netlink.Link) -> bool:
-        """Whether the host itself has IPv6 on a bridge that is not ours: its addresses would go with IPv6."""
-        return link.mac != mac_of(config.link) and any(
+        """Whether the host itself has IPv6 on a bridge that is not ours: its addresses would go with IPv6. On one that
+        its network card is in it may be about to: at boot, a router's word comes after us."""
+        if link.mac == mac_of(config.link):
+            return False
+        return config.link in outer_bridges(self._host.netlink.links()) or any(
             one.ifindex == link.ifindex
             and one.address.version == 6
             and not one.address.is_link_local
