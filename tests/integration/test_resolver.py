@@ -25,6 +25,7 @@ from wardian.kernel import netns, procfs
 from wardian.network import names as names_module
 from wardian.network import resolver_process
 from wardian.network.names import ADDRESS, Names, ResolverSockets, View, prepare_inside
+from wardian.network.resolver import protocol
 
 _T = TypeVar("_T")
 SHOP = "a" * 64
@@ -582,6 +583,18 @@ def test_nobody_else_reads_the_names(engine: Engine, shop: Box) -> None:
     for path in (f"{directory}/networks/{SHOP}.json", f"{directory}/control.sock"):
         refused = subprocess.run(["stat", path], user=65534, group=65534, extra_groups=(), capture_output=True)
         assert refused.returncode, path
+
+
+def test_many_that_are_on_many_networks_are_found_again(engine: Engine) -> None:
+    """What they may know is more than one message holds; the engine knows it."""
+    view = View(tuple(f"{number:064x}" for number in range(20)))
+    for number in range(protocol.LISTED_AT_ONCE):
+        engine.box(f"{number:064x}", view)
+    pid = engine.pid
+    engine.run(engine.names.stop())
+    engine.names = engine.new_names()
+    engine.run(engine.names.start(engine.boxes))
+    assert engine.pid == pid and len(engine.run(engine.names._registered())) == protocol.LISTED_AT_ONCE
 
 
 def test_it_outlives_the_engine_and_is_found_again(engine: Engine, shop: Box) -> None:

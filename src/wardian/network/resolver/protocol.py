@@ -2,7 +2,7 @@
 
     engine                                   resolver
     LIST      {"after": id}              →
-                                         ←   DONE {"pid", "sandboxes": [{"sandbox", "port", view…}, …], "more": bool}
+                                         ←   DONE {"pid", "sandboxes": [{"sandbox", "port"}, …], "more": bool}
     REGISTER  {"sandbox", view…}         →   with two descriptors: the UDP socket, and the listening TCP socket
     UPDATE    {"sandbox", view…}         →
     FORGET    {"sandbox"}                →   closes the sockets: they would keep the namespace alive

@@ -42,10 +42,6 @@ class View:
         if self.inside:
             self.upstream = tuple(server for server in self.upstream if server != _OURSELVES)
 
-    def fields(self) -> dict[str, object]:
-        """What is told of it: not the links, of which many sandboxes have more than a message holds."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "links"}
-
 
 class Sandbox:
     """Owns both sockets. `view` may be replaced."""

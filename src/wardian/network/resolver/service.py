@@ -95,7 +95,7 @@ class Service:
     def _listed(self, after: str) -> dict[str, object]:
         names = sorted(name for name in self.sandboxes if name > after)
         some = [self.sandboxes[name] for name in names[: protocol.LISTED_AT_ONCE]]
-        rows = [{"sandbox": one.id, "port": one.port, **one.view.fields()} for one in some]
+        rows = [{"sandbox": one.id, "port": one.port} for one in some]
         return {"pid": os.getpid(), "sandboxes": rows, "more": len(names) > len(some)}
 
     def _register(self, identity: str, view: View, received: list[int]) -> tuple[int, dict[str, object]]:
