@@ -13,7 +13,16 @@ async def to_the_end(work: Coroutine[Any, Any, _T]) -> _T:
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([running])
+        await done(running)
         if not running.cancelled():
             running.exception()  # its error has nobody to go to: the cancel does
         raise
+
+
+async def done(running: "asyncio.Future[Any]") -> None:
+    """Waits for its end, its outcome aside. Cancels of who waits are not heard here: one was already."""
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            continue

@@ -90,7 +90,7 @@ class Containers:
 
     async def remove(self, ref: str, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         if link:
-            unlink(self._parts, ref)
+            await unlink(self._parts, ref)
             return
         container = self._registry.find(ref)
         if container.state.state is State.REMOVING:

@@ -213,7 +213,7 @@ def tell_linking(parts: Parts, container: Container) -> None:
             write_hosts(one.config, parts.networks.endpoints(one.id), parts.networks.host_gateway, lines)
 
 
-def unlink(parts: Parts, ref: str) -> None:
+async def unlink(parts: Parts, ref: str) -> None:
     """`docker rm --link PARENT/ALIAS`. What the container was told at its start stays until its next one."""
     name, slash, alias = ref.strip("/").partition("/")
     if not slash:
@@ -225,12 +225,13 @@ def unlink(parts: Parts, ref: str) -> None:
     container = parts.registry.get(identity) if identity is not None else None
     if container is None:
         raise missing
-    left = [text for text in container.config[LINKS] if text.partition(":")[2] != alias]
-    if left == container.config[LINKS]:
-        raise missing
-    record = container.record._replace(values={**container.record.values, LINKS: left})
-    parts.store.replace(record)
-    container.record, container.config = record, container.config.replaced({LINKS: left})
+    async with container.lock:  # who renames or connects it writes the same record
+        left = [text for text in container.config[LINKS] if text.partition(":")[2] != alias]
+        if left == container.config[LINKS]:
+            raise missing
+        record = container.record._replace(values={**container.record.values, LINKS: left})
+        parts.store.replace(record)
+        container.record, container.config = record, container.config.replaced({LINKS: left})
 
 
 def _invalid(message: str) -> WardianError:

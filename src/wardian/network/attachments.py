@@ -45,7 +45,7 @@ from wardian.network.values import (
     SandboxWant,
     ShortWay,
 )
-from wardian.uncancelled import to_the_end
+from wardian.uncancelled import done, to_the_end
 
 _T = TypeVar("_T")
 
@@ -347,9 +347,9 @@ class Attachments:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait([running])
+            await done(running)
             if not running.cancelled() and running.exception() is None:
-                await back(running.result())
+                await done(asyncio.ensure_future(back(running.result())))
             raise
 
     async def _tell(

@@ -129,14 +129,15 @@ class Query:
         self._forwarder.pending -= 1
         self._asker.pending -= 1
         best = self._best
-        reply(self._packet[:2] + best[2:] if best else message.refusal(self._packet, message.SERVFAIL))
-        # What is cleared away only now did not keep the asker waiting.
-        if self._timer is not None:
-            self._timer.cancel()
-        for attempt in self._attempts:
-            attempt.close()
-        self._attempts.clear()
-        self._left.clear()
+        try:
+            reply(self._packet[:2] + best[2:] if best else message.refusal(self._packet, message.SERVFAIL))
+        finally:  # what is cleared away only now did not keep the asker waiting
+            if self._timer is not None:
+                self._timer.cancel()
+            for attempt in self._attempts:
+                attempt.close()
+            self._attempts.clear()
+            self._left.clear()
 
 
 class Attempt:

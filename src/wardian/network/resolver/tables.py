@@ -16,12 +16,17 @@ _GENERATION_BYTES = 8
 _NEVER_READ = (0, 0, 0)
 
 
-def map_generation(directory: str) -> mmap.mmap:
-    """The number, made by whoever comes first."""
-    fd = os.open(os.path.join(directory, GENERATION), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def map_generation(directory: str, access: int = mmap.ACCESS_WRITE) -> mmap.mmap:
+    """The number, made by whoever comes first. Who maps it with ACCESS_READ keeps no way to change it, or to cut its
+    file short, which would end the others (SIGBUS)."""
+    path = os.path.join(directory, GENERATION)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.ftruncate(fd, _GENERATION_BYTES)
-        return mmap.mmap(fd, _GENERATION_BYTES)
+        if access == mmap.ACCESS_READ:
+            os.close(fd)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return mmap.mmap(fd, _GENERATION_BYTES, access=access)
     finally:
         os.close(fd)
 
@@ -48,7 +53,7 @@ class Tables:
 
     def __init__(self, directory: str) -> None:
         self._networks = open_networks(directory)
-        self._generation = map_generation(directory)
+        self._generation = map_generation(directory, mmap.ACCESS_READ)
         self._read: dict[str, tuple[bytes, tuple[int, int, int], NetworkNames]] = {}
 
     def generation(self) -> bytes:
