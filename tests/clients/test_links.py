@@ -100,6 +100,13 @@ def test_what_cannot_be_linked(docker: Command) -> None:
     refused = docker("run", "--rm", "--name", "web", "--link", "db:x", IMAGE, "true", status=None)
     assert refused.returncode == 125
     assert "Cannot link to a non running container: /db AS /web/x" in refused.stderr.decode()
+    docker("create", "--name", "web", "--link", "db:x", *SLEEP)
+    identity = docker.out("inspect", "-f", "{{.Id}}", "db").strip()
+    docker("rm", "db")
+    refused = docker("start", "web", status=None)
+    assert f"Cannot link to a non running container: {identity[:12]} AS /web/x" in refused.stderr.decode()
+    docker("rm", "web")
+    docker("create", "--name", "db", *SLEEP)
     conflicting = "type networking can't be used with links. This would result in undefined behavior"
     for flags, message in (
         (("--link", "nosuch:x"), "could not get container for nosuch: No such container: nosuch"),
@@ -137,8 +144,11 @@ def test_a_name_of_ones_own_on_a_network(docker: Command, wait_until: Wait) -> N
         assert inspected(docker, "web", ".HostConfig.Links") is None
         networks = inspected(docker, "web", ".NetworkSettings.Networks")
         assert networks["one-net"]["Links"] == ["db:x", "other:y"]
+        docker("network", "create", "alone-net")
+        docker("network", "connect", "--link", "db:x", "--link", "db:both", "alone-net", "web")
         docker("network", "connect", "two-net", "db")
-        docker("network", "connect", "--link", "db:later", "two-net", "web")
+        docker("network", "connect", "--link", "db:later", "--link", "db:both", "two-net", "web")
+        wait_until(lambda: answers("web", "both"), "the name of a link of two networks, of which the other is on one")
         wait_until(lambda: answers("web", "later"), "the name of a link made while it runs")
         assert not answers("near", "later")
         docker("network", "disconnect", "two-net", "web")
@@ -146,7 +156,7 @@ def test_a_name_of_ones_own_on_a_network(docker: Command, wait_until: Wait) -> N
         assert answers("web", "x")
     finally:
         docker("rm", "-f", "web", "near", "db", status=None)
-        docker("network", "rm", "one-net", "two-net")
+        docker("network", "rm", "one-net", "two-net", "alone-net")
 
 
 def test_links_of_a_body_on_a_network(docker: Command, engine_with_image: TestEngine) -> None:

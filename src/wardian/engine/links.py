@@ -4,7 +4,7 @@ Docker's oldest way to find each other, kept for who still asks for it: lines in
 environment, with the other's name, ports and environment. On networks that somebody created a link is a name that the
 resolver answers to one container alone (`wardian.network`).
 
-A link is stored by the other's id: it may be renamed, and goes when the other is removed.
+A link is stored by the other's id: it may be renamed. When the other is removed, a start says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,15 +109,17 @@ def check_links(parts: Parts, container: Container) -> None:
     """Before a start. Raises SYSTEM in Docker's words for one who does not run, or is not on the default bridge."""
     if network_of(container.config) != _BRIDGE:
         return
-    for one in links_of(parts.registry, container):
-        other = one.other
-        if not other.state.live:
-            message = f"Cannot link to a non running container: /{other.name} AS /{container.name}/{one.alias}"
+    for text in container.config[LINKS]:
+        identity, _, alias = text.partition(":")
+        other = parts.registry.get(identity)
+        if other is None or not other.state.live:
+            name = f"/{other.name}" if other is not None else identity[:12]  # removed: only its id is known
+            message = f"Cannot link to a non running container: {name} AS /{container.name}/{alias}"
         elif _on_bridge(parts, other) is None:
             message = f"container {other.id} not attached to default bridge network"
         else:
             continue
-        raise WardianError(SYSTEM, message, operation="start", subject=other.id)
+        raise WardianError(SYSTEM, message, operation="start", subject=identity)
 
 
 def linked(parts: Parts, container: Container) -> list[Linked]:

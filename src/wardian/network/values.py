@@ -187,10 +187,10 @@ class Endpoint(NamedTuple):
             "MacAddress": self.mac,
             "NetworkID": self.network.id,
             "EndpointID": self.id,
-            "Gateway": self.gateway4,
+            "Gateway": "" if self.network.internal else self.gateway4,  # no way leads out
             "IPAddress": self.ipv4,
             "IPPrefixLen": self.prefix4,
-            "IPv6Gateway": self.gateway6,
+            "IPv6Gateway": "" if self.network.internal else self.gateway6,
             "GlobalIPv6Address": self.ipv6,
             "GlobalIPv6PrefixLen": self.prefix6,
         }

@@ -68,7 +68,9 @@ class Sandbox:
         self.view = view
         self._kept.clear()
         self._asker.inside = self._datagrams if view.inside else None
-        self._links = {message.wire_name(asked): (network, name) for network, asked, name in reversed(view.links)}
+        self._links: dict[bytes, list[tuple[str, bytes]]] = {}
+        for network, asked, name in view.links:
+            self._links.setdefault(message.wire_name(asked), []).append((network, message.wire_name(name)))
         self._search = tuple(wire for wire in map(message.wire_name, view.search) if len(wire) > 1)
 
     def close(self) -> None:
@@ -108,13 +110,15 @@ class Sandbox:
         self._service.forwarder.forward(self._asker, packet, servers, reply, stream)
 
     def _find(self, name: bytes, kind: int) -> Sequence[bytes] | None:
-        """What this sandbox calls somebody comes before what others are called."""
-        network, linked = self._links.get(name, ("", ""))
-        if network:
-            found = self._service.tables.find((network,), message.wire_name(linked), kind)
-            if found is not None:
+        """What this sandbox calls somebody comes before what others are called; a link may be on several networks, of
+        which the other is on some."""
+        known: Sequence[bytes] | None = None
+        for network, linked in self._links.get(name, ()):
+            found = self._service.tables.find((network,), linked, kind)
+            if found:
                 return found
-        return self._service.tables.find(self.view.networks, name, kind)
+            known = found if known is None else known
+        return known if known is not None else self._service.tables.find(self.view.networks, name, kind)
 
     def _without_search(self, question: message.Question) -> Sequence[bytes] | None:
         """A known name with one of the search domains behind it, where nobody else could know it.
