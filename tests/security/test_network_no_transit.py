@@ -14,7 +14,7 @@ import pytest
 import needs
 from engines import TestEngine
 from own_host import ip, nft
-from street import HOST4, HOST6, NEIGHBOUR4, NEIGHBOUR6, SILENT, Street, host_and_neighbour
+from street import HOST4, HOST6, NEIGHBOUR4, NEIGHBOUR6, SILENT, Street, host_and_neighbour, until
 from wardian.home import Home
 from wardian.kernel import netns
 
@@ -203,16 +203,55 @@ def test_what_others_set_up_later_goes_on(crossing: Callable[..., Crossing]) -> 
         os.close(inner)
 
 
-def test_a_bridge_on_a_card_is_a_way_in_as_the_card_is(crossing: Callable[..., Crossing]) -> None:
-    ip("link", "add", "lan0", "type", "bridge")
+def _card() -> None:
+    """Neither a veth nor a tap."""
     ip("link", "add", "wire0", "type", "veth", "peer", "wire1")
-    ip("link", "add", "card0", "link", "wire0", "type", "macvlan")  # stands for a card: neither a veth nor a tap
-    ip("link", "set", "card0", "master", "lan0")
+    ip("link", "add", "card0", "link", "wire0", "type", "macvlan")
+
+
+def _bridge_on_card(bridge: str = "lan0") -> None:
+    ip("link", "add", bridge, "type", "bridge")
+    ip("link", "set", "card0", "master", bridge)
+
+
+def _bridge_to_beyond(bridge: str = "lan0") -> None:
+    """What was behind the host's second link is behind this one."""
+    ip("link", "set", "vpn0", "master", bridge)
+    ip("address", "flush", "dev", "vpn0")
+    _set_up(bridge, 1)
+
+
+@pytest.mark.parametrize("when", ["before the engine", "while it runs", "while it is down"])
+def test_a_bridge_on_a_card_is_a_way_in_as_the_card_is(crossing: Callable[..., Crossing], when: str) -> None:
+    _card()
+    if when == "before the engine":
+        _bridge_on_card()
     made = crossing("0")
-    host = made.street.host
-    netns.run_inside(host, lambda: ip("link", "set", "vpn0", "master", "lan0"))
-    netns.run_inside(host, lambda: ip("address", "flush", "dev", "vpn0"))
-    netns.run_inside(host, lambda: _set_up("lan0", 1))
+    if when == "while it is down":
+        made.street.engine.kill()
+    if when != "before the engine":
+        _bridge_on_card()
+    _bridge_to_beyond()
     assert made.crosses() <= SHUT
+    if when == "while it is down":
+        made.street.engine.start()
+        assert made.crosses() <= SHUT
     assert made.open.inside(lambda: _reaches(BEYOND4))
     assert made.street.ask(HOST4, 8080) == NEIGHBOUR4
+
+
+def test_a_bridge_is_what_is_on_it(crossing: Callable[..., Crossing]) -> None:
+    """One for somebody's containers that gets a card is the host's from then on; and it is theirs again without it."""
+    _card()
+    made = crossing("0")
+    passes = {NEIGHBOUR4, NEIGHBOUR6} if made.street.engine.home.network_backend == "nftables" else SHUT
+    ip("link", "add", "some0", "type", "bridge")
+    _bridge_to_beyond("some0")
+    assert until(lambda: made.crosses() <= passes)
+    ip("link", "set", "card0", "master", "some0")
+    assert until(lambda: made.crosses() <= SHUT)
+    made.street.engine.kill()
+    made.street.engine.start()
+    assert made.crosses() <= SHUT
+    ip("link", "set", "card0", "nomaster")
+    assert until(lambda: made.crosses() <= passes)

@@ -40,7 +40,9 @@ PORTS = (
 )
 SHORT = frozenset({ShortWay("172.17.0.2", "172.18.0.0/16"), ShortWay("fd00:18::2", "fd00:22::/64")})
 ALL = wanted(
-    (DEFAULT, DUAL, HIDDEN, ROUTED, BARE, SOURCED), PORTS, Transit(frozenset({4, 6}), ("lan0", 'no "name'))
+    (DEFAULT, DUAL, HIDDEN, ROUTED, BARE, SOURCED),
+    PORTS,
+    Transit(frozenset({4, 6}), ("lan0", 'no "name'), ("docker0", 'no "name')),
 )._replace(short=SHORT)
 
 

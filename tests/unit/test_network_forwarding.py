@@ -40,6 +40,17 @@ def test_a_bridge_on_a_card_is_the_hosts_and_others_are_somebodys() -> None:
     assert forwarding.others_bridges(links, ["own0"]) == ("docker0",)
 
 
+def test_a_bridge_is_somebodys_only_once_he_is_on_it() -> None:
+    card, bridge = Link(5, "eth0", "", 0, "", 1500, True), Link(2, "br0", "bridge", 0, "", 1500, True)
+    veth = Link(6, "veth1", "veth", 2, "", 1500, True)
+    none: frozenset[int] = frozenset()
+    assert forwarding.inner_bridges([bridge, card], none) == none, "it may be about to get a card"
+    assert forwarding.inner_bridges([bridge, card, veth], none) == {2}
+    assert forwarding.inner_bridges([bridge, card], frozenset({2})) == {2}, "its containers ended"
+    assert forwarding.inner_bridges([bridge, card._replace(master=2), veth], frozenset({2})) == none
+    assert forwarding.inner_bridges([card], frozenset({2})) == none
+
+
 def test_it_is_said_with_what_is_done() -> None:
     assert forwarding.said(Turned(), dropped=True) == []
     assert "--ip-forward-no-drop lets it pass" in forwarding.said(Turned(frozenset({4})), dropped=True)[0]

@@ -75,6 +75,15 @@ def outer_bridges(links: Sequence[Link]) -> tuple[str, ...]:
     return tuple(sorted(link.name for link in links if link.kind == "bridge" and link.ifindex in masters))
 
 
+def inner_bridges(links: Sequence[Link], known: frozenset[int]) -> frozenset[int]:
+    """The numbers of bridges that somebody has for containers or machines: none but those are on them. One that nothing
+    is on stays what it was (`known`): a new one may be about to get a card."""
+    used = {link.master for link in links}
+    cards = {link.master for link in links if link.kind not in _INNER}
+    bridges = frozenset(link.ifindex for link in links if link.kind == "bridge")
+    return (bridges & (used - cards)) | ((bridges - used) & known)
+
+
 def others_bridges(links: Sequence[Link], own: Collection[str]) -> tuple[str, ...]:
     """Bridges of others for their containers and machines, which may rely on the host's forwarding by now."""
     known = {*outer_bridges(links), *own}

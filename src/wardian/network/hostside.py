@@ -41,6 +41,7 @@ class HostSide:
         self._board: PortBoard | None = None
         self._link_watch: LinkWatch | None = None
         self._turned = forwarding.Turned()
+        self._inner: frozenset[int] = frozenset()  # bridges that were for containers and machines when last seen
         self._closed: set[str] = set()  # links whose rules the kernel refused
         self.plumbing = Plumbing(prepare_inside)
 
@@ -91,7 +92,17 @@ class HostSide:
     def _transit(self) -> Transit:
         if self._home.ip_forward_no_drop or not self._turned.families:
             return ALL_PASSES
-        return Transit(self._turned.families, forwarding.outer_bridges(self.plumbing.host.netlink.links()))
+        host = self.plumbing.host
+        links = host.netlink.links()
+        self._inner = forwarding.inner_bridges(links, self._inner)
+        others = sorted(one.name for one in links if one.ifindex in self._inner and one.ifindex not in host.kept)
+        return Transit(self._turned.families, forwarding.outer_bridges(links), tuple(others))
+
+    def _see_bridges(self) -> str:
+        """In the network's thread, when ports came to or left bridges that are not ours."""
+        assert self._firewall is not None, "started before"
+        self._firewall.forbid_transit(self._transit())
+        return ""
 
     async def settle(
         self,
@@ -122,7 +133,7 @@ class HostSide:
             log.error("containers on several networks are not reached from each of them: %s", error)
         self._watch = Watch(firewall, self.work)
         self._watch.start()
-        self._link_watch = LinkWatch(self.plumbing.host, await self.work(Departures), self.work)
+        self._link_watch = LinkWatch(self.plumbing.host, await self.work(Departures), self.work, self._see_bridges)
         self._link_watch.start()
 
     async def open_again(self, config: NetworkConfig, ports: Sequence[PortRule]) -> None:

@@ -10,11 +10,13 @@ class Transit(NamedTuple):
     """What is forwarded between links none of which is ours, and must not pass: of these families (4, 6).
 
     `bridges`: those with a link of the host's own in them. What passes within one of them is no transit (br_netfilter
-    shows it all the same); any other bridge is somebody's for containers or machines, who lets pass what he likes.
+    shows it all the same). `others`: those that somebody has for containers or machines, who lets pass what he likes.
+    A bridge that is in neither is not known yet: nothing passes there.
     """
 
     families: frozenset[int] = frozenset()
     bridges: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 ALL_PASSES = Transit()

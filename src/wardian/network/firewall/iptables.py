@@ -93,7 +93,13 @@ class IptablesFirewall:
             self._make(self._wanted._replace(short=ways))
 
     def forbid_transit(self, transit: Transit) -> None:
-        self._make(self._wanted._replace(transit=transit))
+        before, after = self._wanted, self._wanted._replace(transit=transit)
+        if any(
+            chains.of_transit(before.transit, version) != chains.of_transit(transit, version)
+            for version in self._versions
+        ):
+            self._make(after)
+        self._wanted = after
 
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return exposures(ports, self._walls, forwards_judged=False)

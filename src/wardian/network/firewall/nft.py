@@ -83,11 +83,11 @@ class NftFirewall:
         )
 
     def forbid_transit(self, transit: Transit) -> None:
-        after = self._wanted._replace(transit=transit)
-        if transit.families >= self._wanted.transit.families:
-            self._change(after, table.add(self._bridge, table.of_transit(transit)))
-        else:
-            self._make(after)
+        before, after = table.of_transit(self._wanted.transit), table.of_transit(transit)
+        gone, come = table.without(before, after), table.without(after, before)
+        self._change(
+            self._wanted._replace(transit=transit), table.delete(self._bridge, gone) + table.add(self._bridge, come)
+        )
 
     def exposures(self, ports: Sequence[PortWant]) -> list[str]:
         return self._foreign.exposures(ports)

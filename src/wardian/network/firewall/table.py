@@ -32,7 +32,7 @@ _SETS = """
     set wardian-unprotected { type nf_proto . ifname; }
     set wardian-routed { type nf_proto . ifname; }
     set wardian-no-transit { type nf_proto; }
-    set wardian-lan { type ifname; }
+    set wardian-others { type ifname; }
     set wardian-bridged { type ifname . ifname; }
 """
 
@@ -104,8 +104,8 @@ _CHAINS = """
     chain wardian-transit {{
         meta nfproto != @wardian-no-transit accept
         iifname . oifname @wardian-bridged accept
-        meta iifkind "bridge" iifname != @wardian-lan accept
-        meta oifkind "bridge" oifname != @wardian-lan accept
+        meta iifkind "bridge" iifname @wardian-others accept
+        meta oifkind "bridge" oifname @wardian-others accept
         drop
     }}
     chain wardian-forward {{
@@ -228,12 +228,16 @@ def of_network(network: NetworkRules) -> Elements:
 
 def of_transit(transit: Transit) -> Elements:
     """The elements that forbid it."""
-    bridges = [f'"{name}"' for name in transit.bridges if families.is_link(name)]
     return {
         "wardian-no-transit": [f"ipv{version}" for version in sorted(transit.families)],
-        "wardian-lan": bridges,
-        "wardian-bridged": [f"{name} . {name}" for name in bridges],
+        "wardian-others": [f'"{name}"' for name in transit.others if families.is_link(name)],
+        "wardian-bridged": [f'"{name}" . "{name}"' for name in transit.bridges if families.is_link(name)],
     }
+
+
+def without(given: Elements, less: Elements) -> Elements:
+    """Those of one that are not in the other."""
+    return {name: [one for one in found if one not in less.get(name, ())] for name, found in given.items()}
 
 
 def of_short_ways(ways: Iterable[ShortWay]) -> Elements:
