@@ -239,7 +239,8 @@ def test_a_slow_client_keeps_neither_root_nor_groups(run_dir: str, group: tuple[
     async def test() -> None:
         root = f"{run_dir}/root"
         os.mkdir(root)
-        made = plan(run_dir, "head -c 60000 /dev/zero", groups=group)
+        os.mkfifo(go := f"{run_dir}/go")
+        made = plan(run_dir, f"read line <{go}; head -c 60000 /dev/zero", groups=group)
         first = ops.Step(ops.Open("root", root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), protocol.HOST)
         slow = Client()
         slow.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -248,6 +249,8 @@ def test_a_slow_client_keeps_neither_root_nor_groups(run_dir: str, group: tuple[
         slow.theirs.close()
         supervisor = parent_of(launched.pid)
         assert root in open_files(supervisor) and set(group) < open_files(supervisor)
+        with open(go, "w"):  # what was to be seen while it runs is seen
+            pass
         assert (await launched.supervisor.wait_exit()).exit_code == 0
         held = open_files(supervisor)
         assert held and not [path for path in held if path.startswith((root, *group))]

@@ -219,10 +219,10 @@ def test_many_names_are_read_quickly() -> None:
     """500 containers with four names each: read again after each of them starts, while others ask."""
     names = {f"{kind}{number}": [f"10.0.{number // 250}.{number % 250}"] for number in range(500) for kind in "abcd"}
     text = json.dumps({"names": names, "addresses": {at[0]: f"{name}.shop" for name, at in names.items()}}).encode()
-    begin = time.perf_counter()
+    begin = time.process_time()
     for _ in range(10):
         assert read_names(text).get(message.wire_name("c77"))
-    assert time.perf_counter() - begin < 0.2
+    assert time.process_time() - begin < 0.2
 
 
 def _addresses_of(*texts: str) -> list[bytes]:
