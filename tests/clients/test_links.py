@@ -179,7 +179,7 @@ def test_links_of_a_body_on_a_network(docker: Command, engine_with_image: TestEn
 def test_links_outlive_the_engine(docker: Command, engine_with_image: TestEngine, wait_until: Wait) -> None:
     """Killed, so that it tells nobody: those that run keep their links, and hear of what comes later."""
     docker("network", "create", "one-net")
-    docker("network", "create", "--config-only", "--subnet", "10.213.9.0/24", "conf")
+    docker("network", "create", "--config-only", "--subnet", "10.213.10.0/24", "conf")
     try:
         docker("run", "-d", "--name", "db", *SLEEP)
         docker("run", "-d", "--name", "web", "--link", "db:x", *SLEEP)

@@ -16,7 +16,7 @@ NOT_CONFIGURED = "user specified IP address is supported only when connecting to
 @pytest.fixture
 def net(docker: Command) -> Iterator[Command]:
     """With a network that has a subnet of ours, and one that has not; `up` runs on the first, `made` never ran."""
-    docker("network", "create", "--subnet", "10.213.9.0/24", "w-own")
+    docker("network", "create", "--subnet", "10.213.11.0/24", "w-own")
     docker("network", "create", "w-any")
     docker("run", "-d", "--name", "up", "--network", "w-own", IMAGE, "sleep", "100")
     docker("create", "--name", "made", IMAGE, "true")
@@ -36,7 +36,7 @@ def net(docker: Command) -> Iterator[Command]:
             ("--network", "container:made"),
             "cannot join network namespace of a non running container: container made is created",
         ),
-        (("--network", "name=w-own,ip=10.213.9.1"), f"{SET_UP}Address already in use"),
+        (("--network", "name=w-own,ip=10.213.11.1"), f"{SET_UP}Address already in use"),
         (
             ("--ip", "192.0.2.9"),
             "invalid config for network bridge: invalid endpoint settings:\n"

@@ -428,18 +428,18 @@ def test_from_none_to_a_network(docker: Command, running: bool) -> None:
 
 def test_a_network_of_anothers_configuration(docker: Command) -> None:
     """As Docker 28.5.2 does it, texts too."""
-    conf = ("--subnet", "10.213.9.0/24", "--gateway", "10.213.9.9", "--label", "a=b")
+    conf = ("--subnet", "10.231.11.0/24", "--gateway", "10.231.11.9", "--label", "a=b")
     docker("network", "create", "--config-only", *conf, "-o", "com.docker.network.bridge.enable_icc=false", "conf")
     try:
         shown = described(docker, "conf")
         assert (shown["Driver"], shown["ConfigOnly"], shown["ConfigFrom"]) == ("null", True, {"Network": ""})
-        assert shown["IPAM"]["Config"] == [{"Subnet": "10.213.9.0/24", "Gateway": "10.213.9.9"}]
+        assert shown["IPAM"]["Config"] == [{"Subnet": "10.231.11.0/24", "Gateway": "10.231.11.9"}]
         docker("network", "create", "--config-from", "conf", "--internal", "real")
         shown = described(docker, "real")
         assert (shown["Driver"], shown["ConfigOnly"], shown["ConfigFrom"]) == ("bridge", False, {"Network": "conf"})
         assert (shown["Internal"], shown["Labels"]) == (True, {"a": "b"})
         assert shown["Options"] == {"com.docker.network.bridge.enable_icc": "false"}
-        assert shown["IPAM"]["Config"] == [{"Subnet": "10.213.9.0/24", "Gateway": "10.213.9.9"}]
+        assert shown["IPAM"]["Config"] == [{"Subnet": "10.231.11.0/24", "Gateway": "10.231.11.9"}]
         docker("run", "--rm", "--network", "real", IMAGE, "true")
         for command, message in (
             (("network", "rm", "conf"), 'error while removing network: configuration network "conf" is in use'),
