@@ -12,7 +12,21 @@ import pytest
 
 from own_host import ip
 from packets import SCTP, Ears, frame, ip_packet, sctp_init, send_frame
-from street import HOST4, HOST6, LINK, NEIGHBOUR4, NEIGHBOUR6, REFUSED, SILENT, Box, Street, ask, ask_all, listening
+from street import (
+    HOST4,
+    HOST6,
+    LINK,
+    NEIGHBOUR4,
+    NEIGHBOUR6,
+    REFUSED,
+    SILENT,
+    Box,
+    Street,
+    ask,
+    ask_all,
+    listening,
+    until,
+)
 from wardian.kernel import netns
 
 V6 = "fd00:5:1::/64"
@@ -121,6 +135,45 @@ def test_a_client_of_another_network_is_seen_unless_its_answers_would_not_pass_h
     assert seen() == near
     yonder.disconnect(box.container)
     assert seen() == addresses
+
+
+def test_who_asks_on_is_answered_when_the_container_joins_his_network(street: Street, box: Box) -> None:
+    """A flow that began before, whose answers take the short way from then on."""
+    yonder = street.network6("yonder", "fd00:5:2::/64")
+    client = street.run(network="yonder")
+    pairs = [(HOST4, client.address("yonder"))]
+    if _name(box) == "own":
+        pairs.append((HOST6, client.address("yonder", 6)))
+
+    def asked_on() -> list[str]:
+        return [ask(client.netns, host, 8080, "udp", 1, source=(address, 777)) for host, address in pairs]
+
+    assert asked_on() == [address for _, address in pairs]
+    yonder.connect(box.container)
+    assert until(lambda: not {REFUSED, SILENT} & set(asked_on()))
+    assert not set(asked_on()) & {address for _, address in pairs}, "by the host's address now"
+
+
+def test_a_connection_ends_when_its_answers_no_longer_pass_here(street: Street, box: Box) -> None:
+    """With a reset, which says it, instead of with silence."""
+    yonder = street.network("yonder")
+    client = street.run(network="yonder")
+    server = box.inside(lambda: listening("::", 84, False))
+    with server, client.inside(lambda: socket.create_connection((HOST4, 8084), 3)) as connection:
+        accepted, _ = server.accept()
+        with accepted:
+            accepted.sendall(b"x")
+            assert connection.recv(1) == b"x"
+            yonder.connect(box.container)
+
+            def is_reset() -> bool:
+                try:
+                    connection.sendall(b"on")
+                except (ConnectionResetError, BrokenPipeError):
+                    return True
+                return False
+
+            assert until(is_reset, pause=0.1)
 
 
 def test_what_was_known_of_a_containers_answers_goes_with_it(street: Street, box: Box) -> None:

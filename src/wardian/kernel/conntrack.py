@@ -20,8 +20,10 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, CTA_FILTER = 1, 2, 18, 25
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
+CTA_IP_V4_SRC = 1
 CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
-CTA_FILTER_ORIG_FLAGS = 1
+CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS = 1, 2
+_BY_SOURCE = 1 << 0  # CTA_FILTER_F_CTA_IP_SRC
 _BY_PROTOCOL, _BY_PORT = 1 << 3, 1 << 5  # CTA_FILTER_F_CTA_PROTO_NUM, CTA_FILTER_F_CTA_PROTO_DST_PORT: since Linux 5.8
 ANSWER_SECONDS = 5
 
@@ -31,11 +33,12 @@ _FAMILY = struct.Struct("!BBH")
 
 class Flow(NamedTuple):
     """`destination` and `port` are as the first packet had them; `answers_from` is who answers, which is another
-    address where it was translated. `key` names it to the kernel."""
+    address where it was translated; `answers_to` is whom he answers. `key` names it to the kernel."""
 
     destination: str
     port: int
     answers_from: str
+    answers_to: str
     family: int
     key: bytes
 
@@ -57,10 +60,25 @@ class Conntrack:
         """The flows of a family and protocol (IPPROTO_*) whose first packet went to `port`."""
         numbers = attribute(CTA_PROTO_NUM, bytes([protocol])) + attribute(CTA_PROTO_DST_PORT, struct.pack("!H", port))
         wanted = _nest(CTA_TUPLE_ORIG, _nest(CTA_TUPLE_PROTO, numbers))
-        by = attribute(CTA_FILTER_ORIG_FLAGS, struct.pack("=I", _BY_PROTOCOL | _BY_PORT))
-        self._send(CT_GET, NLM_F_DUMP, family, wanted + _nest(CTA_FILTER, by))
-        flows = [_parse(family, body) for body in self._answers()]
+        flows = self._dump(family, wanted, CTA_FILTER_ORIG_FLAGS, _BY_PROTOCOL | _BY_PORT)
         return [flow for flow in flows if flow.port == port]
+
+    def flows_answered_by(self, address: str) -> list[Flow]:
+        """Those of all protocols. Linux's filter for IPv6 addresses lets through what it should not and keeps the rest
+        (ctnetlink_filter_match_tuple takes ipv6_addr_cmp for "is equal"), so all are read."""
+        if ":" in address:
+            flows = self._dump(socket.AF_INET6)
+        else:
+            place = attribute(CTA_IP_V4_SRC, socket.inet_pton(socket.AF_INET, address))
+            wanted = _nest(CTA_TUPLE_REPLY, _nest(CTA_TUPLE_IP, place))
+            flows = self._dump(socket.AF_INET, wanted, CTA_FILTER_REPLY_FLAGS, _BY_SOURCE)
+        return [flow for flow in flows if flow.answers_from == address]
+
+    def _dump(self, family: int, wanted: bytes = b"", which: int = 0, by: int = 0) -> list[Flow]:
+        """A kernel that cannot filter (before 5.8) gives all."""
+        filters = _nest(CTA_FILTER, attribute(which, struct.pack("=I", by))) if which else b""
+        self._send(CT_GET, NLM_F_DUMP, family, wanted + filters)
+        return [_parse(family, body) for body in self._answers()]
 
     def delete(self, flow: Flow) -> None:
         """What comes next of it is a new flow, for which the rules are asked. No error when it has ended."""
@@ -104,14 +122,17 @@ def _parse(family: int, body: bytes) -> Flow:
     found = attributes(body)
     original, reply = attributes(found[CTA_TUPLE_ORIG]), attributes(found[CTA_TUPLE_REPLY])
     source, destination = (1, 2) if family == socket.AF_INET else (3, 4)  # CTA_IP_V4_SRC …, CTA_IP_V6_DST
-    (port,) = struct.unpack("!H", attributes(original[CTA_TUPLE_PROTO])[CTA_PROTO_DST_PORT])
+    proto = attributes(original[CTA_TUPLE_PROTO])
+    (port,) = struct.unpack("!H", proto.get(CTA_PROTO_DST_PORT, b"\0\0"))  # what has no ports, as ICMP, has 0
+    answer = attributes(reply[CTA_TUPLE_IP])
     key = _nest(CTA_TUPLE_ORIG, found[CTA_TUPLE_ORIG])
     if CTA_ZONE in found:
         key += attribute(CTA_ZONE, found[CTA_ZONE])
     return Flow(
         str(ipaddress.ip_address(attributes(original[CTA_TUPLE_IP])[destination])),
         int(port),
-        str(ipaddress.ip_address(attributes(reply[CTA_TUPLE_IP])[source])),
+        str(ipaddress.ip_address(answer[source])),
+        str(ipaddress.ip_address(answer[destination])),
         family,
         key,
     )

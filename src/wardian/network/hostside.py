@@ -128,7 +128,7 @@ class HostSide:
         known = [port for port in ports if port.link in links]
         self._closed = await self.work(lambda: apply_what_can_be(firewall, rules, known))
         try:
-            await self.work(lambda: self.board.know_short_ways(short))
+            await self.work(lambda: self.board.recall_short_ways(short))
         except REFUSED as error:
             log.error("containers on several networks are not reached from each of them: %s", error)
         self._watch = Watch(firewall, self.work)

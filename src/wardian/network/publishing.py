@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from wardian.errors import WardianError
 from wardian.network.firewall import Firewall
-from wardian.network.flows import forget_flows
+from wardian.network.flows import forget_flows, forget_short_flows
 from wardian.network.ports import PortBook, Target, close_ports, held_of, held_publications, leads, rules
 from wardian.network.values import Done, Endpoint, HeldPort, PortRule, PortWant, ShortWay
 from wardian.runtime import Publication
@@ -103,8 +103,14 @@ class PortBoard:
 
     def know_short_ways(self, given: Mapping[str, frozenset[ShortWay]]) -> None:
         """What these sandboxes have now, in place of what they had."""
-        after = {sandbox: ways for sandbox, ways in {**self._short, **given}.items() if ways}
-        self._firewall.know_short_ways(frozenset[ShortWay]().union(*after.values()))
+        before = self._short
+        self.recall_short_ways({**before, **given})
+        forget_short_flows(_all_ways(self._short) - _all_ways(before))
+
+    def recall_short_ways(self, given: Mapping[str, frozenset[ShortWay]]) -> None:
+        """As `know_short_ways`, when the engine starts: no flow is older than they are."""
+        after = {sandbox: ways for sandbox, ways in given.items() if ways}
+        self._firewall.know_short_ways(_all_ways(after))
         self._short = after
 
     def forget_short_ways(self, sandbox: str) -> None:
@@ -126,6 +132,10 @@ class PortBoard:
             self._firewall.add_ports(gone)
             raise
         forget_flows(gone, come)
+
+
+def _all_ways(given: Mapping[str, frozenset[ShortWay]]) -> frozenset[ShortWay]:
+    return frozenset[ShortWay]().union(*given.values())
 
 
 def of_endpoint(error: WardianError, name: str, endpoint: str) -> WardianError:
