@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import docker as docker_py
 import pytest
 
 from own_host import ip
-from street import Street
+from street import Street, ask
 from wardian.kernel import netns
 from wardian.network.borrowed import Borrowed
 
@@ -39,6 +40,19 @@ def test_the_hosts_bridge_is_as_it_was(theirs: Street) -> None:
     assert _state() == during
     theirs.docker.networks.get("borrowed").remove()
     assert _state() == before
+
+
+def test_a_network_without_ipv6_is_put_on_a_bridge_with_the_hosts_ipv6(theirs: Street) -> None:
+    ip("address", "add", "192.168.77.5/24", "dev", LINK)
+    ip("address", "add", "2001:db8:7::7/64", "dev", LINK, "nodad")
+    pool = docker_py.types.IPAMPool("192.168.77.0/24", gateway="192.168.77.1")
+    theirs.network("borrowed", options=OPTIONS, ipam=docker_py.types.IPAMConfig(pool_configs=[pool]))
+    box = theirs.run(network="borrowed")
+    theirs.serve(box.netns)
+    assert ask(theirs.host, box.address("borrowed"), 80) == "192.168.77.5"
+    theirs.clear()
+    left = {one["local"] for one in ip("address", "show", LINK)[0]["addr_info"]}
+    assert {"192.168.77.5", "2001:db8:7::7"} <= left and "192.168.77.1" not in left
 
 
 def test_what_its_owner_changed_since_is_his(theirs: Street) -> None:

@@ -395,6 +395,24 @@ def test_a_bridge_that_others_use_is_refused() -> None:
     assert make(host=host[1:], **named).link == "docker0"
 
 
+def test_a_bridge_of_the_hosts_lan_may_have_more_than_the_networks() -> None:
+    def lan(*texts: str) -> tuple[Taken, ...]:
+        return tuple(Taken(ipaddress.ip_network(text), "an address of lan0", "lan0") for text in texts)
+
+    here, slaac = "192.168.7.0/24", "2001:db8:7::/64"
+    named = {"Options": {BRIDGE + "name": "lan0"}}
+    mine = ipam({"Subnet": here})
+    assert make(host=lan(slaac), **named).link == "lan0", "IPv6 is off for this network"
+    assert make(host=lan("10.9.0.0/24", slaac, here), **named, IPAM=mine).link == "lan0"
+    both = ipam({"Subnet": here}, {"Subnet": "fd00:7::/64"})
+    assert make(host=lan(here, slaac), **named, EnableIPv6=True, IPAM=both).link == "lan0"
+    for host in (lan(slaac), lan(slaac, "10.9.0.0/24")):
+        with pytest.raises(WardianError, match=r"the bridge lan0 has .*, which is not this network's"):
+            make(host=host, **named, EnableIPv6=True, IPAM=both)
+    with pytest.raises(WardianError, match=r"the bridge lan0 has 10\.9\.0\.0/24"):
+        make(host=lan("10.9.0.0/24"), **named, IPAM=mine)
+
+
 def test_no_pool_is_left() -> None:
     host = tuple(
         Taken(ipaddress.ip_network(text), "a route by tun0")

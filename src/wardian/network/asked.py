@@ -13,6 +13,8 @@ PREDEFINED = ("bridge", "host", "none")
 _FORBIDDEN_NAMES = (*PREDEFINED, "default")
 _SINGLE_DRIVERS = ("host", "null")
 _DRIVERS = ("bridge", "macvlan", "ipvlan")
+# What a configuration says for the networks that are made of it, besides subnets: of Asked and of NetworkConfig.
+OF_CONFIGURATION = ("enable_ipv4", "enable_ipv6", "options", "labels", "ipam_driver", "ipam_options")
 _OF_ANOTHER = "are not supported if the network depends on a configuration network"
 _SWARM = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
@@ -92,15 +94,9 @@ def configured(asked: Asked, networks: Iterable[NetworkConfig]) -> Asked:
     if source is None:
         message = f'configuration network "{asked.config_from}" does not exist'
         raise WardianError(NOT_FOUND, message, operation="create network", subject=asked.config_from)
-    return asked._replace(
-        enable_ipv4=source.enable_ipv4,
-        enable_ipv6=source.enable_ipv6,
-        options=source.options,
-        labels=source.labels,
-        ipam_driver=source.ipam_driver,
-        ipam_options=source.ipam_options,
-        subnets=tuple(AskedSubnet(one.subnet, one.ip_range, one.gateway, one.auxiliary) for one in source.subnets),
-    )
+    carried = {name: getattr(source, name) for name in OF_CONFIGURATION}
+    subnets = tuple(AskedSubnet(one.subnet, one.ip_range, one.gateway, one.auxiliary) for one in source.subnets)
+    return asked._replace(subnets=subnets, **carried)
 
 
 def _check_config_only(body: Mapping[str, Any]) -> None:

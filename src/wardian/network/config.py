@@ -10,7 +10,7 @@ from typing import NamedTuple
 from wardian.errors import CONFLICT, WardianError
 from wardian.network import addresses, refusals
 from wardian.network.addresses import Pool, Taken
-from wardian.network.asked import PREDEFINED, Asked
+from wardian.network.asked import OF_CONFIGURATION, PREDEFINED, Asked
 from wardian.network.asked_subnets import AskedSubnet
 from wardian.network.values import EndpointWant, IPNetwork, NetworkConfig, Subnet
 
@@ -63,20 +63,11 @@ def complete(asked: Asked, identity: str, created: str, beside: Beside) -> tuple
         if _enabled(asked, version) and not any(one.subnet.version == version for one in subnets):
             chosen = addresses.choose_subnet(taken, beside.pools, version)
             subnets.append(_settle(asked, AskedSubnet(chosen, None, None, ()))._replace(chosen=True))
-    config = NetworkConfig(
-        id=identity,
-        name=asked.name,
+    config = _said(asked, identity, created)._replace(
         driver=asked.driver,
-        created=created,
         subnets=tuple(subnets),
         internal=asked.internal,
         attachable=asked.attachable,
-        enable_ipv4=asked.enable_ipv4,
-        enable_ipv6=asked.enable_ipv6,
-        options=asked.options,
-        labels=asked.labels,
-        ipam_driver=asked.ipam_driver,
-        ipam_options=asked.ipam_options,
         link=_link_of(asked, identity),
         config_from=asked.config_from,
     )
@@ -86,20 +77,16 @@ def complete(asked: Asked, identity: str, created: str, beside: Beside) -> tuple
 
 def configuration(asked: Asked, identity: str, created: str) -> NetworkConfig:
     """One that is only a configuration: as it was asked for, with nothing chosen. Docker calls its driver null."""
-    return NetworkConfig(
-        id=identity,
-        name=asked.name,
-        driver="null",
-        created=created,
+    return _said(asked, identity, created)._replace(
         subnets=tuple(Subnet(one.subnet, one.gateway, one.ip_range, one.auxiliary) for one in asked.subnets),
-        enable_ipv4=asked.enable_ipv4,
-        enable_ipv6=asked.enable_ipv6,
-        options=asked.options,
-        labels=asked.labels,
-        ipam_driver=asked.ipam_driver,
-        ipam_options=asked.ipam_options,
         config_only=True,
     )
+
+
+def _said(asked: Asked, identity: str, created: str) -> NetworkConfig:
+    """What is as it was asked for, of a network and of a configuration."""
+    carried = {name: getattr(asked, name) for name in OF_CONFIGURATION}
+    return NetworkConfig(id=identity, name=asked.name, driver="null", created=created, **carried)
 
 
 def own_subnets(subnets: Sequence[Subnet]) -> list[Taken]:
@@ -138,15 +125,16 @@ def _check_link(config: NetworkConfig, beside: Beside) -> None:
     addresses that are not this network's."""
     if config.driver != "bridge":
         return
-    for one in beside.host:
-        if one.link == config.link and not one.network.is_link_local and not _is_of(config, one.network):
-            raise WardianError(
-                CONFLICT,
-                f"the bridge {config.link} has {one.network}, which is not this network's",
-                operation="create network",
-                subject=config.link,
-                hint="name another bridge, or this one's --subnet and --gateway",
-            )
+    there = [one.network for one in beside.host if one.link == config.link and not one.network.is_link_local]
+    foreign = _foreign(config, there)
+    if foreign is not None:
+        raise WardianError(
+            CONFLICT,
+            f"the bridge {config.link} has {foreign}, which is not this network's",
+            operation="create network",
+            subject=config.link,
+            hint="name another bridge, or this one's --subnet and --gateway",
+        )
     for other in beside.networks:
         if other.driver == "bridge" and other.link == config.link:
             raise refusals.refused(
@@ -154,6 +142,19 @@ def _check_link(config: NetworkConfig, beside: Beside) -> None:
                 f"({other.link}): networks have same bridge name",
                 config.link,
             )
+
+
+def _foreign(config: NetworkConfig, there: Sequence[IPNetwork]) -> IPNetwork | None:
+    """What a bridge has in place of this network's. One range of the network's own is enough, as for Docker, and a
+    family that the network does not have is the host's. A router may announce IPv6 prefixes to any bridge: on one that
+    has the network's IPv4 they stand beside the network's."""
+    for version, enabled in ((4, config.enable_ipv4), (6, config.enable_ipv6)):
+        ranges = [one for one in there if one.version == version] if enabled else []
+        if any(_is_of(config, one) for one in ranges):
+            return None
+        if ranges:
+            return ranges[0]
+    return None
 
 
 def _is_of(config: NetworkConfig, network: IPNetwork) -> bool:
