@@ -5,6 +5,7 @@
  * filter, and no more closed to it than any other process 1: programs write to /proc/1/fd/1. Its memory has nothing that
  * the container cannot read elsewhere, its program is behind a read-only mount (runtime/program.py). */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -53,6 +54,32 @@ static void to_foreground(void) {
     (void)!ioctl(0, TIOCSPGRP, &group); /* ENOTTY: no terminal. SIGTTOU is still blocked here */
 }
 
+struct sets {
+    struct __user_cap_header_struct header;
+    struct __user_cap_data_struct data[2];
+};
+
+/* An exec takes from who is not root all capabilities but the ambient ones (capabilities(7)): process 1, which execs
+ * nothing, gives them away by hand. Of a filter that forbids capset(2) `read_sets` tells while it can still be said. */
+static int read_sets(struct sets *sets) {
+    sets->header = (struct __user_cap_header_struct){_LINUX_CAPABILITY_VERSION_3, 0};
+    if (syscall(SYS_capget, &sets->header, sets->data) < 0 || syscall(SYS_capset, &sets->header, sets->data) < 0)
+        return errno;
+    return 0;
+}
+
+static void keep_ambient(struct sets *sets) {
+    if (geteuid() == 0)
+        return;
+    for (int i = 0; i < 2; i++)
+        sets->data[i].permitted = sets->data[i].effective = 0;
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
+            sets->data[cap / 32].permitted = sets->data[cap / 32].effective |= 1U << cap % 32;
+    if (syscall(SYS_capset, &sets->header, sets->data) < 0)
+        _exit(126);
+}
+
 /* For ps: its arguments and its name. */
 static void take_name(char *argument, const char *name) {
     size_t room = argument ? strlen(argument) : 0;
@@ -63,8 +90,11 @@ static void take_name(char *argument, const char *name) {
 
 int op_init(struct run *run, const struct op *op) {
     sigset_t all, before;
+    struct sets sets;
     (void)op;
     int error = seal(run);
+    if (!error)
+        error = read_sets(&sets);
     if (error)
         return error;
     sigfillset(&all);
@@ -77,6 +107,7 @@ int op_init(struct run *run, const struct op *op) {
         sigprocmask(SIG_SETMASK, &before, NULL);
         return 0;
     }
+    keep_ambient(&sets);
     take_name(run->name, "wardian-init");
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* for a pid namespace that is not its own */
