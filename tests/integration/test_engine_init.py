@@ -10,6 +10,7 @@ import pytest
 
 from benches import Bench
 from wardian.home import Home
+from wardian.kernel import procfs
 
 
 def processes(bench: Bench, identity: str) -> list[str]:
@@ -98,8 +99,8 @@ def test_the_terminal_s_foreground_is_the_command(bench: Bench) -> None:
     fields = {"Tty": True}
     identity = bench.start("sh", "-c", "cut -d' ' -f1,5,8 /proc/self/stat; sleep 1000", Init=True, fields=fields)
     pid = bench.state(identity)["Pid"]
-    child = int(open(f"/proc/{pid}/task/{pid}/children").read())
-    stat = open(f"/proc/{child}/stat").read().rpartition(")")[2].split()
+    child = int(procfs.read(f"/proc/{pid}/task/{pid}/children"))
+    stat = procfs.read(f"/proc/{child}/stat").rpartition(")")[2].split()
     assert stat[2] == stat[5] == str(child)
     os.kill(child, signal.SIGKILL)
     assert bench.finish(identity) == 137

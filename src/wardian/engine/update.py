@@ -6,7 +6,6 @@ What the kernel refuses is taken back, and then nothing has changed.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from wardian.engine.registry import Container
 from wardian.engine.spec.resources import resources_of
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, SYSTEM, WardianError
-from wardian.runtime import Write, carry_out, limit_writes
+from wardian.runtime import carry_out, limit_writes
 
 _LIMITS = (
     "BlkioWeight", "CpuShares", "NanoCpus", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "Memory",
@@ -114,18 +113,10 @@ async def _apply(parts: Parts, container: Container, before: ContainerConfig, af
     try:
         await asyncio.to_thread(carry_out, writes)
     except OSError as error:
-        back = limit_writes(parts.host, group, new, old)
-        await asyncio.to_thread(_take_back, back)
         if not container.state.live:  # it ended meanwhile: what it starts with next is all there is to change
             return
         message = f"{error.filename}: {(error.strerror or '').lower()}"
         raise _cannot(container, message, SYSTEM, error.errno or 0) from error
-
-
-def _take_back(writes: tuple[Write, ...]) -> None:
-    for one in writes:
-        with contextlib.suppress(OSError):
-            carry_out((one,))
 
 
 def _store(parts: Parts, container: Container, config: ContainerConfig) -> None:

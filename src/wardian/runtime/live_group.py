@@ -4,11 +4,12 @@ Pure but for `carry_out`. The order of memory's two limits on version 1 is the k
 memory and swap together (cgroup-v1/memory.rst, 8.1), whichever of the two moves.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from wardian.kernel import cgroups
+from wardian.kernel import cgroups, procfs
 from wardian.kernel.cgroups import Setting
 from wardian.runtime.hostfacts import V2, HostFacts
 
@@ -58,15 +59,26 @@ def _memory_in_order(writes: tuple[Write, ...], before: dict[str, Any]) -> tuple
 
 
 def carry_out(writes: Sequence[Write]) -> None:
-    """Raises OSError, with the file's name, from the first that the kernel refuses."""
+    """Raises OSError, with the file's name, from the first that the kernel refuses; those before it are taken back."""
+    done: list[Write] = []
     for one in writes:
+        had = procfs.read(one.path).strip()
         try:
-            fd = os.open(one.path, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, one.value.encode())
-            finally:
-                os.close(fd)
+            _write(one)
         except OSError as error:
-            if not one.may_fail:
-                error.filename = one.path
-                raise
+            if one.may_fail:
+                continue
+            for earlier in reversed(done):
+                with contextlib.suppress(OSError):
+                    _write(earlier)
+            error.filename = one.path
+            raise
+        done.append(Write(one.path, had))
+
+
+def _write(one: Write) -> None:
+    fd = os.open(one.path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, one.value.encode())
+    finally:
+        os.close(fd)
