@@ -207,7 +207,9 @@ def test_a_weight_is_in_the_group_or_discarded(bench: Bench, host: HostFacts) ->
     if not made["Warnings"]:
         bench.run(bench.engine.containers.start(made["Id"]))
         path = group(bench, made["Id"])
-        weights = [read(f"{path}/{name}") for name in ("io.bfq.weight", "io.weight") if os.path.exists(f"{path}/{name}")]
+        weights = [
+            read(f"{path}/{name}") for name in ("io.bfq.weight", "io.weight") if os.path.exists(f"{path}/{name}")
+        ]
         assert any("300" in text or "2930" in text for text in weights)
 
 
