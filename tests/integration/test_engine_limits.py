@@ -14,7 +14,7 @@ from wardian.engine import create
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED
 from wardian.runtime import V2, probe_host
 
-HOST = probe_host()
+HOST = probe_host(files=True)
 MEBI = 1 << 20
 pytestmark = pytest.mark.skipif(HOST.cgroup_layout == V2, reason="version 2's files are tests/vm's")
 

@@ -2,7 +2,8 @@
 one that is paused."""
 
 import asyncio
-import logging
+import contextlib
+import os
 
 from wardian.engine import create
 from wardian.engine.parts import Parts
@@ -12,8 +13,6 @@ from wardian.engine.state import Event, State
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.kernel import freezer
 from wardian.runtime import freezer_directory
-
-log = logging.getLogger(__name__)
 
 _DEADLINE = 10.0  # seconds: what does not stand still until then sits in the kernel
 _SIGKILL = 9
@@ -44,7 +43,8 @@ async def freeze(parts: Parts, container: Container) -> None:
     try:
         stands = await asyncio.to_thread(freezer.freeze, directory, _DEADLINE)
     except FileNotFoundError:
-        check_pausable(container)
+        if not container.state.live or not os.path.isdir(directory):  # it has just ended
+            raise _refusal(container, f"container {container.id} is not running") from None
         raise WardianError(
             UNAVAILABLE,
             f"container {container.id} cannot be paused: its control group has no freezer",
@@ -87,7 +87,11 @@ def wakes(container: Container, number: int) -> bool:
 def settle(parts: Parts, container: Container) -> None:
     """Of an engine that starts: whether it is paused is the kernel's to say."""
     state = container.state
-    frozen = freezer.is_frozen(freezer_of(parts, container))
+    directory = freezer_of(parts, container)
+    frozen = freezer.is_frozen(directory)
+    if not frozen:  # an earlier engine's end may have cut a pause short: half of it would stand still
+        with contextlib.suppress(OSError):
+            freezer.set_frozen(directory, False)
     if frozen and state.state is State.RUNNING:
         container.state = state.after(Event.PAUSED)
     elif not frozen and state.state is State.PAUSED:

@@ -1,6 +1,8 @@
 """The freezer of a control group: all in it and below stands still (cgroup-v1/freezer-subsystem.rst; cgroup-v2.rst,
 cgroup.freeze)."""
 
+import errno
+import os
 import time
 
 from wardian.kernel import procfs
@@ -38,5 +40,13 @@ def freeze(directory: str, deadline: float) -> bool:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "r+") as file:
-        file.write(text)
+    """ENODEV says that the group went between open and write: the same to a caller as one that was gone before."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        raise
+    finally:
+        os.close(fd)

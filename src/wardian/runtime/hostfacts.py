@@ -44,8 +44,9 @@ class HostFacts(NamedTuple):
         return self.uid_map == ((0, 0, 4294967295),)
 
 
-def probe_host() -> HostFacts:
-    """Ask the kernel (about a millisecond). The caller keeps the answer."""
+def probe_host(*, files: bool = False) -> HostFacts:
+    """Ask the kernel (about a millisecond). The caller keeps the answer. No plan depends on `group_files`: they are
+    looked up only when `files` says so."""
     release = re.findall(r"\d+", platform.release())  # "6.1.0-49-amd64", "6.6+"
     layout, v1, v2 = _cgroups(procfs.mounts())
     status = procfs.status()
@@ -67,7 +68,7 @@ def probe_host() -> HostFacts:
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
         cpus=os.cpu_count() or 1,
         devices=_thermal_throttles(),
-        group_files=_group_files(v1, v2),
+        group_files=_group_files(v1, v2) if files else frozenset(),
     )
 
 
