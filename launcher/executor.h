@@ -26,6 +26,7 @@ struct progress {
 
 struct run {
     struct plan plan;
+    char *name;   /* our argv[0] */
     int *handles; /* descriptors, -1: not made yet */
     struct progress *progress;
     size_t progress_size;
@@ -57,6 +58,9 @@ static inline int handle_of(const struct run *run, const struct op *op, int at) 
 /* Keeps a new descriptor under its handle; a negative one is the errno of the call before. */
 int keep(struct run *run, const struct op *op, int at, long descriptor);
 void explain(struct run *run, const char *text); /* more about a failure */
+
+/* ops_process.c: descriptors and signals as the container gets them, once; 0 or an errno. */
+int seal(const struct run *run);
 
 /* receive.c */
 ssize_t receive(int control, unsigned char *data, size_t size, int *fds, uint32_t *count, uint32_t room);

@@ -188,6 +188,12 @@ void groups_kill(const struct supervision *supervision) {
         kill_listed_until_gone(supervision, chosen, deadline);
 }
 
+void groups_thaw(const struct supervision *supervision) {
+    for (uint32_t i = 0; i < supervision->cgroup_count; i++)
+        if (supervision->cgroup_paths[i])
+            write_text(supervision->cgroups[i], "freezer.state", "THAWED"); /* ENOENT: another controller's */
+}
+
 /* Busy is a group while its last process is still leaving, and one that has groups below. */
 static void remove_group(const struct supervision *supervision, uint32_t i, int64_t deadline) {
     const char *path = supervision->cgroup_paths[i];

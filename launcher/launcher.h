@@ -77,6 +77,7 @@ struct supervision {
     const int *cgroups;                /* directories, made by the plan: counters are read and the groups removed at the end */
     const char *const *cgroup_paths;   /* their paths, for rmdir (NULL: joined, not ours to remove) */
     int root;             /* the root's mount descriptor, -1: none */
+    uint64_t timeout_s;   /* the container is ended so many seconds after its start; 0: never */
 };
 
 struct child {
@@ -97,6 +98,7 @@ int supervise(struct supervision *supervision, struct child *child, int control_
 int control_read_attachers(struct supervision *supervision, int control_fd, uint32_t count);
 /* group.c: ends every process of the groups that the plan made. */
 void groups_kill(const struct supervision *supervision);
+void groups_thaw(const struct supervision *supervision); /* version 1 delivers no SIGKILL to what is frozen */
 uint64_t unix_ns(void); /* CLOCK_REALTIME */
 int64_t now_ms(void);   /* CLOCK_MONOTONIC */
 

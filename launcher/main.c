@@ -140,5 +140,6 @@ int main(int argc, char **argv) {
     syscall(SYS_close_range, CONTROL + 1, ~0U, 0); /* whatever the engine's own starter left open is not the container's to hold */
     umask(0);
     run.control = CONTROL;
+    run.name = argc ? argv[0] : NULL;
     return launch(&run);
 }

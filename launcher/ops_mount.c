@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -96,6 +97,33 @@ int op_legacy_overlay(struct run *run, const struct op *op) {
 int op_tree(struct run *run, const struct op *op) {
     unsigned flags = OPEN_TREE_CLONE | O_CLOEXEC | (op_number(op, TREE_AT_RECURSIVE) ? AT_RECURSIVE : 0);
     return keep(run, op, TREE_AT_MOUNT, syscall(SYS_open_tree, AT_FDCWD, op_text(op, TREE_AT_PATH), flags));
+}
+
+static long clone_unlinked(const char *path) {
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    int at = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (at < 0)
+        return -1;
+    long tree = syscall(SYS_open_tree, at, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC);
+    int error = errno;
+    close(at);
+    errno = error;
+    return tree;
+}
+
+/* setns(2) into a mount namespace makes its root the working directory and the root: so does the way back. */
+int op_tree_in(struct run *run, const struct op *op) {
+    int before = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), error = 0;
+    if (before < 0)
+        return errno;
+    if (setns(handle_of(run, op, TREE_IN_AT_NAMESPACE), CLONE_NEWNS) < 0)
+        error = errno;
+    else
+        error = keep(run, op, TREE_IN_AT_MOUNT, clone_unlinked(op_text(op, TREE_IN_AT_PATH)));
+    if (setns(before, CLONE_NEWNS) < 0 && !error)
+        error = errno;
+    close(before);
+    return error;
 }
 
 static int set_attributes(int mount_fd, struct mount_attr *attr, int recursive) {

@@ -53,6 +53,11 @@ int op_supervise(struct run *run, const struct op *op) {
     return run->attachers ? control_read_attachers(s, run->control, run->attachers) : 0;
 }
 
+int op_timeout(struct run *run, const struct op *op) {
+    run->supervision.timeout_s = op_number(op, TIMEOUT_AT_SECONDS);
+    return 0;
+}
+
 static uid_t owner_of(const struct run *run) {
     for (uint32_t i = 0; i < run->plan.count; i++)
         if (run->plan.ops[i].number == OP_USER)

@@ -83,6 +83,9 @@ enum { CREATE_NOTHING = 0, CREATE_DIRECTORY = 1, CREATE_FILE = 2, CREATE_LIKE = 
     X(UMASK, umask, 46, "u") \
     X(CHDIR, chdir, 47, "s") \
     X(EXEC, exec, 48, "sll") \
+    X(INIT, init, 49, "") \
+    X(TIMEOUT, timeout, 50, "u") \
+    X(TREE_IN, tree_in, 51, "nhs") \
 
 enum {
     OP_OPEN = 1,
@@ -133,6 +136,9 @@ enum {
     OP_UMASK = 46,
     OP_CHDIR = 47,
     OP_EXEC = 48,
+    OP_INIT = 49,
+    OP_TIMEOUT = 50,
+    OP_TREE_IN = 51,
 };
 
 /* The place of each field in struct op's `fields`. */
@@ -180,5 +186,7 @@ enum { SECCOMP_AT_FLAGS, SECCOMP_AT_PROGRAM };
 enum { UMASK_AT_MASK };
 enum { CHDIR_AT_PATH };
 enum { EXEC_AT_PATH, EXEC_AT_ARGUMENTS, EXEC_AT_ENVIRONMENT };
+enum { TIMEOUT_AT_SECONDS };
+enum { TREE_IN_AT_MOUNT, TREE_IN_AT_NAMESPACE, TREE_IN_AT_PATH };
 
 #endif

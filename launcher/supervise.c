@@ -154,7 +154,7 @@ static void let_container_go(struct supervision *supervision) {
 static void record_exit(struct supervisor *s) {
     for (int which = 0; which < SOURCES; which++)
         log_end(which);
-    exit_record(s, NULL);
+    exit_record(s, s->timed_out ? "timeout" : NULL);
     groups_remove(s->supervision);
     let_container_go(s->supervision);
     if (s->listener >= 0) {
@@ -184,10 +184,20 @@ static bool drained(struct supervisor *s) {
     return all;
 }
 
+/* Its time is over. What ended by itself at that very moment has its own end on record. */
+static void time_out(struct supervisor *s) {
+    s->due_at = 0;
+    s->timed_out = syscall(SYS_pidfd_send_signal, s->child->pidfd, SIGKILL, NULL, 0) == 0;
+    groups_thaw(s->supervision);
+}
+
 /* What is due after the container's end. False: the supervisor is done. */
 static bool go_on(struct supervisor *s) {
-    if (s->phase == RUNNING)
+    if (s->phase == RUNNING) {
+        if (s->due_at && now_ms() >= s->due_at)
+            time_out(s);
         return true;
+    }
     bool all = drained(s);
     if (s->phase == DRAINING && (all || now_ms() - s->exited_at >= DRAIN_MS))
         record_exit(s);
@@ -199,11 +209,16 @@ static bool go_on(struct supervisor *s) {
     return attachers_count(s) > 0 || (publish_relays() && now_ms() - s->exited_at < RELAY_MS);
 }
 
+static int sooner(int patience, int64_t left) {
+    int most = left < 0 ? 0 : left > 1 << 30 ? 1 << 30 : (int)left;
+    return patience < 0 || most < patience ? most : patience;
+}
+
 static int patience(struct supervisor *s) {
     if (s->deaf)
         return DEAF_MS;
     if (s->phase == RUNNING)
-        return publish_patience(s);
+        return s->due_at ? sooner(publish_patience(s), s->due_at - now_ms()) : publish_patience(s);
     int64_t since = now_ms() - s->exited_at;
     bool open = s->sources[SOURCE_OUT].fd >= 0 || s->sources[SOURCE_ERR].fd >= 0;
     if (open && since < GRACE_MS)
@@ -268,6 +283,7 @@ int supervise(struct supervision *supervision, struct child *child, int control)
     s->supervision = supervision;
     s->child = child;
     s->started_at = child->started_at ? child->started_at : unix_ns();
+    s->due_at = supervision->timeout_s ? now_ms() + (int64_t)supervision->timeout_s * 1000 : 0;
     ignore_signals();
     raise_descriptor_limit();
     if (chdir("/") < 0) {

@@ -46,6 +46,7 @@ V2_HOST = HOST._replace(
     cgroup2="/sys/fs/cgroup",
     cgroup2_controllers=("cpuset", "cpu", "io", "memory", "pids"),
 )
+BLOCK_HOST = HOST._replace(cgroup_mounts=(("blkio", "/sys/fs/cgroup/blkio"),))
 OLD_HOST = HOST._replace(kernel=(5, 15))
 ROOT = RootFacts(0, 0, (0,), "/root", "/bin/sh", True)
 ROOTFS = Mount("overlay", lowers=("/l/2/diff", "/l/1/diff"), upper="/c/upper", work="/c/work")
@@ -73,6 +74,37 @@ def limited() -> dict[str, Any]:
         "cpu": {"quota": 50000, "period": 100000, "shares": 512, "cpus": "0"},
         "pids": {"limit": 64},
     }
+    return result
+
+
+def throttled() -> dict[str, Any]:
+    """What names block devices, and what version 2 has too."""
+    result = spec("true")
+    device = {"major": 254, "minor": 0}
+    result["linux"]["resources"]["blockIO"] = {
+        "weight": 300,
+        "weightDevice": [device | {"weight": 200}],
+        "throttleReadBpsDevice": [device | {"rate": 1 << 20}],
+        "throttleWriteIOPSDevice": [device | {"rate": 10}],
+    }
+    return result
+
+
+def swapped() -> dict[str, Any]:
+    """What only version 1 has."""
+    result = spec("true")
+    result["linux"]["resources"] |= {
+        "memory": {"limit": 1 << 26, "swappiness": 0, "disableOOMKiller": True},
+        "cpu": {"realtimePeriod": 1000000, "realtimeRuntime": 950000},
+    }
+    return result
+
+
+def shared_memory() -> dict[str, Any]:
+    result = spec("true", namespaces=namespaces("mount", ipc="@ipc"))
+    result["mounts"] = [mount for mount in result["mounts"] if mount["destination"] != "/dev/shm"]
+    source = "@ipc-mounts:/dev/shm"
+    result["mounts"].append({"destination": "/dev/shm", "type": "bind", "source": source, "options": ["bind"]})
     return result
 
 
@@ -126,6 +158,11 @@ CASES = {
     "mounts": lambda: make(mounted()),
     "mounts-v2": lambda: make(mounted(), host=V2_HOST),
     "user-namespace": lambda: make(user_namespace()),
+    "throttles": lambda: make(throttled(), host=BLOCK_HOST),
+    "throttles-v2": lambda: make(throttled(), host=V2_HOST),
+    "only-v1": lambda: make(swapped()),
+    "shared-memory": lambda: make(shared_memory()),
+    "init": lambda: make(spec("sleep", "1"), supervision=SUPERVISION._replace(init=True, timeout=90)),
     "terminal": lambda: make(spec(), supervision=SUPERVISION._replace(terminal=True, console_size=(24, 80))),
     "old-kernel": lambda: make(spec(), host=OLD_HOST),
     "nested-root": lambda: make(spec(), rootfs=NESTED),

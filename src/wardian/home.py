@@ -9,7 +9,7 @@ from collections import namedtuple
 _Fields = namedtuple(
     "_Fields",
     "data_root run_root socket cgroup_base network_backend bridge address_pools respect_host_firewall "
-    "ip_forward_no_drop",
+    "ip_forward_no_drop init",
 )
 
 DEFAULT_DATA_ROOT = "/var/lib/wardian"
@@ -24,7 +24,8 @@ class Home(_Fields):
     `containers/ID` and `supervisors` are made; `network_backend` is "nftables" or "iptables", and with
     `respect_host_firewall` nothing is added to chains of others that drop what is forwarded, with `ip_forward_no_drop`
     a host that was no router before is one between all its links; `bridge` names the default
-    bridge link; `address_pools` are texts, base=…,size=…, from which networks take subnets (none: the built-in ones).
+    bridge link; `address_pools` are texts, base=…,size=…, from which networks take subnets (none: the built-in ones);
+    `init`: a container that does not say has an init as process 1.
     """
 
     __slots__ = ()
@@ -80,6 +81,7 @@ def make_home(
     address_pools: tuple[str, ...] = (),
     respect_host_firewall: bool = False,
     ip_forward_no_drop: bool = False,
+    init: bool = False,
 ) -> Home:
     """A Home from absolute paths; `socket` is `RUN_ROOT/wardian.sock` unless given. ValueError on a relative path."""
     for name, path in (("data root", data_root), ("run root", run_root)):
@@ -96,4 +98,5 @@ def make_home(
         address_pools,
         respect_host_firewall,
         ip_forward_no_drop,
+        init,
     )

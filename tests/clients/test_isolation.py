@@ -91,8 +91,10 @@ def test_another_container_s_namespaces(docker):
     done = docker("run", "--rm", "--ipc", "container:donor", IMAGE, "true", status=125)
     assert b"non-shareable IPC (hint: use IpcMode:shareable for the donor container)" in done.stderr
     docker("run", "-d", "--name", "shareable", "--ipc", "shareable", IMAGE, "sleep", "1000")
-    done = docker("run", "--rm", "--ipc", "container:shareable", IMAGE, "true", status=125)
-    assert b"is not built yet" in done.stderr
+    script = "readlink /proc/self/ns/ipc"
+    assert docker.out("run", "--rm", "--ipc", "container:shareable", IMAGE, *script.split()) == docker.out(
+        "exec", "shareable", *script.split()
+    )
     assert b"invalid IPC mode: nonsense" in docker("run", "--ipc", "nonsense", IMAGE, "true", status=125).stderr
     docker("rm", "-f", "donor")
     done = docker("run", "--rm", "--pid", "container:donor", IMAGE, "true", status=125)
@@ -234,10 +236,9 @@ def test_limits_that_cannot_be_are_refused(docker, flags, says):
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--init",), ("--blkio-weight", "100"), ("--device-read-bps", "/dev/null:1m"), ("--memory-swappiness", "1"),
-        ("--device-cgroup-rule", "c 1:3 rwm"), ("--cgroup-parent", "x"), ("--health-cmd", "true"),
-        ("--restart", "always"), ("--oom-kill-disable",), ("-v", "name:/m"), ("-v", "/m"), ("--volumes-from", "x"),
-        ("--mount", "type=volume,source=x,target=/m"), ("--storage-opt", "size=1g"), ("--log-driver", "syslog"),
+        ("--health-cmd", "true"),
+        ("--restart", "always"), ("-v", "name:/m"), ("-v", "/m"), ("--volumes-from", "x"),
+        ("--mount", "type=volume,source=x,target=/m"), ("--log-driver", "syslog"),
         ("--runtime", "runc"), ("--gpus", "all"),
     ],
     ids=lambda flags: flags[0],

@@ -130,7 +130,6 @@ def test_every_row_says_where_it_is() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "kind"),
     [
-        ("HostConfig.Init", True, NOT_IMPLEMENTED),
         ("HostConfig.PidMode", "container:", INVALID),
         ("HostConfig.NetworkMode", "container", INVALID),
         ("HostConfig.RestartPolicy", {"Name": "always"}, NOT_IMPLEMENTED),

@@ -157,3 +157,88 @@ def test_a_lost_supervisor_takes_its_container_along(bench: Bench) -> None:
     assert bench.finish(identity) == 137
     assert "lost" in bench.state(identity)["Error"]
     assert gone(path) and not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_paused_container_stands_still_and_kill_ends_it(bench: Bench) -> None:
+    identity, path = running(bench)
+    bench.run(bench.engine.containers.pause(identity))
+    assert "frozen 1" in read(f"{path}/cgroup.events") and bench.state(identity)["Status"] == "paused"
+    bench.restart()
+    assert bench.state(identity)["Status"] == "paused"
+    bench.run(bench.engine.containers.unpause(identity))
+    assert "frozen 0" in read(f"{path}/cgroup.events")
+    bench.run(bench.engine.containers.pause(identity))
+    bench.run(bench.engine.containers.kill(identity))
+    assert bench.finish(identity) == 137 and gone(path)
+
+
+def test_an_update_is_in_the_group_s_files(bench: Bench) -> None:
+    identity, path = running(bench, Memory=64 * MEBI, PidsLimit=9)
+    wanted = {"Memory": 96 * MEBI, "MemorySwap": 128 * MEBI, "CpuShares": 512, "NanoCpus": 500_000_000, "PidsLimit": -1}
+    bench.run(bench.engine.containers.update(identity, wanted))
+    assert read(f"{path}/memory.max") == str(96 * MEBI)
+    assert read(f"{path}/memory.swap.max") == str(32 * MEBI)
+    assert (read(f"{path}/cpu.max"), read(f"{path}/cpu.weight")) == ("50000 100000", "20")
+    assert read(f"{path}/pids.max") == "max"
+
+
+def test_throttles_of_a_device(bench: Bench) -> None:
+    number = os.stat("/dev/vda").st_rdev
+    device = [{"Path": "/dev/vda", "Rate": MEBI}]
+    _, path = running(bench, BlkioDeviceReadBps=device, BlkioDeviceWriteIOps=[{"Path": "/dev/vda", "Rate": 30}])
+    limits = read(f"{path}/io.max").split()
+    assert limits[0] == f"{os.major(number)}:{os.minor(number)}"
+    assert set(limits[1:]) == {f"rbps={MEBI}", "wbps=max", "riops=max", "wiops=30"}
+
+
+def test_what_version_2_has_not_is_discarded_with_a_warning(bench: Bench, host: HostFacts) -> None:
+    asked = {"OomKillDisable": True, "MemorySwappiness": 7, "NetworkMode": "none"}
+    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": asked}
+    made = bench.run(bench.engine.containers.create(body))
+    assert [words.rpartition(". ")[2] for words in made["Warnings"]] == [
+        "Memory swappiness discarded.",
+        "OomKillDisable discarded.",
+    ]
+
+
+def test_a_weight_is_in_the_group_or_discarded(bench: Bench, host: HostFacts) -> None:
+    body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"BlkioWeight": 300, "NetworkMode": "none"}}
+    made = bench.run(bench.engine.containers.create(body))
+    if not made["Warnings"]:
+        bench.run(bench.engine.containers.start(made["Id"]))
+        path = group(bench, made["Id"])
+        weights = [
+            read(f"{path}/{name}") for name in ("io.bfq.weight", "io.weight") if os.path.exists(f"{path}/{name}")
+        ]
+        assert any("300" in text or "2930" in text for text in weights)
+
+
+def test_a_group_of_the_user_s_has_the_limits(bench: Bench) -> None:
+    identity, path = running(bench, CgroupParent=f"/{bench.home.cgroup_base}/mine", Memory=64 * MEBI)
+    assert path == f"{ROOT}/{bench.home.cgroup_base}/mine/{identity}"
+    assert read(f"{path}/memory.max") == str(64 * MEBI)
+    bench.run(bench.engine.containers.kill(identity))
+    assert gone(path)
+    os.rmdir(os.path.dirname(path))
+
+
+def test_device_rules_are_in_the_program(bench: Bench) -> None:
+    script = "mknod /kmsg c 1 11; (: > /kmsg) && echo open || echo shut"
+    assert bench.said("sh", "-c", script, DeviceCgroupRules=["c 1:* w"]).split()[-1] == "open"
+    assert bench.said("sh", "-c", script, DeviceCgroupRules=["c 1:12 rwm"]).split()[-1] == "shut"
+
+
+def test_an_init_and_a_timeout(bench: Bench) -> None:
+    identity = bench.start("sleep", "1000", Init=True, fields={"Wardian": {"Timeout": 3}})
+    with open(f"/proc/{bench.state(identity)['Pid']}/comm") as file:
+        assert file.read() == "wardian-init\n"
+    bench.run(bench.engine.containers.pause(identity))
+    assert bench.finish(identity) == 137
+    assert bench.state(identity)["Error"] == "timeout"
+
+
+def test_shared_memory_is_joined(bench: Bench) -> None:
+    """Before Linux 6.15 a mount of another namespace cannot be cloned from outside."""
+    donor = bench.start("sh", "-c", "echo first > /dev/shm/a; sleep 1000", IpcMode="shareable")
+    script = "while [ ! -e /dev/shm/a ]; do sleep 0.1; done; cat /dev/shm/a"
+    assert bench.said("sh", "-c", script, IpcMode=f"container:{donor}") == "first\n"

@@ -102,7 +102,7 @@ def _fill(body: dict[str, Any], path: str, value: object) -> None:
     *parents, name = path.split(".")
     target = body
     for parent in parents:
-        target = target[parent]
+        target = target.setdefault(parent, {})
     target[name] = value
 
 
@@ -123,7 +123,10 @@ def _streams(body: dict[str, Any], parsed: Parsed) -> None:
 def _program(body: dict[str, Any], parsed: Parsed) -> None:
     if "entrypoint" in parsed.given:
         body["Entrypoint"] = [parsed["entrypoint"]]
-    body["Env"] = file_pairs(parsed["env-file"], "env", from_environment=True) + parsed["env"] or None
+    ours = [f"{name}={value}" for name, value in os.environ.items()] if parsed["env-host"] else []
+    said = file_pairs(parsed["env-file"], "env", from_environment=True) + parsed["env"]
+    # a bare name takes a variable away; what is said goes over what our environment says
+    body["Env"] = [*ours, *parsed["unsetenv"], *said] or None
 
 
 def file_pairs(paths: Iterable[str], what: str, from_environment: bool) -> list[str]:
@@ -295,7 +298,7 @@ def _networks(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> Non
 
 
 def _life(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None:
-    host["RestartPolicy"] = _restart_policy(parsed["restart"])
+    host["RestartPolicy"] = restart_policy(parsed["restart"])
     if "init" in parsed.given:
         host["Init"] = parsed["init"]
     if "stop-timeout" in parsed.given:
@@ -312,7 +315,7 @@ def _life(body: dict[str, Any], host: dict[str, Any], parsed: Parsed) -> None:
         body["Healthcheck"] = health
 
 
-def _restart_policy(text: str) -> dict[str, Any]:
+def restart_policy(text: str) -> dict[str, Any]:
     name, colon, count = text.partition(":")
     if not name and colon:
         raise BodyError("invalid restart policy format: no policy provided before colon")

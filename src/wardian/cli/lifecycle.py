@@ -1,4 +1,4 @@
-"""Verbs that do one thing to each of several containers: stop, kill, rm, wait."""
+"""Verbs that do one thing to each of several containers: stop, kill, pause, unpause, update, rm, wait."""
 
 from __future__ import annotations
 
@@ -89,6 +89,47 @@ def wait(invocation: Invocation) -> int:
     return for_each(invocation.args, act)
 
 
+def pause(invocation: Invocation) -> int:
+    return _post_each(invocation, "pause")
+
+
+def unpause(invocation: Invocation) -> int:
+    return _post_each(invocation, "unpause")
+
+
+def _post_each(invocation: Invocation, verb: str) -> int:
+    def act(name: str) -> str:
+        invocation.client.call("POST", f"/containers/{path_name(name)}/{verb}")
+        return name
+
+    return for_each(invocation.args, act)
+
+
+def update(invocation: Invocation) -> int:
+    from wardian.cli.create_body import restart_policy
+
+    given = [flag for flag in UPDATE.flags if invocation.given(flag.name)]
+    if not given:
+        raise Failure("you must provide one or more flags when using this command")
+    body = {flag.path: invocation[flag.name] for flag in given if flag.path}
+    if invocation.given("restart"):
+        body["RestartPolicy"] = restart_policy(invocation.text("restart"))
+
+    def act(name: str) -> str:
+        answer = invocation.client.call("POST", f"/containers/{path_name(name)}/update", body)
+        assert isinstance(answer, dict)
+        for warning in answer.get("Warnings") or ():
+            warnings.append(str(warning))
+        return name
+
+    warnings: list[str] = []
+    try:
+        return for_each(invocation.args, act)
+    finally:
+        for warning in warnings:
+            sys.stderr.write(f"WARNING: {warning}\n")
+
+
 _USAGE = "[OPTIONS] CONTAINER [CONTAINER...]"
 _SIGNAL = Flag("signal", "s", "string", "", "Signal to send")
 STOP = Command(
@@ -109,6 +150,29 @@ RM = Command(
         Flag("force", "f", "bool", "", "Kill it first if it runs"),
         Flag("link", "l", "bool", "", "Remove a link, not a container"),
         Flag("volumes", "v", "bool", "", "Remove its anonymous volumes too"),
+    ),
+    least=1,
+)
+PAUSE = Command(pause, "CONTAINER [CONTAINER...]", least=1)
+UNPAUSE = Command(unpause, "CONTAINER [CONTAINER...]", least=1)
+UPDATE = Command(
+    update,
+    _USAGE,
+    (
+        Flag("blkio-weight", "", "uint16", "BlkioWeight", "Share of block I/O, 10 to 1000 (0: none set)"),
+        Flag("cpu-period", "", "int64", "CpuPeriod", "Length of a scheduler period in microseconds"),
+        Flag("cpu-quota", "", "int64", "CpuQuota", "Processor time in a scheduler period, in microseconds"),
+        Flag("cpu-rt-period", "", "int64", "CpuRealtimePeriod", "Length of a real-time period in microseconds"),
+        Flag("cpu-rt-runtime", "", "int64", "CpuRealtimeRuntime", "Real-time processor time in a period"),
+        Flag("cpu-shares", "c", "int64", "CpuShares", "Share of processor time when others want it too"),
+        Flag("cpus", "", "decimal", "NanoCpus", "How many processors' time it may use (1.5)"),
+        Flag("cpuset-cpus", "", "string", "CpusetCpus", "Processors that it may run on (0-3, 0,1)"),
+        Flag("cpuset-mems", "", "string", "CpusetMems", "Memory nodes that it may use (0-3, 0,1)"),
+        Flag("memory", "m", "bytes", "Memory", "Limit of memory"),
+        Flag("memory-reservation", "", "bytes", "MemoryReservation", "Memory to keep under pressure"),
+        Flag("memory-swap", "", "swap-bytes", "MemorySwap", "Limit of memory and swap together (-1: no limit)"),
+        Flag("pids-limit", "", "int64", "PidsLimit", "Most processes (-1: no limit)"),
+        Flag("restart", "", "string", "", "When to start it again after it ended"),
     ),
     least=1,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from wardian.cli.pflag import Flag
 
+# Podman's flags that Docker has no field for fill the object "Wardian".
 _H = "HostConfig."
 
 CONTAINER_FLAGS = (
@@ -66,6 +67,7 @@ CONTAINER_FLAGS = (
     Flag("domainname", "", "string", "Domainname", "NIS domain name"),
     Flag("entrypoint", "", "string", "", "Program in place of the image's entry point"),
     Flag("env", "e", "env", "", "Set a variable of the environment (NAME=value, or NAME to pass ours)"),
+    Flag("env-host", "", "bool", "", "Set all variables of our environment (Podman's)"),
     Flag("env-file", "", "list", "", "Read variables of the environment from a file"),
     Flag("expose", "", "list", "", "Note that a port, or a range, is served"),
     Flag("gpus", "", "gpu-request", _H + "DeviceRequests", "Give GPUs ('all' for every one)"),
@@ -123,9 +125,13 @@ CONTAINER_FLAGS = (
     Flag("stop-timeout", "", "int", "", "Seconds until it is killed when it is asked to end"),
     Flag("storage-opt", "", "list", "", "Option of the storage driver (key=value)"),
     Flag("sysctl", "", "sysctl", "", "Kernel parameter of its namespaces (name=value)"),
+    Flag("timeout", "", "uint", "Wardian.Timeout", "Seconds after which it is killed (Podman's)"),
     Flag("tmpfs", "", "list", "", "Mount a tmpfs (path[:options])"),
     Flag("tty", "t", "bool", "Tty", "Give it a terminal"),
+    Flag("tz", "", "string", "Wardian.Timezone", "Time zone: local, or a name such as Europe/Berlin (Podman's)"),
     Flag("ulimit", "", "ulimit", "", "Resource limit (name=soft[:hard])"),
+    Flag("umask", "", "string", "Wardian.Umask", "Mask of the modes of new files, in octal (Podman's)"),
+    Flag("unsetenv", "", "list", "", "Take a variable of the image's environment away (Podman's)"),
     Flag("user", "u", "string", "User", "User, and group (name|uid[:group|gid])"),
     Flag("userns", "", "string", _H + "UsernsMode", "User namespace"),
     Flag("uts", "", "string", _H + "UTSMode", "UTS namespace: host"),

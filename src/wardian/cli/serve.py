@@ -18,6 +18,7 @@ _FLAGS = (
     Flag("default-address-pool", "", "list", "", "Where networks take subnets from (base=10.201.0.0/16,size=24)"),
     Flag("data-root", "", "string", "", "Directory of images, containers and state"),
     Flag("firewall-backend", "", "string", "", 'Where the firewall rules go: "nftables" (default) or "iptables"'),
+    Flag("init", "", "bool", "", "Run an init as process 1 of containers that do not say whether they want one"),
     Flag("ip-forward-no-drop", "", "bool", "", "Let other links' forwarding pass where Wardian turned it on"),
     Flag("respect-host-firewall", "", "bool", "", "Add no rule where another firewall's chain drops forwarded packets"),
     Flag("run-root", "", "string", "", "Directory of sockets and what a reboot may lose"),

@@ -18,7 +18,7 @@ CONTAINER = {
     "kill": ("lifecycle:KILL", "Send a signal to running containers"),
     "logs": ("logs:LOGS", "Show what a container wrote"),
     "ls": ("ps:PS", "List containers"),
-    "pause": ("", "Freeze all processes of containers"),
+    "pause": ("lifecycle:PAUSE", "Freeze all processes of containers"),
     "port": ("port:PORT", "List the published ports of a container"),
     "prune": ("", "Remove all stopped containers"),
     "rename": ("", "Give a container another name"),
@@ -29,8 +29,8 @@ CONTAINER = {
     "stats": ("", "Watch what containers use"),
     "stop": ("lifecycle:STOP", "Ask running containers to end, then make them"),
     "top": ("", "List the processes of a container"),
-    "unpause": ("", "Thaw all processes of containers"),
-    "update": ("", "Change the limits of containers"),
+    "unpause": ("lifecycle:UNPAUSE", "Thaw all processes of containers"),
+    "update": ("lifecycle:UPDATE", "Change the limits of containers"),
     "wait": ("lifecycle:WAIT", "Wait until containers end and print their exit codes"),
 }
 IMAGE = {

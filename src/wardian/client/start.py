@@ -144,6 +144,7 @@ def server_arguments(home: Home) -> list[str]:
         *("--firewall-backend", home.network_backend),
         *(["--respect-host-firewall"] if home.respect_host_firewall else []),
         *(["--ip-forward-no-drop"] if home.ip_forward_no_drop else []),
+        *(["--init"] if home.init else []),
         *(word for pool in home.address_pools for word in ("--default-address-pool", pool)),
     ]
 

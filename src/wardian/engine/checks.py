@@ -11,6 +11,7 @@ from typing import Any
 
 from wardian.engine.signals import signal_number
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.runtime import group_path
 
 Check = Callable[[Any, str], Any]
 
@@ -22,6 +23,8 @@ def _words(text: str) -> list[str]:
 _MOST_CPUS = 1 << 16  # more than any kernel is built for: a range is counted out
 _ULIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_UMASK = re.compile(r"0?[0-7]{1,3}")
+_TIMEZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _HOSTNAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -99,6 +102,25 @@ def hostname(value: Any, path: str) -> str:
     """RFC 1123's characters, wherever they stand, as docker takes them; 64 is the kernel's limit (uname(2))."""
     if text(value, path) and (len(value) > 64 or not _HOSTNAME.fullmatch(value)):
         raise invalid(path, value, "letters, digits, '-', '_' and '.', at most 64 of them")
+    return str(value)
+
+
+def group_parent(value: Any, path: str) -> str:
+    """The group in which the container's is made, as `linux.cgroupsPath` has it. Raises WardianError."""
+    return group_path(text(value, path))
+
+
+def umask(value: Any, path: str) -> str:
+    """umask(2), in octal."""
+    if not _UMASK.fullmatch(text(value, path)):
+        raise invalid(path, value, "must be an octal number up to 0777")
+    return str(value)
+
+
+def timezone(value: Any, path: str) -> str:
+    """`local`, or a name below /usr/share/zoneinfo (tzfile(5))."""
+    if not _TIMEZONE.fullmatch(text(value, path)):
+        raise invalid(path, value, "must be local or the name of a time zone such as Europe/Berlin")
     return str(value)
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST
+from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST, OURS
 from wardian.runtime import defaults
 
 # fields of inspect's HostConfig that docker leaves out while nothing is set
@@ -14,7 +14,9 @@ _LEFT_OUT = frozenset(
 # the option that says whose namespace of a kind is joined
 JOINS = {"network": HOST + "NetworkMode", "pid": HOST + "PidMode", "ipc": HOST + "IpcMode"}
 _SHOWN_HOST_CONFIG = {path.removeprefix(HOST): value for path, value in DEFAULTS.items() if path.startswith(HOST)}
-_SHOWN_CONFIG = {path: value for path, value in DEFAULTS.items() if not path.startswith(HOST) and path != ENDPOINTS}
+_SHOWN_CONFIG = {
+    path: value for path, value in DEFAULTS.items() if not path.startswith((HOST, OURS)) and path != ENDPOINTS
+}
 
 
 class ContainerConfig:
@@ -96,7 +98,11 @@ class ContainerConfig:
         found["OomKillDisable"] = bool(found["OomKillDisable"])
         found["MemorySwap"] = found["MemorySwap"] or found["Memory"] * 2  # what write_memory makes of it
         found["Runtime"] = "wardian"
-        return {name: value for name, value in found.items() if value or name not in _LEFT_OUT}
+        return {name: value for name, value in found.items() if value or name not in _LEFT_OUT or value is False}
+
+    def api_own(self) -> dict[str, Any]:
+        """The `Wardian` of inspect: what Docker has no field for, as far as it was asked."""
+        return {path.removeprefix(OURS): value for path, value in self._values.items() if path.startswith(OURS)}
 
     def _shown(self, unset: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         """`unset` with what this container sets. The table is long and most of it is never set: one copy is quick."""

@@ -37,6 +37,22 @@ def write_all_names(
         _mend(os.path.join(config.directory, name), text, by_line=name == "hosts")
 
 
+def timezone_file(zone: str) -> str:
+    """The host's file for a time zone (tzfile(5), localtime(5)). `zone` is of letters and slashes (checks.timezone)."""
+    return "/etc/localtime" if zone == "local" else os.path.join("/usr/share/zoneinfo", zone)
+
+
+def write_timezone(config: ContainerConfig) -> None:
+    """At a start: a copy, so that the container sees nothing of the host's file but what it says."""
+    zone = config["Wardian.Timezone"]
+    if not zone:
+        return
+    with open(timezone_file(zone), "rb") as file:
+        data = file.read(_MOST)
+    with open(os.path.join(config.directory, "localtime"), "wb") as file:
+        file.write(data)
+
+
 def write_hosts(
     config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str, linked: HostLines = ()
 ) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from wardian.engine import create, start
+from wardian.engine import create, pausing, start, update
 from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.changes import changes_of, described
 from wardian.engine.endpoints import names_of
@@ -156,14 +156,24 @@ class Containers:
         self._parts.events.publish("container", "rename", container.id, attributes)
 
     async def pause(self, ref: str) -> None:
-        await self._not_built(ref, "pause")
+        container = self._registry.find(ref)
+        pausing.check_pausable(container)
+        async with self._held(container):
+            pausing.check_pausable(container)
+            await self._lifecycle.pause(container)
 
     async def unpause(self, ref: str) -> None:
-        await self._not_built(ref, "unpause")
+        container = self._registry.find(ref)
+        async with self._held(container):
+            pausing.check_paused(container)
+            self._lifecycle.unpause(container)
 
     async def update(self, ref: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        await self._not_built(ref, "update")
-        return {}
+        container = self._registry.find(ref)
+        async with self._held(container):
+            warnings = await update.update(self._parts, container, body)
+        self._parts.events.publish("container", "update", container.id, container.event_attributes())
+        return {"Warnings": warnings or None}
 
     async def top(self, ref: str, ps_args: str = "-ef") -> dict[str, Any]:
         await self._not_built(ref, "top")

@@ -15,6 +15,7 @@ from wardian.engine.config import JOINS, ContainerConfig
 from wardian.engine.deadline import At, look
 from wardian.engine.decode import decode, merge_image
 from wardian.engine.endpoints import check_endpoints, network_of
+from wardian.engine.limit_checks import settle_limits
 from wardian.engine.links import settle_links
 from wardian.engine.names import check_name, make_name
 from wardian.engine.options import ENDPOINTS
@@ -53,7 +54,7 @@ def _make(
     name = check_name(name) if name else make_name(parts.registry.names)
     directory = parts.home.container(identity)
     config = ContainerConfig(values, identity, directory)
-    spec = options.write_spec(config, cgroup_of(parts, identity))
+    spec = options.write_spec(config, cgroup_of(parts, config))
     record = ContainerRecord(
         identity, name, time.time_ns(), image.id, str(body["Image"]), tuple(image.layers), values, image.os, platform
     )
@@ -85,6 +86,7 @@ def resolve_body(
     warnings = merge_image(values, image.run_config)
     if not platform and (warning := foreign(platform_of(image.config))):
         warnings.append(warning)
+    warnings += settle_limits(values, parts.host)
     if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's
         values[_CGROUP_NAMESPACE] = values.get(_CGROUP_NAMESPACE) or "private"
     _check_references(parts, values, name)
@@ -190,8 +192,10 @@ def load_spec(directory: str) -> Spec:
     return found
 
 
-def cgroup_of(parts: Parts, identity: str) -> str:
-    return f"{parts.home.cgroup_base}/containers/{identity}"
+def cgroup_of(parts: Parts, config: ContainerConfig) -> str:
+    """Its group, relative to each hierarchy's root."""
+    parent = config["HostConfig.CgroupParent"] or f"{parts.home.cgroup_base}/containers"
+    return f"{parent}/{config.id}"
 
 
 def remove_run_directory(parts: Parts, identity: str) -> None:

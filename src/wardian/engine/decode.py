@@ -7,7 +7,7 @@ from wardian.engine import checks
 from wardian.engine.config import ContainerConfig
 from wardian.engine.endpoints import settle_endpoints
 from wardian.engine.network_checks import declared_ports
-from wardian.engine.options import HOST, ROWS
+from wardian.engine.options import HOST, OURS, ROWS
 from wardian.engine.rules import RULES
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 
@@ -20,7 +20,7 @@ def decode(body: Mapping[str, Any]) -> dict[str, Any]:
             if value is not None:
                 for inner, setting in checks.json_object(value, key).items():
                     _decode_one(HOST + inner, setting, values)
-        elif key == "NetworkingConfig":
+        elif key in ("NetworkingConfig", OURS.rstrip(".")):
             for inner, setting in checks.json_object(value or {}, key).items():
                 _decode_one(f"{key}.{inner}", setting, values)
         else:

@@ -57,7 +57,7 @@ class Engine:
         registry = Registry()
         self._parts = parts = Parts(
             home=home,
-            host=probe_host(),
+            host=probe_host(files=True),
             boot_id=procfs.boot_id(),
             store=store,
             registry=registry,

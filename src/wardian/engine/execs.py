@@ -79,7 +79,7 @@ class Execs:
 
     async def create(self, ref: str, body: Mapping[str, Any]) -> dict[str, str]:
         container = self._parts.registry.find(ref)
-        _refuse_stopped(container)
+        _refuse_stopped(container, ref)
         options = decode_exec(body)
         if not options.get("Cmd"):
             raise WardianError(INVALID, "No exec command specified", operation="exec", subject=container.id)
@@ -152,7 +152,7 @@ class Execs:
         target = ExecTarget(
             state.pid,
             state.start_time,
-            cgroup=create.cgroup_of(parts, container.id),
+            cgroup=create.cgroup_of(parts, container.config),
             supervisor_cgroup=f"{parts.home.cgroup_base}/supervisors",
             seccomp=None if options.get("Privileged") else template.seccomp,
         )
@@ -261,9 +261,10 @@ def _refuse_second(found: Exec) -> None:
         raise WardianError(CONFLICT, f"exec command {found.id} {how}", operation="exec", subject=found.id)
 
 
-def _refuse_stopped(container: Container) -> None:
+def _refuse_stopped(container: Container, ref: str = "") -> None:
+    """`ref`: what the client calls it, which Docker's words repeat."""
     if container.state.state is State.PAUSED:
-        message = f"container {container.id} is paused, unpause the container before exec"
+        message = f"Container {ref or container.id} is paused, unpause the container before exec"
     elif not container.state.live:
         message = f"container {container.id} is not running"
     else:

@@ -73,6 +73,7 @@ def render_container(
         "AppArmorProfile": "",
         "ExecIDs": sorted(container.execs) or None,
         "HostConfig": config.api_host_config(),
+        **({"Wardian": own} if (own := config.api_own()) else {}),
         "GraphDriver": {"Name": "overlay2", "Data": _graph_data(state, upper)},
         "Mounts": render_mounts(container),
         "Config": config.api_config() | {"Image": record.image_ref},

@@ -11,16 +11,16 @@ import logging
 import time
 from collections.abc import Iterator
 
-from wardian.engine import attach, connections, create, sandbox, start
+from wardian.engine import attach, connections, create, pausing, sandbox, start
 from wardian.engine.parts import Parts
 from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
 from wardian.engine.signals import signal_number
-from wardian.engine.state import Event, RunState
+from wardian.engine.state import Event, RunState, State
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import send_signal
-from wardian.runtime import SUPERVISOR_LOST, ExitRecord, SupervisorClient, end_lost
+from wardian.runtime import SUPERVISOR_LOST, TIMEOUT, ExitRecord, SupervisorClient, end_lost
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Lifecycle:
         """Until nothing of it lives, it counts as running: stop says what holds it, and nobody starts it again."""
         parts, state = self._parts, container.state
         run_dir = parts.home.run_container(container.id)
-        group = create.cgroup_of(parts, container.id)
+        group = create.cgroup_of(parts, container.config)
         mounts = {parts.host.cgroup2, *(mount for _, mount in parts.host.cgroup_mounts)} - {""}
         groups = [f"{mount}/{group}" for mount in sorted(mounts)]
         record, pause = None, _LOST_PAUSE
@@ -216,6 +216,21 @@ class Lifecycle:
         self._publish(container, "kill", signal=str(number))
         if state.live:
             send_signal(state.pid, state.start_time, number)
+        if state.state is State.PAUSED and pausing.wakes(container, number):
+            self.unpause(container)
+
+    async def pause(self, container: Container) -> None:
+        """Nothing of it runs any more, and it is on record. Raises WardianError; then it runs on."""
+        await pausing.freeze(self._parts, container)
+        if not container.state.live:  # it ended at that very moment
+            pausing.check_pausable(container)
+        self.change(container, container.state.after(Event.PAUSED))
+        self._publish(container, "pause")
+
+    def unpause(self, container: Container) -> None:
+        pausing.thaw(self._parts, container)
+        self.change(container, container.state.after(Event.RESUMED))
+        self._publish(container, "unpause")
 
     async def _ended(self, container: Container, timeout: float | None) -> bool:
         watch = container.exit_watch
@@ -277,5 +292,5 @@ def exit_state(state: RunState, record: ExitRecord) -> RunState:
         finished_at=record.finished_at,
         oom_killed=record.oom_killed,
         reason=record.reason,
-        error=record.reason if record.reason == SUPERVISOR_LOST else "",
+        error=record.reason if record.reason in (SUPERVISOR_LOST, TIMEOUT) else "",
     )

@@ -8,7 +8,7 @@ built, is refused by name.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wardian.engine import checks, mount_checks, network_checks
+from wardian.engine import checks, device_checks, mount_checks, network_checks
 from wardian.engine.checks import Check
 from wardian.engine.spec import Spec, base_spec, devices, mounts, namespaces, privileges, process, resources
 from wardian.runtime import defaults
@@ -38,6 +38,7 @@ class Option(NamedTuple):
 _LIMIT = checks.integer(0)
 _NOT_BUILT = checks.only
 HOST = "HostConfig."
+OURS = "Wardian."
 ENDPOINTS = "NetworkingConfig.EndpointsConfig"
 
 
@@ -95,7 +96,39 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "CpusetCpus", "--cpuset-cpus", checks.cpu_list, ""),
     Option(HOST + "CpusetMems", "--cpuset-mems", checks.cpu_list, ""),
     Option(HOST + "PidsLimit", "--pids-limit", checks.integer(-1), 0, resources.write_pids, absent=(None,)),
+    Option(HOST + "MemorySwappiness", "--memory-swappiness", device_checks.swappiness, None, absent=(-1,)),
+    Option(HOST + "OomKillDisable", "--oom-kill-disable", checks.flag, False),
+    Option(HOST + "KernelMemory", "--kernel-memory", _LIMIT, 0),
+    Option(HOST + "KernelMemoryTCP", "", _LIMIT, 0, since="1.40"),
+    Option(HOST + "CpuRealtimePeriod", "--cpu-rt-period", _LIMIT, 0, since="1.25"),
+    Option(HOST + "CpuRealtimeRuntime", "--cpu-rt-runtime", _LIMIT, 0, since="1.25"),
+    Option(HOST + "BlkioWeight", "--blkio-weight", _LIMIT, 0, resources.write_block_weight),
+    Option(
+        HOST + "BlkioWeightDevice",
+        "--blkio-weight-device",
+        device_checks.weight_devices,
+        [],
+        resources.write_weight_devices,
+    ),
+    *(
+        Option(f"{HOST}BlkioDevice{name}", flag, device_checks.throttle_devices, [], write)
+        for name, flag, write in (
+            ("ReadBps", "--device-read-bps", resources.write_read_bps),
+            ("WriteBps", "--device-write-bps", resources.write_write_bps),
+            ("ReadIOps", "--device-read-iops", resources.write_read_iops),
+            ("WriteIOps", "--device-write-iops", resources.write_write_iops),
+        )
+    ),
+    Option(HOST + "CgroupParent", "--cgroup-parent", checks.group_parent, ""),
     Option(HOST + "Devices", "--device", checks.devices, [], devices.write_devices),
+    Option(
+        HOST + "DeviceCgroupRules",
+        "--device-cgroup-rule",
+        device_checks.device_rules,
+        [],
+        devices.write_device_rules,
+        since="1.28",
+    ),
     # namespaces
     Option(
         HOST + "NetworkMode",
@@ -143,39 +176,29 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "DnsSearch", "--dns-search", checks.strings, []),
     Option(HOST + "ExtraHosts", "--add-host", checks.extra_hosts, []),
     # the engine's own
+    Option(HOST + "Init", "--init", checks.flag, None, since="1.25"),  # None: as the engine is told
     Option(HOST + "AutoRemove", "--rm", checks.flag, False, since="1.25"),
     Option(HOST + "ContainerIDFile", "--cidfile", checks.text, ""),
     Option(HOST + "ConsoleSize", "--tty", checks.size_pair, [0, 0]),
     Option(HOST + "LogConfig", "--log-driver", checks.log_config, {"Type": "json-file", "Config": {}}),
     Option(HOST + "RestartPolicy", "--restart", checks.restart_policy, {"Name": "no", "MaximumRetryCount": 0}),
     Option(HOST + "Annotations", "--annotation", checks.mapping, {}, process.write_annotations, since="1.43"),
+    # Podman's and ours: no fields of Docker's, so in an object of their own
+    Option(OURS + "Umask", "--umask", checks.umask, "", process.write_umask),
+    Option(OURS + "Timeout", "--timeout", _LIMIT, 0),
+    Option(OURS + "Timezone", "--tz", checks.timezone, "", mounts.write_timezone),
     # known, not built
-    _unbuilt(HOST + "Init", "--init", None, False, since="1.25"),
     _unbuilt(HOST + "VolumesFrom", "--volumes-from", None, []),
     _unbuilt(HOST + "VolumeDriver", "--volume-driver", ""),
     _unbuilt(HOST + "Cgroup", "", ""),
-    _unbuilt(HOST + "CgroupParent", "--cgroup-parent", ""),
-    _unbuilt(HOST + "BlkioWeight", "--blkio-weight", 0),
-    _unbuilt(HOST + "BlkioWeightDevice", "--blkio-weight-device", None, []),
-    _unbuilt(HOST + "BlkioDeviceReadBps", "--device-read-bps", None, []),
-    _unbuilt(HOST + "BlkioDeviceWriteBps", "--device-write-bps", None, []),
-    _unbuilt(HOST + "BlkioDeviceReadIOps", "--device-read-iops", None, []),
-    _unbuilt(HOST + "BlkioDeviceWriteIOps", "--device-write-iops", None, []),
-    _unbuilt(HOST + "CpuRealtimePeriod", "--cpu-rt-period", 0),
-    _unbuilt(HOST + "CpuRealtimeRuntime", "--cpu-rt-runtime", 0),
-    _unbuilt(HOST + "DeviceCgroupRules", "--device-cgroup-rule", None, []),
     _unbuilt(HOST + "DeviceRequests", "--gpus", None, []),
-    _unbuilt(HOST + "KernelMemory", "--kernel-memory", 0),
-    _unbuilt(HOST + "KernelMemoryTCP", "", 0),
-    _unbuilt(HOST + "MemorySwappiness", "--memory-swappiness", None, -1),
-    _unbuilt(HOST + "OomKillDisable", "--oom-kill-disable", None, False),
-    _unbuilt(HOST + "StorageOpt", "--storage-opt", None, {}),
+    Option(HOST + "StorageOpt", "--storage-opt", device_checks.storage_options, None, absent=({},)),
     _unbuilt(HOST + "Runtime", "--runtime", "", "wardian"),
-    _unbuilt(HOST + "Isolation", "--isolation", "", "default"),
+    Option(HOST + "Isolation", "--isolation", device_checks.isolation, "", absent=("default",)),
     _unbuilt(HOST + "CpuCount", "", 0),
     _unbuilt(HOST + "CpuPercent", "", 0),
-    _unbuilt(HOST + "IOMaximumIOps", "", 0),
-    _unbuilt(HOST + "IOMaximumBandwidth", "", 0),
+    Option(HOST + "IOMaximumIOps", "", device_checks.io_maximum, 0),
+    Option(HOST + "IOMaximumBandwidth", "", device_checks.io_maximum, 0),
 )
 ROWS = {row.path: row for row in TABLE if row.path}
 DEFAULTS = {row.path: row.default for row in TABLE if row.path}

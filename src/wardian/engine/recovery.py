@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 
-from wardian.engine import connections, create, links, sandbox
+from wardian.engine import connections, create, links, pausing, sandbox
 from wardian.engine.container_files import write_hosts
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.parts import Parts
@@ -87,6 +87,7 @@ async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -
             return False
     container.supervisor = supervisor
     container.sandbox = sandbox.Sandbox(container.id, {})
+    pausing.settle(parts, container)
     lifecycle.watch(container)
     return True
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from wardian.engine import checks
 from wardian.engine.config import ContainerConfig
-from wardian.engine.options import HOST
+from wardian.engine.container_files import timezone_file
+from wardian.engine.options import HOST, OURS
 from wardian.errors import INVALID, WardianError
 from wardian.kernel import procfs
 from wardian.network import parse_bindings
@@ -94,6 +95,12 @@ def _joined_network_rule(config: ContainerConfig) -> None:
             _refuse(path, f"conflicting options: {what}")
 
 
+def _timezone_rule(config: ContainerConfig) -> None:
+    zone = config[OURS + "Timezone"]
+    if zone and not os.path.isfile(timezone_file(zone)):
+        _refuse(OURS + "Timezone", f"unknown time zone {zone}: this host has no {timezone_file(zone)}")
+
+
 def _uts_rule(config: ContainerConfig) -> None:
     if config["HostConfig.UTSMode"] == "host" and config["Hostname"]:
         _refuse("Hostname", "conflicting options: hostname and the UTS mode")
@@ -105,4 +112,5 @@ RULES: tuple[Callable[[ContainerConfig], None], ...] = (
     _cpuset_rule,
     _network_rule,
     _uts_rule,
+    _timezone_rule,
 )

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from wardian.engine.config import ContainerConfig
 from wardian.engine.endpoints import WITHOUT_LINKS, as_want, names_of, network_of, wanted
 from wardian.engine.registry import Container, Registry
-from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, SYSTEM, WardianError
+from wardian.engine.spec.namespaces import IPC_MOUNTS
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.kernel.pidfd import same_process
 from wardian.network import (
     Attachment,
@@ -35,8 +36,9 @@ _JOINING = {
 
 
 class Sandbox(NamedTuple):
-    """What a start found or made. `descriptors` are namespace descriptors by OCI kind; they and
-    the sockets of published ports are closed after the launch."""
+    """What a start found or made. `descriptors` are namespace descriptors by OCI kind, and for the memory that a joined
+    ipc namespace shares, the mount namespace of its owner; they and the sockets of published ports are closed after
+    the launch."""
 
     id: str
     descriptors: dict[str, int]
@@ -70,6 +72,7 @@ async def acquire(container: Container, registry: Registry, networks: Networks) 
                 other = _running(_joined(registry, kind, ref), kind)
                 if kind == "ipc":
                     _check_shareable(other)
+                    sandbox.descriptors[IPC_MOUNTS.lstrip("@")] = open_namespace(other, "mnt")
                 sandbox.descriptors[kind] = open_namespace(other, name)
                 files_of = (network_owner(registry, other) or other.id) if kind == "network" else files_of
         container.sandbox = sandbox  # who is joined may end before this one runs: see joined.py
@@ -151,16 +154,13 @@ def _running(other: Container, kind: str) -> Container:
 
 
 def _check_shareable(other: Container) -> None:
-    """Docker's words for a private one. A shared one has a /dev/shm that both see, which cannot be had yet: better no
-    container than one whose shared memory is not shared."""
+    """Docker's words for a private one."""
     if other.config["HostConfig.IpcMode"] not in ("shareable", "host"):
         message = (
             f"failed to join IPC namespace: container {other.id}: non-shareable IPC "
             "(hint: use IpcMode:shareable for the donor container)"
         )
         raise WardianError(INVALID, message, operation="start", subject=other.id)
-    message = "HostConfig.IpcMode: the shared memory of another container is not built yet"
-    raise WardianError(NOT_IMPLEMENTED, message, operation="start", subject=other.id)
 
 
 def open_namespace(other: Container, name: str) -> int:

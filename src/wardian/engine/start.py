@@ -16,7 +16,7 @@ from wardian.engine import create, links, options, sandbox
 from wardian.engine.attach import drop_departed
 from wardian.engine.checks import size_bytes
 from wardian.engine.config import ContainerConfig
-from wardian.engine.container_files import write_all_names
+from wardian.engine.container_files import write_all_names, write_timezone
 from wardian.engine.deadline import At, look
 from wardian.engine.parts import Parts
 from wardian.engine.record import LaunchRecord, Phases
@@ -54,6 +54,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
         phases.mark("network")
         spec = _spec_of_start(parts, container, place)
         _write_names(parts, container, place)
+        write_timezone(container.config)
         run_dir = _fresh_run_directory(parts, container.id)
         undo.callback(create.remove_run_directory, parts, container.id)
         phases.mark("files")
@@ -61,8 +62,9 @@ async def start_container(parts: Parts, container: Container) -> Started:
             container.config, "start", lambda: facts_of_root(parts, container, spec, root.mount)
         )
         phases.mark("root facts")
-        supervision = supervision_of(container.config, run_dir)
-        plan_ = plan(cast(Any, spec), parts.host, facts, root.mount, supervision, placement_of(parts, container.id))
+        supervision = supervision_of(parts, container.config, run_dir)
+        placement = placement_of(parts, container.config)
+        plan_ = plan(cast(Any, spec), parts.host, facts, root.mount, supervision, placement)
         phases.mark("plan")
         descriptors = {f"@{kind}": fd for kind, fd in place.descriptors.items()}
         drop_departed(container)
@@ -112,12 +114,13 @@ def _spec_of_start(parts: Parts, container: Container, place: Sandbox) -> Spec:
     other = parts.registry.get(place.files_of) if place.files_of else None
     if other is not None:
         config = config.replaced({"Hostname": other.config.hostname()})
-    spec = options.write_spec(config, create.cgroup_of(parts, container.id))
+    spec = options.write_spec(config, create.cgroup_of(parts, config))
     if other is not None:
         spec["hostname"] = other.config.hostname()
         for mount in spec["mounts"]:
-            if os.path.dirname(str(mount["source"])) == config.directory:
-                mount["source"] = os.path.join(other.config.directory, os.path.basename(mount["source"]))
+            directory, name = os.path.split(str(mount["source"]))
+            if directory == config.directory and name in ("hostname", "hosts", "resolv.conf"):
+                mount["source"] = os.path.join(other.config.directory, name)
     spec["process"]["env"] = links.with_links(parts, container, spec["process"]["env"])
     for namespace in spec["linux"]["namespaces"]:
         if namespace["type"] in place.descriptors:
@@ -186,7 +189,7 @@ def _fresh_run_directory(parts: Parts, identity: str) -> str:
     return path
 
 
-def supervision_of(config: ContainerConfig, run_dir: str) -> Supervision:
+def supervision_of(parts: Parts, config: ContainerConfig, run_dir: str) -> Supervision:
     log = config["HostConfig.LogConfig"]
     settings = log["Config"]
     height, width = config["HostConfig.ConsoleSize"]
@@ -201,12 +204,20 @@ def supervision_of(config: ContainerConfig, run_dir: str) -> Supervision:
         open_stdin=config["OpenStdin"],
         stdin_once=config["StdinOnce"],
         console_size=(height, width),
+        init=_has_init(parts, config),
+        timeout=config["Wardian.Timeout"],
     )
 
 
-def placement_of(parts: Parts, identity: str) -> Placement:
+def _has_init(parts: Parts, config: ContainerConfig) -> bool:
+    """Docker's rule: a process namespace that is not its own has an init already."""
+    asked = config["HostConfig.Init"]
+    return not config["HostConfig.PidMode"] and bool(parts.home.init if asked is None else asked)
+
+
+def placement_of(parts: Parts, config: ContainerConfig) -> Placement:
     base = parts.home.cgroup_base
-    return Placement(cgroup=create.cgroup_of(parts, identity), supervisor_cgroup=f"{base}/supervisors")
+    return Placement(cgroup=create.cgroup_of(parts, config), supervisor_cgroup=f"{base}/supervisors")
 
 
 async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +227,7 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     await create.check_bind_sources(values)
     identity = "0" * 64
     config = ContainerConfig(values, identity, parts.home.container(identity))
-    spec = options.write_spec(config, create.cgroup_of(parts, identity))
+    spec = options.write_spec(config, create.cgroup_of(parts, config))
     own = {"network"} if sandbox.has_links(config) else set()
     for namespace in spec["linux"]["namespaces"]:
         if namespace["type"] in own or (
@@ -226,9 +237,8 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     facts = await _with_bind_sources(config, "plan", lambda: facts_of_image(parts, config, tuple(image.layers), spec))
     rootfs = parts.snapshots.root(identity, image.layers).mount
     run_dir = parts.home.run_container(identity)
-    made = plan(
-        cast(Any, spec), parts.host, facts, rootfs, supervision_of(config, run_dir), placement_of(parts, identity)
-    )
+    supervision = supervision_of(parts, config, run_dir)
+    made = plan(cast(Any, spec), parts.host, facts, rootfs, supervision, placement_of(parts, config))
     return {
         "Image": image.id,
         "Network": [{"Kind": one.kind, "Description": one.description} for one in _planned_network(parts, config)],

@@ -83,7 +83,7 @@ class System:
             "CPUSet": True,
             "PidsLimit": True,
             "IPv4Forwarding": procfs.read("/proc/sys/net/ipv4/ip_forward").strip() == "1",
-            "OomKillDisable": False,
+            "OomKillDisable": "memory.oom_control" in host.group_files,
             "Debug": False,
             "NFd": len(os.listdir("/proc/self/fd")),
             "NGoroutines": 1,

@@ -32,6 +32,7 @@ _V1 = (
     ("cpu.mems", "cpuset", "cpuset.mems", False),
     ("pids.limit", "pids", "pids.max", False),
     ("blockIO.weight", "blkio", "blkio.weight", True),
+    ("blockIO.weight", "blkio", "blkio.bfq.weight", True),  # of the only scheduler that has weights since Linux 5.0
     ("network.classID", "net_cls", "net_cls.classid", False),
 )
 # Of these, what version 2 has no file for
@@ -59,6 +60,9 @@ def v1_settings(resources: dict[str, Any], controllers: frozenset[str]) -> list[
         if controller in controllers and (value or (value == 0 and path in _ZERO_COUNTS)):
             result.append(Setting(file, _text(path, value), may_fail))
     if "blkio" in controllers:
+        for row in (resources.get("blockIO") or {}).get("weightDevice") or ():
+            for name in ("blkio.weight_device", "blkio.bfq.weight_device"):
+                result.append(Setting(name, f"{row['major']}:{row['minor']} {row['weight']}", True))
         for key, name, _ in _THROTTLES:
             for row in (resources.get("blockIO") or {}).get(key) or ():
                 result.append(Setting(f"blkio.throttle.{name}", f"{row['major']}:{row['minor']} {row['rate']}"))
@@ -94,7 +98,12 @@ def v2_settings(resources: dict[str, Any]) -> list[Setting]:
         result.append(Setting("pids.max", "max" if pids < 0 else str(pids)))
     block = resources.get("blockIO") or {}
     if block.get("weight"):
-        result.append(Setting("io.weight", str(1 + (block["weight"] - 10) * 9999 // 990), True))
+        result.append(Setting("io.bfq.weight", str(block["weight"]), True))
+        result.append(Setting("io.weight", f"default {_weight(block['weight'])}", True))
+    for row in block.get("weightDevice") or ():
+        device = f"{row['major']}:{row['minor']}"
+        result.append(Setting("io.bfq.weight", f"{device} {row['weight']}", True))
+        result.append(Setting("io.weight", f"{device} {_weight(row['weight'])}", True))
     for key, _, name in _THROTTLES:
         result += [
             Setting("io.max", f"{row['major']}:{row['minor']} {name}={row['rate']}") for row in block.get(key) or ()
@@ -103,6 +112,11 @@ def v2_settings(resources: dict[str, Any]) -> list[Setting]:
         Setting(f"hugetlb.{row['pageSize']}.max", str(row["limit"])) for row in resources.get("hugepageLimits") or ()
     ]
     return result + [Setting(file, value) for file, value in (resources.get("unified") or {}).items()]
+
+
+def _weight(weight: int) -> int:
+    """Version 1's 10 to 1000 as version 2's 1 to 10000."""
+    return 1 + (weight - 10) * 9999 // 990
 
 
 def device_setting(rule: dict[str, Any]) -> Setting:

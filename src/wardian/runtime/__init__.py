@@ -1,10 +1,12 @@
 """OCI spec → plan → launcher: what a container is (`plan`), who carries it out (`launch`), the runc-like command."""
 
-from wardian.runtime.exitrecord import SUPERVISOR_LOST, ExitRecord, read_exit
+from wardian.runtime.exitrecord import SUPERVISOR_LOST, TIMEOUT, ExitRecord, read_exit
 from wardian.runtime.hostfacts import V2, HostFacts, probe_host
 from wardian.runtime.inputs import ExecTarget, Placement, Supervision
 from wardian.runtime.launch import Launched, LaunchError, Record, launch, launcher_path
+from wardian.runtime.live_group import Write, carry_out, freezer_directory, limit_writes
 from wardian.runtime.plan import Plan
+from wardian.runtime.plan_cgroups import group_path
 from wardian.runtime.planner import plan, plan_exec
 from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
 from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient, end_lost
@@ -14,6 +16,7 @@ LAUNCHER = launcher_path()
 __all__ = [
     "LAUNCHER",
     "SUPERVISOR_LOST",
+    "TIMEOUT",
     "V2",
     "Attacher",
     "ExecTarget",
@@ -28,9 +31,14 @@ __all__ = [
     "RootFacts",
     "Supervision",
     "SupervisorClient",
+    "Write",
+    "carry_out",
     "end_lost",
+    "freezer_directory",
+    "group_path",
     "launch",
     "launcher_path",
+    "limit_writes",
     "plan",
     "plan_exec",
     "probe_host",

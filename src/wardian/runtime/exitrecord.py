@@ -9,6 +9,7 @@ from wardian.errors import CONFLICT, WardianError
 
 VERSION = 1
 SUPERVISOR_LOST = "supervisor lost"
+TIMEOUT = "timeout"  # its time was over: --timeout
 
 
 class ExitRecord(NamedTuple):
@@ -24,7 +25,7 @@ class ExitRecord(NamedTuple):
     cpu_ns: int
     started_at: int
     finished_at: int
-    reason: str  # "exited", "signal", "out of memory", "supervisor lost"
+    reason: str  # "exited", "signal", "out of memory", "timeout", "supervisor lost"
     log_lost: int = 0  # bytes of output that the log could not take
 
 

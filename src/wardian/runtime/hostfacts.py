@@ -33,6 +33,9 @@ class HostFacts(NamedTuple):
         str, ...
     ]  # CPU directories with thermal_throttle, and other paths that Docker masks by what is there
 
+    # of the files that not every kernel has, those that groups have here
+    group_files: frozenset[str] = frozenset()
+
     def kernel_at_least(self, major: int, minor: int) -> bool:
         return self.kernel >= (major, minor)
 
@@ -41,8 +44,9 @@ class HostFacts(NamedTuple):
         return self.uid_map == ((0, 0, 4294967295),)
 
 
-def probe_host() -> HostFacts:
-    """Ask the kernel (about a millisecond). The caller keeps the answer."""
+def probe_host(*, files: bool = False) -> HostFacts:
+    """Ask the kernel (about a millisecond). The caller keeps the answer. No plan depends on `group_files`: they are
+    looked up only when `files` says so."""
     release = re.findall(r"\d+", platform.release())  # "6.1.0-49-amd64", "6.6+"
     layout, v1, v2 = _cgroups(procfs.mounts())
     status = procfs.status()
@@ -64,6 +68,7 @@ def probe_host() -> HostFacts:
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
         cpus=os.cpu_count() or 1,
         devices=_thermal_throttles(),
+        group_files=_group_files(v1, v2) if files else frozenset(),
     )
 
 
@@ -87,6 +92,33 @@ def _cgroups(mounts: "list[procfs.MountInfo]") -> tuple[str, tuple[tuple[str, st
             v1.setdefault(",".join(known), mount.target)
     layout = V2 if v2 and not v1 else HYBRID if v2 else V1
     return layout, tuple(v1.items()), v2
+
+
+# by how the kernel was built, which version it is, and which I/O scheduler is there
+_OPTIONAL_FILES = frozenset(
+    "blkio.weight blkio.bfq.weight blkio.weight_device blkio.bfq.weight_device io.weight io.bfq.weight io.max "
+    "memory.swappiness memory.oom_control cpu.rt_runtime_us "
+    "blkio.throttle.read_bps_device blkio.throttle.write_bps_device "
+    "blkio.throttle.read_iops_device blkio.throttle.write_iops_device".split()
+)
+
+
+def _group_files(v1: tuple[tuple[str, str], ...], v2: str) -> frozenset[str]:
+    """Version 2 has no limits in its root: there a group below tells, and what the controllers always bring."""
+    directories = [mount for _, mount in v1]
+    if v2 and not v1:
+        directories += [entry.path for entry in os.scandir(v2) if entry.is_dir(follow_symlinks=False)]
+    found = {name for directory in directories for name in _OPTIONAL_FILES.intersection(_names(directory))}
+    if v2 and not v1 and "io" in procfs.read(f"{v2}/cgroup.controllers").split():
+        found.add("io.max")
+    return frozenset(found)
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:  # it went meanwhile
+        return []
 
 
 V1_CONTROLLERS = frozenset(

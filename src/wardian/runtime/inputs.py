@@ -16,6 +16,8 @@ class Supervision(NamedTuple):
     open_stdin: bool = False
     stdin_once: bool = False
     console_size: tuple[int, int] = (0, 0)  # rows, columns
+    init: bool = False  # process 1 is the launcher's own code, and the command its child
+    timeout: int = 0  # seconds after which it is ended; 0: never
 
 
 class ExecTarget(NamedTuple):

@@ -106,6 +106,21 @@ class Tree(NamedTuple):
         return f"copy the mount at {self.path} as {self.mount}{', with those below' if self.recursive else ''}"
 
 
+class TreeIn(NamedTuple):
+    """open_tree(2) with OPEN_TREE_CLONE of a path as another mount namespace has it, without following links.
+
+    The launcher enters that namespace for this call alone: before Linux 6.15 only a mount of the caller's own namespace
+    can be cloned.
+    """
+
+    mount: str
+    namespace: str
+    path: str
+
+    def describe(self) -> str:
+        return f"copy the mount at {self.path} of {self.namespace} as {self.mount}"
+
+
 class SetMount(NamedTuple):
     """mount_setattr(2)."""
 
@@ -372,6 +387,15 @@ class Supervise(NamedTuple):
         return f"stdio by {how}{log}"
 
 
+class Timeout(NamedTuple):
+    """SIGKILL by the supervisor, so many seconds after the start; the exit's reason is then "timeout"."""
+
+    seconds: int
+
+    def describe(self) -> str:
+        return f"ended after {self.seconds} s"
+
+
 class Stdio(NamedTuple):
     def describe(self) -> str:
         return "stdin, stdout, stderr are the supervisor's pipes"
@@ -497,6 +521,14 @@ class Chdir(NamedTuple):
         return f"working directory {self.path}"
 
 
+class Init(NamedTuple):
+    """fork(2): process 1 stays the launcher's own code, which forwards signals to its child, reaps, and exits as the
+    child does (128 + signal); with a terminal the child's process group is the foreground one (tcsetpgrp(3))."""
+
+    def describe(self) -> str:
+        return "an init as process 1: forwards signals, reaps; what follows is its child"
+
+
 class Exec(NamedTuple):
     """close_range(2) of all but 0-2, then execve(2)."""
 
@@ -512,8 +544,8 @@ Operation = (
     Open | FsOpen | FsFlag | FsString | FsPath | FsHandle | FsMount | LegacyOverlay | Tree | SetMount | Attach | Mount
     | Propagation | AttachRoot | Pivot | Mkdir | Mknod | Symlink | Write | Mask | ReadOnly | CgroupMake | CgroupInherit
     | CgroupWrite | CgroupTasks | CgroupEnter | CgroupDevices | Pidfd | Join | Unshare | Clone | IdMap
-    | Supervise | Stdio | Console | Session | Loopback | Hostname | Domainname | Rlimit | Bounding | User
-    | Capabilities | NoNewPrivileges
+    | Supervise | Timeout | TreeIn | Stdio | Console | Session | Loopback | Hostname | Domainname | Rlimit | Bounding
+    | User | Init | Capabilities | NoNewPrivileges
     | Seccomp | Umask | Chdir | Exec
 )  # fmt: skip
 

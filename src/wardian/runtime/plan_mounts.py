@@ -75,10 +75,11 @@ class Options(NamedTuple):
 
 
 class MountSteps(NamedTuple):
-    """Steps of the launcher, and of the child before pivot_root."""
+    """Steps of the launcher, those of the child before pivot_root, and what the launching side brings for them."""
 
     host: tuple[Step, ...]
     child: tuple[Step, ...]
+    descriptors: tuple[str, ...] = ()
 
 
 def sort_options(options: Iterable[str]) -> Options:
@@ -173,7 +174,11 @@ def _legacy_overlay(mount: mounts.Mount, handle: str) -> Step:
 
 
 def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str]) -> MountSteps:
-    """Everything of the spec that is attached below the root. `new` are the kinds of the container's own namespaces."""
+    """Everything of the spec that is attached below the root. `new` are the kinds of the container's own namespaces.
+
+    A bind whose source is "@NAME:PATH" is of PATH in another mount namespace, whose descriptor the launching side
+    brings as "@NAME".
+    """
     host_steps: list[Step] = []
     child: list[Step] = []
     for number, point in enumerate(spec.get("mounts") or ()):
@@ -192,7 +197,15 @@ def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str]) -
             child += _filesystem(point, options)
     in_userns = "user" in new or not host.initial_user_namespace
     made, attached = _devices(spec, in_userns)
-    return MountSteps((*host_steps, *made), (*child, *attached, *_covers(spec, host)))
+    brought = {_elsewhere(point)[0]: None for point in spec.get("mounts") or () if _elsewhere(point)[0]}
+    return MountSteps((*host_steps, *made), (*child, *attached, *_covers(spec, host)), tuple(brought))
+
+
+def _elsewhere(point: MountPoint) -> tuple[str, str]:
+    """The namespace's descriptor and the path of a source that is not this host's; or nothing twice."""
+    source = point.get("source", "")
+    name, _, path = source.partition(":") if source.startswith("@") else ("", "", "")
+    return name, path
 
 
 # what lxcfs and CRIU cover (runc allows these too); a mount on any other would show the container a false /proc
@@ -229,9 +242,13 @@ def _filesystem(point: MountPoint, options: Options) -> list[Step]:
 
 def _bind(point: MountPoint, options: Options, handle: str) -> tuple[list[Step], list[Step]]:
     source, target = point.get("source", ""), point["destination"]
-    if not source.startswith("/"):
+    namespace, path = _elsewhere(point)
+    if not (path or source).startswith("/"):
         raise WardianError(INVALID, f"bind source {source!r} is not an absolute path", operation="plan", subject=target)
-    made = [Step(ops.Tree(handle, source, int(options.recursive_bind)), HOST)]
+    if namespace:
+        made = [Step(ops.TreeIn(handle, namespace, path), HOST)]
+    else:
+        made = [Step(ops.Tree(handle, source, int(options.recursive_bind)), HOST)]
     propagation = options.propagation or ((mounts.MS_PRIVATE, 1),)
     made += [Step(ops.SetMount(handle, 0, 0, flags, deep), HOST) for flags, deep in propagation]
     if options.set or options.clear:

@@ -147,9 +147,9 @@ def plan_rlimits(process: Process, host: HostFacts) -> tuple[tuple[Step, ...], t
 
 
 def plan_identity(
-    process: Process, host: HostFacts, root: RootFacts, profile: dict[str, object] | None
+    process: Process, host: HostFacts, root: RootFacts, profile: dict[str, object] | None, *, init: bool = False
 ) -> tuple[Step, ...]:
-    """From the last step as root to exec.
+    """From the last step as root to exec. An init comes right before it, and has what the command has.
 
     A filter without no_new_privs needs CAP_SYS_ADMIN and goes in before the capabilities go; with it, last of all, so
     that the profile need not allow what the launcher does.
@@ -176,6 +176,8 @@ def plan_identity(
     if not arguments:
         raise WardianError(INVALID, "the process has no arguments", operation="plan", subject="process.args")
     environment = tuple(_environment(process.get("env") or [], root.home))
+    if init:
+        steps.append(Step(ops.Init(), CHILD))
     return (*steps, Step(ops.Exec(root.command, arguments, environment), CHILD))
 
 

@@ -70,9 +70,9 @@ def plan(
         *_read_only_root(spec),
         Step(ops.Pivot(ROOT), CHILD),
         *limits,
-        *plan_identity(process, host, root, linux.get("seccomp")),
+        *plan_identity(process, host, root, linux.get("seccomp"), init=supervision.init),
     ]
-    return Plan(tuple(steps), spaces.descriptors, warnings)
+    return Plan(tuple(steps), (*spaces.descriptors, *layout.descriptors), warnings)
 
 
 def plan_exec(process: Process, host: HostFacts, root: RootFacts, target: ExecTarget, supervision: Supervision) -> Plan:
@@ -121,7 +121,8 @@ def _supervise(supervision: Supervision, groups: CgroupSteps, root: str, shared_
         supervision.container_id,
         supervision.log_name,
     )
-    return [*steps, Step(op, HOST)]
+    limit = [Step(ops.Timeout(supervision.timeout), HOST)] if supervision.timeout else []
+    return [*steps, Step(op, HOST), *limit]
 
 
 def _stdio(supervision: Supervision, root: str) -> list[Step]:

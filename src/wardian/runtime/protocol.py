@@ -147,6 +147,9 @@ OPERATIONS: Final = (
     _row(46, "umask", "u:mask"),
     _row(47, "chdir", "s:path"),
     _row(48, "exec", "s:path l:arguments l:environment"),
+    _row(49, "init"),
+    _row(50, "timeout", "u:seconds"),
+    _row(51, "tree_in", "n:mount h:namespace s:path"),
 )
 
 

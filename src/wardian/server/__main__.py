@@ -40,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="let pass what is forwarded between other links, too, where forwarding was off before",
     )
+    parser.add_argument(
+        "--init",
+        action="store_true",
+        help="run an init as process 1 of containers that do not say whether they want one",
+    )
     parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -61,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             address_pools=tuple(given.default_address_pool),
             respect_host_firewall=given.respect_host_firewall,
             ip_forward_no_drop=given.ip_forward_no_drop,
+            init=given.init,
         )
         serve(home)
     except (WardianError, OSError, sqlite3.Error) as error:

@@ -82,6 +82,18 @@ def write_devices(spec: Spec, value: Any, config: "ContainerConfig") -> None:
             linux["resources"]["devices"].append(rule | {"access": item.get("CgroupPermissions") or "rwm"})
 
 
+def write_device_rules(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """Access alone, without a node: "c 1:* rwm" (cgroup-v1/devices.rst)."""
+    for item in value:
+        kind, numbers, access = item.split(" ")
+        major, minor = numbers.split(":")
+        rule: dict[str, Any] = {"allow": True, "access": access}
+        rule |= {key: int(text) for key, text in (("major", major), ("minor", minor)) if text != "*"}
+        # "a" alone is every device there is: with numbers or less access it is meant for both kinds
+        kinds = ("c", "b") if kind == "a" and (major, minor, set(access)) != ("*", "*", set("rwm")) else (kind,)
+        spec["linux"]["resources"]["devices"] += [rule | {"type": one} for one in kinds]
+
+
 def _no_device(source: str, reason: str, number: int | None) -> WardianError:
     """Docker's clients read their exit code from the words."""
     message = f'error gathering device information while adding custom device "{source}": {reason}'

@@ -77,6 +77,12 @@ def write_tmpfs(spec: Spec, value: Any, config: "ContainerConfig") -> None:
         _replace_mount(spec, _tmpfs(target, words))
 
 
+def write_timezone(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """A copy of the zone's file, which the start makes, as the container's /etc/localtime (localtime(5))."""
+    source = os.path.join(config.directory, "localtime")
+    _replace_mount(spec, _bind(source, "/etc/localtime", ["rbind", "ro"]))
+
+
 def write_read_only(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     spec["root"]["readonly"] = True
 

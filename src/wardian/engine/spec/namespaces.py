@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from wardian.engine.config import ContainerConfig
 
 
+IPC_MOUNTS = "@ipc-mounts"  # the mount namespace of the container whose ipc namespace is joined
+
+
 def _namespace(spec: Spec, kind: str, mode: str) -> None:
     """host: none of its own; container:ID: `joins` in start.py adds the path when it is known."""
     if mode == "host":
@@ -40,6 +43,10 @@ def write_ipc(spec: Spec, value: Any, config: "ContainerConfig") -> None:
                 spec["mounts"].append({"destination": name, "type": "bind", "source": name, "options": ["rbind", "rw"]})
     elif value == "none":
         drop_mount(spec, "/dev/shm")
+    elif config.joins("ipc"):  # /dev/mqueue is of the namespace itself, a new mount shows it
+        drop_mount(spec, "/dev/shm")
+        shared = {"destination": "/dev/shm", "type": "bind", "source": f"{IPC_MOUNTS}:/dev/shm", "options": ["bind"]}
+        spec["mounts"].append(shared)
 
 
 def write_cgroup_namespace(spec: Spec, value: Any, config: "ContainerConfig") -> None:

@@ -71,5 +71,9 @@ def write_oom_score(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     spec["process"]["oomScoreAdj"] = value
 
 
+def write_umask(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    spec["process"]["user"]["umask"] = int(value, 8)
+
+
 def write_annotations(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     spec["annotations"] = dict(value)

@@ -118,7 +118,7 @@ _CHAINS = """
         oifname @wardian-links ct status dnat goto wardian-accept
         ip daddr . meta l4proto . th dport @wardian-open4 goto wardian-accept
         ip6 daddr . meta l4proto . th dport @wardian-open6 goto wardian-accept
-        meta nfproto . oifname @wardian-routed meta l4proto {{ icmp, ipv6-icmp }} goto wardian-accept
+        meta nfproto . oifname @wardian-routed meta l4proto {{ icmp, icmpv6 }} goto wardian-accept
         iifname != @wardian-links meta nfproto . oifname @wardian-unprotected goto wardian-accept
         oifname @wardian-links drop
         meta nfproto . iifname @wardian-outward goto wardian-accept

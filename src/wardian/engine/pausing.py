@@ -1,0 +1,102 @@
+"""pause and unpause: all processes of a container stand still, by the freezer of its group; and what a signal does to
+one that is paused."""
+
+import asyncio
+import contextlib
+import os
+
+from wardian.engine import create
+from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.engine.signals import signal_number
+from wardian.engine.state import Event, State
+from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
+from wardian.kernel import freezer
+from wardian.runtime import freezer_directory
+
+_DEADLINE = 10.0  # seconds: what does not stand still until then sits in the kernel
+_SIGKILL = 9
+
+
+def freezer_of(parts: Parts, container: Container) -> str:
+    return freezer_directory(parts.host, create.cgroup_of(parts, container.config))
+
+
+def check_pausable(container: Container) -> None:
+    """Raises WardianError(CONFLICT) in Docker's words."""
+    if container.state.state is State.PAUSED:
+        raise _refusal(container, f"Container {container.id} is already paused")
+    if not container.state.live:
+        raise _refusal(container, f"container {container.id} is not running")
+
+
+def check_paused(container: Container) -> None:
+    """Docker answers 500 to this one."""
+    if container.state.state is not State.PAUSED:
+        message = f"Container {container.id} is not paused"
+        raise WardianError(SYSTEM, message, operation="unpause", subject=container.id)
+
+
+async def freeze(parts: Parts, container: Container) -> None:
+    """When it returns nothing of the container runs. Raises WardianError; then it runs on."""
+    directory = freezer_of(parts, container)
+    try:
+        stands = await asyncio.to_thread(freezer.freeze, directory, _DEADLINE)
+    except FileNotFoundError:
+        if not container.state.live or not os.path.isdir(directory):  # it has just ended
+            raise _refusal(container, f"container {container.id} is not running") from None
+        raise WardianError(
+            UNAVAILABLE,
+            f"container {container.id} cannot be paused: its control group has no freezer",
+            operation="pause",
+            subject=container.id,
+        ) from None
+    except OSError as error:
+        message = f"container {container.id} cannot be paused: {error.strerror}"
+        raise WardianError(SYSTEM, message, operation="pause", subject=container.id, errno=error.errno or 0) from error
+    if not stands:
+        raise WardianError(
+            UNAVAILABLE,
+            f"container {container.id} did not stand still within {_DEADLINE:.0f} seconds",
+            operation="pause",
+            subject=container.id,
+            hint=f"a process of {directory} is held in the kernel",
+        )
+
+
+def thaw(parts: Parts, container: Container) -> None:
+    """It goes on. A group that is gone has nothing to go on with."""
+    try:
+        freezer.set_frozen(freezer_of(parts, container), False)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        message = f"container {container.id} cannot be unpaused: {error.strerror}"
+        raise WardianError(
+            SYSTEM, message, operation="unpause", subject=container.id, errno=error.errno or 0
+        ) from error
+
+
+def wakes(container: Container, number: int) -> bool:
+    """Whether this signal takes a paused container out of its pause, so that it has it: Docker's rule. What means its
+    end does; without a stop signal of its own any is taken for that."""
+    own = container.config["StopSignal"]
+    return not own or number in (_SIGKILL, signal_number(own))
+
+
+def settle(parts: Parts, container: Container) -> None:
+    """Of an engine that starts: whether it is paused is the kernel's to say."""
+    state = container.state
+    directory = freezer_of(parts, container)
+    frozen = freezer.is_frozen(directory)
+    if not frozen:  # an earlier engine's end may have cut a pause short: half of it would stand still
+        with contextlib.suppress(OSError):
+            freezer.set_frozen(directory, False)
+    if frozen and state.state is State.RUNNING:
+        container.state = state.after(Event.PAUSED)
+    elif not frozen and state.state is State.PAUSED:
+        container.state = state.after(Event.RESUMED)
+
+
+def _refusal(container: Container, message: str) -> WardianError:
+    return WardianError(CONFLICT, message, operation="pause", subject=container.id)

@@ -1,0 +1,161 @@
+"""pause and unpause: nothing of the container runs meanwhile, an engine that was gone finds it so, signals wake it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from benches import Bench, refused
+from wardian.engine import create, pausing
+from wardian.errors import CONFLICT, SYSTEM
+from wardian.kernel import freezer
+
+COUNTING = "i=0; while :; do i=$((i+1)); echo $i > /dev/shm/i; done"
+
+
+def pause(bench: Bench, identity: str) -> None:
+    bench.run(bench.engine.containers.pause(identity))
+
+
+def unpause(bench: Bench, identity: str) -> None:
+    bench.run(bench.engine.containers.unpause(identity))
+
+
+def cpu_ticks(bench: Bench, identity: str) -> int:
+    """utime and stime of the first process, fields 14 and 15 of /proc/PID/stat."""
+    with open(f"/proc/{bench.state(identity)['Pid']}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def frozen(bench: Bench, identity: str) -> bool:
+    parts = bench.engine._parts
+    container = parts.registry.find(identity)
+    return freezer.is_frozen(pausing.freezer_of(parts, container))
+
+
+def status(bench: Bench, identity: str) -> tuple[str, bool, bool]:
+    state = bench.state(identity)
+    return state["Status"], state["Running"], state["Paused"]
+
+
+def test_a_paused_container_does_not_run(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", COUNTING)
+    pause(bench, identity)
+    assert status(bench, identity) == ("paused", True, True) and frozen(bench, identity)
+    before = cpu_ticks(bench, identity)
+    time.sleep(0.1)
+    assert cpu_ticks(bench, identity) == before
+    unpause(bench, identity)
+    assert status(bench, identity) == ("running", True, False) and not frozen(bench, identity)
+    wait_for(lambda: cpu_ticks(bench, identity) > before)
+
+
+def test_what_cannot_be_is_refused_in_docker_s_words(bench: Bench) -> None:
+    containers, identity = bench.engine.containers, bench.create("sleep", "1000")
+    said = refused(CONFLICT, lambda: pause(bench, identity))
+    assert said == f"container {identity} is not running"
+    bench.run(containers.start(identity))
+    said = refused(SYSTEM, lambda: unpause(bench, identity))
+    assert said == f"Container {identity} is not paused"
+    pause(bench, identity)
+    said = refused(CONFLICT, lambda: pause(bench, identity))
+    assert said == f"Container {identity} is already paused"
+    name = containers.inspect(identity)["Name"].lstrip("/")
+    said = refused(CONFLICT, lambda: bench.run(bench.engine.execs.create(name, {"Cmd": ["true"]})))
+    assert said == f"Container {name} is paused, unpause the container before exec"
+    said = refused(CONFLICT, lambda: bench.run(containers.remove(name)))
+    assert said == f'cannot remove container "{name}": container is paused and must be unpaused first'
+    said = refused(CONFLICT, lambda: bench.run(containers.start(name)))
+    assert said == "cannot start a paused container, try unpause instead"
+
+
+def test_stop_wakes_it_so_that_it_has_the_signal(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.02; done")
+    wait_for(lambda: "ready" in bench.output(identity))
+    pause(bench, identity)
+    bench.run(bench.engine.containers.stop(identity, timeout=10))
+    assert bench.state(identity)["ExitCode"] == 3
+
+
+@pytest.mark.parametrize("own", ["", "SIGTERM"])
+def test_kill_ends_it(bench: Bench, own: str) -> None:
+    identity = bench.start("sleep", "1000", fields={"StopSignal": own})
+    pause(bench, identity)
+    bench.run(bench.engine.containers.kill(identity))
+    assert bench.finish(identity) == 137
+
+
+def test_a_signal_that_is_not_its_end_waits_until_it_wakes(bench: Bench) -> None:
+    """Docker's rule: with a stop signal of its own, only that and SIGKILL wake it."""
+    script = "trap 'exit 9' USR1; echo ready; while :; do sleep 0.02; done"
+    identity = bench.start("sh", "-c", script, fields={"StopSignal": "SIGTERM"})
+    wait_for(lambda: "ready" in bench.output(identity))
+    pause(bench, identity)
+    bench.run(bench.engine.containers.kill(identity, "USR1"))
+    assert status(bench, identity) == ("paused", True, True)
+    unpause(bench, identity)
+    assert bench.finish(identity) == 9
+
+
+def test_forced_removal_and_restart(bench: Bench) -> None:
+    identity = bench.start("sleep", "1000")
+    pause(bench, identity)
+    bench.run(bench.engine.containers.restart(identity, timeout=0))
+    assert status(bench, identity) == ("running", True, False)
+    pause(bench, identity)
+    bench.run(bench.engine.containers.remove(identity, force=True))
+    assert not bench.engine.containers.list(all=True)
+
+
+def test_another_engine_finds_it_paused(bench: Bench) -> None:
+    identity = bench.start("sleep", "1000")
+    pause(bench, identity)
+    bench.restart()
+    assert status(bench, identity) == ("paused", True, True)
+    unpause(bench, identity)
+    assert status(bench, identity) == ("running", True, False)
+
+
+def test_another_engine_believes_the_kernel(bench: Bench) -> None:
+    """The engine ended between the freezer and its row, one way and the other."""
+    frozen_one, thawed_one = bench.start("sleep", "1000"), bench.start("sleep", "1000")
+    parts = bench.engine._parts
+    pause(bench, thawed_one)
+    bench.run(pausing.freeze(parts, parts.registry.find(frozen_one)))
+    pausing.thaw(parts, parts.registry.find(thawed_one))
+    bench.restart()
+    assert status(bench, frozen_one)[0] == "paused"
+    assert status(bench, thawed_one)[0] == "running"
+
+
+def test_a_lost_supervisor_takes_a_paused_container_along(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "sleep 1000 & sleep 1000")
+    pause(bench, identity)
+    pid = bench.state(identity)["Pid"]
+    with open(f"/proc/{pid}/status") as file:
+        (parent,) = (int(line.split()[1]) for line in file if line.startswith("PPid:"))
+    os.kill(parent, signal.SIGKILL)
+    assert bench.finish(identity) == 137
+    assert "lost" in bench.state(identity)["Error"]
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))  # somebody else's to reap
+
+
+def test_its_group_is_gone_after_it(bench: Bench) -> None:
+    identity = bench.start("sleep", "1000")
+    parts = bench.engine._parts
+    container = parts.registry.find(identity)
+    directory = pausing.freezer_of(parts, container)
+    assert directory.endswith(create.cgroup_of(parts, container.config)) and os.path.isdir(directory)
+    pause(bench, identity)
+    bench.run(bench.engine.containers.kill(identity))
+    assert not os.path.exists(directory)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end, "not within 5 seconds"
+        time.sleep(0.02)
