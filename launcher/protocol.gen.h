@@ -83,6 +83,7 @@ enum { CREATE_NOTHING = 0, CREATE_DIRECTORY = 1, CREATE_FILE = 2, CREATE_LIKE = 
     X(UMASK, umask, 46, "u") \
     X(CHDIR, chdir, 47, "s") \
     X(EXEC, exec, 48, "sll") \
+    X(SUBTREE, subtree, 60, "nhsu") \
 
 enum {
     OP_OPEN = 1,
@@ -133,6 +134,7 @@ enum {
     OP_UMASK = 46,
     OP_CHDIR = 47,
     OP_EXEC = 48,
+    OP_SUBTREE = 60,
 };
 
 /* The place of each field in struct op's `fields`. */
@@ -180,5 +182,6 @@ enum { SECCOMP_AT_FLAGS, SECCOMP_AT_PROGRAM };
 enum { UMASK_AT_MASK };
 enum { CHDIR_AT_PATH };
 enum { EXEC_AT_PATH, EXEC_AT_ARGUMENTS, EXEC_AT_ENVIRONMENT };
+enum { SUBTREE_AT_MOUNT, SUBTREE_AT_ROOT, SUBTREE_AT_PATH, SUBTREE_AT_RECURSIVE };
 
 #endif

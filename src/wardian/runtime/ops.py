@@ -106,6 +106,19 @@ class Tree(NamedTuple):
         return f"copy the mount at {self.path} as {self.mount}{', with those below' if self.recursive else ''}"
 
 
+class Subtree(NamedTuple):
+    """openat2(2) with RESOLVE_IN_ROOT and open_tree(2) of what it found: a detached copy of a path inside a tree that
+    others write, containers say. No link there leads out of it, and it cannot be exchanged in between."""
+
+    mount: str
+    root: str
+    path: str
+    recursive: int
+
+    def describe(self) -> str:
+        return f"copy what is at {self.path} in {self.root} as {self.mount}"
+
+
 class SetMount(NamedTuple):
     """mount_setattr(2)."""
 

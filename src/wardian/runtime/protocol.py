@@ -147,6 +147,7 @@ OPERATIONS: Final = (
     _row(46, "umask", "u:mask"),
     _row(47, "chdir", "s:path"),
     _row(48, "exec", "s:path l:arguments l:environment"),
+    _row(60, "subtree", "n:mount h:root s:path u:recursive"),
 )
 
 
