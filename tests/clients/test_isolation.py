@@ -236,8 +236,8 @@ def test_limits_that_cannot_be_are_refused(docker, flags, says):
     [
         ("--init",), ("--blkio-weight", "100"), ("--device-read-bps", "/dev/null:1m"), ("--memory-swappiness", "1"),
         ("--device-cgroup-rule", "c 1:3 rwm"), ("--cgroup-parent", "x"), ("--health-cmd", "true"),
-        ("--restart", "always"), ("--oom-kill-disable",), ("-v", "name:/m"), ("-v", "/m"), ("--volumes-from", "x"),
-        ("--mount", "type=volume,source=x,target=/m"), ("--storage-opt", "size=1g"), ("--log-driver", "syslog"),
+        ("--restart", "always"), ("--oom-kill-disable",), 
+        ("--storage-opt", "size=1g"), ("--log-driver", "syslog"),
         ("--runtime", "runc"), ("--gpus", "all"),
     ],
     ids=lambda flags: flags[0],

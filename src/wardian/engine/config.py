@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST
+from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST, POINTS
 from wardian.runtime import defaults
 
 # fields of inspect's HostConfig that docker leaves out while nothing is set
@@ -14,7 +14,9 @@ _LEFT_OUT = frozenset(
 # the option that says whose namespace of a kind is joined
 JOINS = {"network": HOST + "NetworkMode", "pid": HOST + "PidMode", "ipc": HOST + "IpcMode"}
 _SHOWN_HOST_CONFIG = {path.removeprefix(HOST): value for path, value in DEFAULTS.items() if path.startswith(HOST)}
-_SHOWN_CONFIG = {path: value for path, value in DEFAULTS.items() if not path.startswith(HOST) and path != ENDPOINTS}
+_SHOWN_CONFIG = {
+    path: value for path, value in DEFAULTS.items() if not path.startswith(HOST) and path not in (ENDPOINTS, POINTS)
+}
 
 
 class ContainerConfig:
@@ -68,6 +70,7 @@ class ContainerConfig:
         """The `Config` of inspect."""
         found = self._shown(_SHOWN_CONFIG, "")
         found["Hostname"] = self.hostname()
+        found["Volumes"] = found["Volumes"] or None
         for hidden in (
             "StopSignal",
             "MacAddress",

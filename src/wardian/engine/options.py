@@ -8,7 +8,7 @@ built, is refused by name.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wardian.engine import checks, mount_checks, network_checks
+from wardian.engine import checks, mount_checks, network_checks, volume_checks
 from wardian.engine.checks import Check
 from wardian.engine.spec import Spec, base_spec, devices, mounts, namespaces, privileges, process, resources
 from wardian.runtime import defaults
@@ -39,6 +39,7 @@ _LIMIT = checks.integer(0)
 _NOT_BUILT = checks.only
 HOST = "HostConfig."
 ENDPOINTS = "NetworkingConfig.EndpointsConfig"
+POINTS = "MountPoints"  # no field of a body: what a create makes of all those about volumes (points.py)
 
 
 def _unbuilt(path: str, flag: str, default: Any, *absent: Any, since: str = "1.24") -> Option:
@@ -70,7 +71,7 @@ TABLE: tuple[Option, ...] = (
     Option("OnBuild", "", lambda value, path: value, None),
     Option("Shell", "", checks.strings, None),
     _unbuilt("Healthcheck", "--health-cmd", None, {}, {"Test": ["NONE"]}, {"Test": []}),
-    _unbuilt("Volumes", "--volume", None, {}),
+    Option("Volumes", "--volume", volume_checks.declared_volumes, {}),
     Option("MacAddress", "--mac-address", network_checks.mac_address, ""),
     _unbuilt("NetworkDisabled", "", False),
     # privileges
@@ -130,6 +131,9 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "Tmpfs", "--tmpfs", mount_checks.tmpfs_mounts, {}, mounts.write_tmpfs),
     Option(HOST + "Binds", "--volume", mount_checks.bind_specs, [], mounts.write_binds),
     Option(HOST + "Mounts", "--mount", mount_checks.mount_specs, [], mounts.write_mounts, since="1.25"),
+    Option(HOST + "VolumesFrom", "--volumes-from", volume_checks.volumes_from, []),
+    Option(HOST + "VolumeDriver", "--volume-driver", checks.text, ""),
+    Option(POINTS, "", checks.only([]), [], mounts.write_points, always=True),
     Option(HOST + "ReadonlyRootfs", "--read-only", checks.flag, False, mounts.write_read_only),
     Option("", "", checks.text, None, mounts.write_container_files, always=True),
     # networks
@@ -151,8 +155,6 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "Annotations", "--annotation", checks.mapping, {}, process.write_annotations, since="1.43"),
     # known, not built
     _unbuilt(HOST + "Init", "--init", None, False, since="1.25"),
-    _unbuilt(HOST + "VolumesFrom", "--volumes-from", None, []),
-    _unbuilt(HOST + "VolumeDriver", "--volume-driver", ""),
     _unbuilt(HOST + "Cgroup", "", ""),
     _unbuilt(HOST + "CgroupParent", "--cgroup-parent", ""),
     _unbuilt(HOST + "BlkioWeight", "--blkio-weight", 0),

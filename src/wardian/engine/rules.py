@@ -6,6 +6,7 @@ from collections.abc import Callable
 from wardian.engine import checks
 from wardian.engine.config import ContainerConfig
 from wardian.engine.options import HOST
+from wardian.engine.points import refuse_duplicates
 from wardian.errors import INVALID, WardianError
 from wardian.kernel import procfs
 from wardian.network import parse_bindings
@@ -105,4 +106,5 @@ RULES: tuple[Callable[[ContainerConfig], None], ...] = (
     _cpuset_rule,
     _network_rule,
     _uts_rule,
+    refuse_duplicates,
 )

@@ -522,7 +522,8 @@ class Exec(NamedTuple):
 
 
 Operation = (
-    Open | FsOpen | FsFlag | FsString | FsPath | FsHandle | FsMount | LegacyOverlay | Tree | SetMount | Attach | Mount
+    Open | FsOpen | FsFlag | FsString | FsPath | FsHandle | FsMount | LegacyOverlay | Tree | Subtree | SetMount
+    | Attach | Mount
     | Propagation | AttachRoot | Pivot | Mkdir | Mknod | Symlink | Write | Mask | ReadOnly | CgroupMake | CgroupInherit
     | CgroupWrite | CgroupTasks | CgroupEnter | CgroupDevices | Pidfd | Join | Unshare | Clone | IdMap
     | Supervise | Stdio | Console | Session | Loopback | Hostname | Domainname | Rlimit | Bounding | User

@@ -207,6 +207,11 @@ def lists_containers_of_networks(version: Version) -> bool:
     return version < (1, 28)
 
 
+def prune_filters_of_volumes(version: Version, filters: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Since 1.42 a prune leaves volumes that have a name, unless it is asked for all."""
+    return {**filters, "all": ["true"]} if version < (1, 42) else filters
+
+
 def wait_condition(version: Version, asked: str) -> str:
     """1.30 added the condition of `wait`."""
     return asked if asked and version >= (1, 30) else "not-running"

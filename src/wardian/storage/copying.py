@@ -119,6 +119,15 @@ class _Copy:
             os.close(directory)
 
 
+def _set_mode(directory: int, name: bytes, mode: int) -> None:
+    """chmod(2) of this very node: a name may have become a link, where others write into the target."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
+
+
 def _copy_file(source: int, target: int, name: bytes) -> None:
     """One regular file, whatever has its name by now."""
     read = os.open(name, _READ, dir_fd=source)

@@ -136,6 +136,10 @@ class VolumeStore:
         """What a plan, or a view, makes of it."""
         return volume_mount(self.path(name), self._volumes[name].options or {})
 
+    def would_mount(self, name: str, options: Mapping[str, str]) -> Mount:
+        """The same of one that is not made yet."""
+        return volume_mount(self.path(name), options)
+
     def size(self, name: str) -> int:
         """Bytes in its directory; what is mounted there in a container is not in it."""
         return tree_size(self.path(name))
