@@ -64,14 +64,16 @@ def _record(volume: dict[str, Any]) -> Record:
 
 
 def create(invocation: Invocation) -> int:
+    from wardian.cli.create_body import pairs
+
     if invocation.given("name") and invocation.args:
         message = "conflicting options: cannot specify a volume-name through both --name and as a positional arg"
         raise Failure(message)
     body: dict[str, object] = {
         "Name": invocation.args[0] if invocation.args else invocation.text("name"),
         "Driver": invocation.text("driver"),
-        "DriverOpts": dict(invocation.parsed["opt"]),
-        "Labels": dict(text.partition("=")[::2] for text in invocation.parsed["label"]),
+        "DriverOpts": pairs(invocation.parsed["opt"]),
+        "Labels": pairs(invocation.parsed["label"]),
     }
     answer = invocation.client.call("POST", "/volumes/create", body)
     if not isinstance(answer, dict):
