@@ -236,7 +236,7 @@ def test_limits_that_cannot_be_are_refused(docker, flags, says):
     [
         ("--init",), ("--blkio-weight", "100"), ("--device-read-bps", "/dev/null:1m"), ("--memory-swappiness", "1"),
         ("--device-cgroup-rule", "c 1:3 rwm"), ("--cgroup-parent", "x"), ("--health-cmd", "true"),
-        ("--restart", "always"), ("--oom-kill-disable",), 
+        ("--restart", "always"), ("--oom-kill-disable",),
         ("--storage-opt", "size=1g"), ("--log-driver", "syslog"),
         ("--runtime", "runc"), ("--gpus", "all"),
     ],

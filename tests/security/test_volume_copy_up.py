@@ -61,7 +61,8 @@ def test_links_and_nodes_of_the_image_are_copied_as_they_are(engine: TestEngine,
     victim.write_text(SECRET)
     victim.chmod(0o600)
     files = {
-        "data/": None, "data/link": Link(str(victim)), "data/dir": Link(str(tmp_path)), "data/setuid": Entry(b"x", 0o6755, 7, 8),
+        "data/": None, "data/link": Link(str(victim)), "data/dir": Link(str(tmp_path)),
+        "data/setuid": Entry(b"x", 0o6755, 7, 8),
     }  # fmt: skip
     load(engine, "evil:3", files, ["/data"])
     (mount,) = create(engine, "evil:3")["Mounts"]

@@ -1,5 +1,5 @@
-"""A subpath that somebody who has the volume exchanges for a link while a container mounts it (the way of CVE-2021-30465,
-and of CVE-2021-25741 in Kubernetes): what is mounted lies in the volume, always."""
+"""A subpath that somebody who has the volume exchanges for a link while a container mounts it, as CVE-2021-30465
+did (and Kubernetes' CVE-2021-25741): what is mounted lies in the volume, always."""
 
 import os
 import subprocess
@@ -40,6 +40,7 @@ def raced(engine: TestEngine, tmp_path: Path) -> Iterator[str]:
     yield data
     racer.kill()
     racer.wait()
+    engine.client.call("DELETE", "/volumes/raced")
 
 
 def run(engine: TestEngine, subpath: str) -> tuple[int, str]:
