@@ -336,3 +336,9 @@ def test_references_are_known_after_a_kill(new_engine):
     names = {one["Name"] for one in engine.client.call("GET", "/volumes")["Volumes"]}
     assert names == {"kept", "found"}
     assert engine.client.request("DELETE", "/volumes/kept").status == 204
+
+
+def test_what_comes_into_an_empty_volume_is_seen_by_who_has_it(docker, name, filled):
+    container = docker.out("run", "-d", "-v", f"{name}:/v", IMAGE, "sleep", "100")
+    docker("create", "-v", f"{name}:/data", filled)
+    assert docker.out("exec", container, "cat", "/v/a") == "from the image"

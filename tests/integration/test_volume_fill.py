@@ -11,7 +11,7 @@ from images_made import MadeImage, busybox_layer, docker_archive, layer_tar
 from wardian.client import Client, Target
 
 IMAGE = "fill:1"
-COUNT = 3000
+COUNT = 1500
 
 
 def load(engine: TestEngine) -> None:
@@ -59,7 +59,7 @@ def test_an_engine_that_is_killed_leaves_a_volume_empty_or_whole(new_engine: Any
     create(engine, "measure")
     took = time.monotonic() - started
     found = set()
-    for number in range(8):
+    for number in range(5):
         volume = f"cut{number}"
 
         def attempt(name: str = volume) -> None:
@@ -68,7 +68,7 @@ def test_an_engine_that_is_killed_leaves_a_volume_empty_or_whole(new_engine: Any
 
         thread = threading.Thread(target=attempt)
         thread.start()
-        time.sleep(took * (number + 1) / 9)
+        time.sleep(took * (number + 1) / 6)
         engine.kill()
         thread.join()
         engine.start()

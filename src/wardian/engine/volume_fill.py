@@ -1,6 +1,6 @@
 """What an image has where a volume goes is copied into the volume, when that is new or empty (Docker's copy-up).
 
-    image's view ──thread──▶ staging/volume.X ──commit──▶ volumes/NAME/_data        renames, in the event loop's thread
+    image's view ──thread──▶ staging/volume.X ──commit──▶ volumes/NAME/_data        one rename
 
 So a volume is empty or whole: what a crash, an image that goes or a client that leaves cuts short was in staging only.
 A volume that something is in is left alone, however it came there (CVE-2020-1726). Both sides are read and written by
@@ -16,13 +16,13 @@ from typing import Any
 
 from wardian.engine.deadline import At, look
 from wardian.engine.parts import Parts
-from wardian.engine.points import Point
+from wardian.engine.points import Point, volumes_of
 from wardian.engine.workers import work
 from wardian.errors import SYSTEM, WardianError
 from wardian.kernel.fds import sync_file_system
 from wardian.kernel.mounts import Mount, attach_detached
 from wardian.kernel.paths import open_in_root
-from wardian.storage import VolumeStore, copy_owner, copy_tree, open_view
+from wardian.storage import copy_owner, copy_tree, open_view, sync_directory
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -32,29 +32,51 @@ _filling = asyncio.Lock()  # of volumes that lie elsewhere: there is no staging 
 class Fill:
     """What is staged for one volume."""
 
-    def __init__(self, volumes: VolumeStore, name: str, staged: str) -> None:
-        self._volumes = volumes
+    def __init__(self, parts: Parts, name: str, staged: str) -> None:
+        self._parts = parts
         self._name = name
         self._staged = staged
 
     def commit(self) -> None:
-        """Into the volume, unless another create was faster."""
-        target = os.open(self._volumes.path(self._name), _DIRECTORY)
+        """Into the volume, unless something is in it by now. rename(2) puts a directory in an empty one's place, whole.
+
+        Where a container that runs has that empty directory, it must see what comes: then its content is moved in.
+        """
+        target = self._parts.volumes.path(self._name)
+        try:
+            if self._mounted():
+                self._move_content(target)
+            else:
+                os.rename(self._staged, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            sync_directory(os.path.dirname(target))
+
+    def _mounted(self) -> bool:
+        return any(
+            one.state.live or one.lock.locked()
+            for one in self._parts.registry
+            if any(point["Name"] == self._name for point in volumes_of(one.config))
+        )
+
+    def _move_content(self, path: str) -> None:
+        target = os.open(path, _DIRECTORY)
         try:
             source = os.open(self._staged, _DIRECTORY)
             try:
-                if not is_empty(target):
-                    return
-                for name in os.listdir(source):
-                    os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
-                copy_owner(source, target)
+                if is_empty(target):
+                    for name in os.listdir(source):
+                        os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+                    copy_owner(source, target)
             finally:
                 os.close(source)
         finally:
             os.close(target)
 
     def discard(self) -> None:
-        self._volumes.unstage(self._staged)
+        self._parts.volumes.unstage(self._staged)
 
 
 def is_empty(directory: int) -> bool:
@@ -109,7 +131,7 @@ def _stage_all(
             try:
                 alive()
                 staged = parts.volumes.stage()
-                fills.append(Fill(parts.volumes, point["Name"], staged))
+                fills.append(Fill(parts, point["Name"], staged))
                 target = os.open(staged, _DIRECTORY)
                 try:
                     copied |= not is_empty(source)
