@@ -77,9 +77,16 @@ def _none_tags(images: Any) -> Any:
     ]
 
 
+_NO_CONFIG = {
+    **dict.fromkeys(("Hostname", "Domainname", "User", "Image", "WorkingDir"), ""),
+    **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"), False),
+    **dict.fromkeys(("Env", "Cmd", "Volumes", "Entrypoint", "OnBuild", "Labels")),
+}
+
+
 def _made_by_container(image: Any) -> Any:
-    """Container and ContainerConfig are gone in 1.45; they had long been empty."""
-    return {"Container": "", "ContainerConfig": None, **image}
+    """Container and ContainerConfig are gone in 1.45; they had long been empty. docker-compose 1.29 looks in there."""
+    return {"Container": "", "ContainerConfig": _NO_CONFIG, **image}
 
 
 def _uncounted(images: Any) -> Any:
