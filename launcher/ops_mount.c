@@ -126,6 +126,17 @@ int op_tree_in(struct run *run, const struct op *op) {
     return error;
 }
 
+/* A path in a tree that others write is resolved within it, and the mount is made of what was found, by descriptor. */
+int op_subtree(struct run *run, const struct op *op) {
+    unsigned flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC | (op_number(op, SUBTREE_AT_RECURSIVE) ? AT_RECURSIVE : 0);
+    int found = open_in_root(handle_of(run, op, SUBTREE_AT_ROOT), op_text(op, SUBTREE_AT_PATH), O_PATH);
+    if (found < 0)
+        return errno;
+    int error = keep(run, op, SUBTREE_AT_MOUNT, syscall(SYS_open_tree, found, "", flags));
+    close(found);
+    return error;
+}
+
 static int set_attributes(int mount_fd, struct mount_attr *attr, int recursive) {
     unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
     return syscall(SYS_mount_setattr, mount_fd, "", flags, attr, sizeof *attr) < 0 ? errno : 0;

@@ -86,6 +86,7 @@ enum { CREATE_NOTHING = 0, CREATE_DIRECTORY = 1, CREATE_FILE = 2, CREATE_LIKE = 
     X(INIT, init, 49, "") \
     X(TIMEOUT, timeout, 50, "u") \
     X(TREE_IN, tree_in, 51, "nhs") \
+    X(SUBTREE, subtree, 60, "nhsu") \
 
 enum {
     OP_OPEN = 1,
@@ -139,6 +140,7 @@ enum {
     OP_INIT = 49,
     OP_TIMEOUT = 50,
     OP_TREE_IN = 51,
+    OP_SUBTREE = 60,
 };
 
 /* The place of each field in struct op's `fields`. */
@@ -188,5 +190,6 @@ enum { CHDIR_AT_PATH };
 enum { EXEC_AT_PATH, EXEC_AT_ARGUMENTS, EXEC_AT_ENVIRONMENT };
 enum { TIMEOUT_AT_SECONDS };
 enum { TREE_IN_AT_MOUNT, TREE_IN_AT_NAMESPACE, TREE_IN_AT_PATH };
+enum { SUBTREE_AT_MOUNT, SUBTREE_AT_ROOT, SUBTREE_AT_PATH, SUBTREE_AT_RECURSIVE };
 
 #endif

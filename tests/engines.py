@@ -22,6 +22,7 @@ from wardian.client import Client, Target
 from wardian.client.start import engine_answers, server_arguments
 from wardian.home import Home
 
+_ANONYMOUS = "com.docker.volume.anonymous"
 _DEADLINE = float(os.environ.get("WARDIAN_TEST_DEADLINE", "20"))  # more in an emulated machine (tests/vm)
 
 
@@ -105,6 +106,15 @@ class TestEngine:
         for network in listed:
             self.client.call("DELETE", f"/networks/{network['Id']}")
 
+    def _remove_volumes(self) -> list[str]:
+        """Those with a name are a test's to leave: they go with its engine. What nobody named should have gone."""
+        listed = self.client.call("GET", "/volumes")
+        assert isinstance(listed, dict)
+        for volume in listed["Volumes"]:
+            self.client.request("DELETE", f"/volumes/{volume['Name']}")
+        anonymous = [one["Name"] for one in listed["Volumes"] if one["Labels"] and _ANONYMOUS in one["Labels"]]
+        return [f"anonymous volume {name}" for name in anonymous]
+
     def close(self) -> None:
         """Removes all containers, ends the engine, and fails when anything of it is left."""
         assert self._process is not None
@@ -113,6 +123,7 @@ class TestEngine:
                 self.start()
             self.remove_containers()
             left = [f"container {container['Names']}" for container in self.containers()]
+            left += self._remove_volumes()
         except BaseException:
             self.kill()  # it does not answer: what it held goes at the end of the session
             raise

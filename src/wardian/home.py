@@ -43,6 +43,11 @@ class Home(_Fields):
         return os.path.join(self.data_root, "layers")
 
     @property
+    def volumes(self) -> str:
+        """NAME/_data of each volume."""
+        return os.path.join(self.data_root, "volumes")
+
+    @property
     def staging(self) -> str:
         """What is being written and has not its final name yet; whatever is here at a start is swept away."""
         return os.path.join(self.data_root, "staging")

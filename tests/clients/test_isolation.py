@@ -236,9 +236,7 @@ def test_limits_that_cannot_be_are_refused(docker, flags, says):
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--health-cmd", "true"),
-        ("--restart", "always"), ("-v", "name:/m"), ("-v", "/m"), ("--volumes-from", "x"),
-        ("--mount", "type=volume,source=x,target=/m"), ("--log-driver", "syslog"),
+        ("--health-cmd", "true"), ("--restart", "always"), ("--log-driver", "syslog"),
         ("--runtime", "runc"), ("--gpus", "all"),
     ],
     ids=lambda flags: flags[0],

@@ -222,7 +222,7 @@ def test_join_the_network_of_another(bench: Bench) -> None:
 
 
 def test_what_is_not_built_is_refused_by_name(bench: Bench) -> None:
-    for field, value in (("DeviceRequests", [{}]), ("Binds", ["name:/x"])):
+    for field, value in (("DeviceRequests", [{}]), ("CpuCount", 2)):
         assert field in refused(NOT_IMPLEMENTED, lambda f=field, v=value: bench.create("true", **{f: v}))  # type: ignore[misc]
     assert "Fantasy" in refused(NOT_IMPLEMENTED, lambda: bench.create("true", fields={"Fantasy": 1}))
     assert "Memory" in refused(INVALID, lambda: bench.create("true", Memory="much"))

@@ -77,7 +77,7 @@ def _find(invocation: Invocation, name: str) -> object:
 
 def _get(invocation: Invocation, kind: str, name: str) -> object:
     query: dict[str, object] = {}
-    if kind in ("container", "network"):
+    if kind in ("container", "network", "volume"):
         name = path_name(name, kind)
     if kind == "container":
         query["size"] = "size" in invocation.parsed.values and invocation.flag("size")
@@ -168,6 +168,7 @@ IMAGE = Command(
     (_FORMAT, Flag("platform", "", "string", "", "Platform of the image (os/arch[/variant])")),
     least=1,
 )
+VOLUME = Command(_of_kind("volume"), "[OPTIONS] VOLUME [VOLUME...]", (_FORMAT,), least=1)
 NETWORK = Command(
     _of_kind("network"),
     "[OPTIONS] NETWORK [NETWORK...]",

@@ -57,11 +57,11 @@ NETWORK = {
     "rm": ("networks:RM", "Remove networks"),
 }
 VOLUME = {
-    "create": ("", "Create a volume"),
-    "inspect": ("", "Show everything known about volumes"),
-    "ls": ("", "List volumes"),
-    "prune": ("", "Remove volumes that nothing uses"),
-    "rm": ("", "Remove volumes"),
+    "create": ("volumes:CREATE", "Create a volume"),
+    "inspect": ("inspect:VOLUME", "Show everything known about volumes"),
+    "ls": ("volumes:LS", "List volumes"),
+    "prune": ("volumes:PRUNE", "Remove volumes that nothing uses"),
+    "rm": ("volumes:RM", "Remove volumes"),
     "update": ("", "Update a volume (cluster volumes only)"),
 }
 SYSTEM = {

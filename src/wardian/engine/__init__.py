@@ -52,6 +52,10 @@ engine.networks
     async prune(filters: Filters | None = None) -> {"NetworksDeleted"}
     async connect(ref, container: str, endpoint: dict | None = None) -> None
     async disconnect(ref, container: str, force: bool = False) -> None
+engine.volumes
+    list(filters: Filters | None = None) -> {"Volumes", "Warnings"};  inspect(name) -> dict
+    async create(body) -> dict;  async remove(name, force: bool = False) -> None
+    async prune(filters: Filters | None = None) -> {"VolumesDeleted", "SpaceReclaimed"}
 engine.events
     publish(kind, action, identity, attributes) ; subscribe(since_ns, until_ns, filters) -> AsyncIterator[dict]
     (subscribe is live from the call itself, not from the first step of the iteration)

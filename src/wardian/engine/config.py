@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST, OURS
+from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST, OURS, POINTS
 from wardian.runtime import defaults
 
 # fields of inspect's HostConfig that docker leaves out while nothing is set
@@ -15,7 +15,9 @@ _LEFT_OUT = frozenset(
 JOINS = {"network": HOST + "NetworkMode", "pid": HOST + "PidMode", "ipc": HOST + "IpcMode"}
 _SHOWN_HOST_CONFIG = {path.removeprefix(HOST): value for path, value in DEFAULTS.items() if path.startswith(HOST)}
 _SHOWN_CONFIG = {
-    path: value for path, value in DEFAULTS.items() if not path.startswith((HOST, OURS)) and path != ENDPOINTS
+    path: value
+    for path, value in DEFAULTS.items()
+    if not path.startswith((HOST, OURS)) and path not in (ENDPOINTS, POINTS)
 }
 
 
@@ -70,6 +72,7 @@ class ContainerConfig:
         """The `Config` of inspect."""
         found = self._shown(_SHOWN_CONFIG, "")
         found["Hostname"] = self.hostname()
+        found["Volumes"] = found["Volumes"] or None
         for hidden in (
             "StopSignal",
             "MacAddress",

@@ -105,7 +105,7 @@ class Containers:
                 self._refuse_live(container, ref, force)
                 await self._lifecycle.stop_now(container)
             if self._registry.get(container.id) is not None:  # else its own --rm was faster
-                self._lifecycle.remove(container)
+                self._lifecycle.remove(container, volumes)
 
     @asynccontextmanager
     async def _held(self, container: Container) -> AsyncIterator[None]:

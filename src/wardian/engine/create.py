@@ -18,13 +18,15 @@ from wardian.engine.endpoints import check_endpoints, network_of
 from wardian.engine.limit_checks import settle_limits
 from wardian.engine.links import settle_links
 from wardian.engine.names import check_name, make_name
-from wardian.engine.options import ENDPOINTS
+from wardian.engine.options import ENDPOINTS, POINTS
 from wardian.engine.parts import Parts
+from wardian.engine.points import binds_of, host_source
 from wardian.engine.registry import Container
 from wardian.engine.sandbox import has_links, sandbox_want
 from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
+from wardian.engine.volume_use import points_of_body, settled
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image, foreign, platform_of
 from wardian.network import NetworkConfig
@@ -40,10 +42,12 @@ async def create_container(
     """All or nothing: on an error no name, no row and no directory is left. Returns the container and warnings."""
     values, image, warnings = resolve_body(parts, body, platform, name)
     await check_bind_sources(values)
-    async with parts.images_settled:
+    async with settled(parts, values, image) as fills, parts.images_settled:
         if parts.images.get(image.id) is None:  # removed while we waited
             message = f"No such image: {values['Image']}"
             raise WardianError(NOT_FOUND, message, operation="create", subject=values["Image"])
+        for fill in fills:
+            fill.commit()
         return _make(parts, body, name, platform, values, image), warnings
 
 
@@ -107,6 +111,8 @@ def _check_references(parts: Parts, values: dict[str, Any], name: str) -> None:
     """
     config = ContainerConfig(values)
     try:
+        if found := points_of_body(parts, config):
+            values[POINTS] = found
         settle_links(parts.registry, values)
         for kind, field in JOINS.items():
             if config.joins(kind):
@@ -157,8 +163,10 @@ def _by_name(parts: Parts, config: ContainerConfig) -> dict[str, Any]:
 
 def bind_sources(config: ContainerConfig) -> list[str]:
     """The host's paths that the user wants to see in the container."""
-    binds = [item.split(":")[0] for item in config["HostConfig.Binds"]]
-    return binds + [item["Source"] for item in config["HostConfig.Mounts"] if item["Type"] == "bind"]
+    binds = [bind.source for bind in binds_of(config) if bind.of_host]
+    binds += [item["Source"] for item in config["HostConfig.Mounts"] if item["Type"] == "bind"]
+    binds += [source for point in config[POINTS] if (source := host_source(point))]
+    return binds
 
 
 async def check_bind_sources(values: Mapping[str, Any]) -> None:

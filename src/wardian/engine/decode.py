@@ -1,6 +1,6 @@
 """The body of a create → the values of its options, each checked by its row; an image fills what it leaves open."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from wardian.engine import checks
@@ -9,6 +9,7 @@ from wardian.engine.endpoints import settle_endpoints
 from wardian.engine.network_checks import declared_ports
 from wardian.engine.options import HOST, OURS, ROWS
 from wardian.engine.rules import RULES
+from wardian.engine.volume_checks import declared_volumes
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 
 
@@ -78,17 +79,13 @@ def merge_image(values: dict[str, Any], image: Mapping[str, Any]) -> list[str]:
         values["Labels"] = dict(image["Labels"]) | values.get("Labels", {})
     if image.get("ExposedPorts"):
         values["ExposedPorts"] = declared_ports(image["ExposedPorts"]) | values.get("ExposedPorts", {})
+    if image.get("Volumes"):
+        values["Volumes"] = declared_volumes(dict(image["Volumes"]), "Volumes") | values.get("Volumes", {})
     return _image_warnings(image)
 
 
 def _image_warnings(image: Mapping[str, Any]) -> list[str]:
     warnings = []
-    if image.get("Volumes"):
-        names: Iterable[str] = image["Volumes"]
-        warnings.append(
-            f"the image declares volumes ({', '.join(names)}): volumes are not built yet, "
-            "what is written there stays in the container's own layer"
-        )
     test = (image.get("Healthcheck") or {}).get("Test")
     if test and test != ["NONE"]:
         warnings.append("the image declares a health check: health checks are not built yet, it is not run")

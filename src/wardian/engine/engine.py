@@ -20,13 +20,15 @@ from wardian.engine.registry import Registry
 from wardian.engine.sandbox import open_network
 from wardian.engine.store import ENGINE_SCHEMA, EngineStore
 from wardian.engine.system import System
+from wardian.engine.volume_use import Pins
+from wardian.engine.volumes import Volumes
 from wardian.home import Home
 from wardian.images import ImageStore
 from wardian.kernel import cgroups, procfs
 from wardian.network import SCHEMA as NETWORK_SCHEMA
 from wardian.network import Networks as HostNetworks
 from wardian.runtime import launcher_path, probe_host
-from wardian.storage import LayerStore, Snapshots, Trash
+from wardian.storage import VOLUME_SCHEMA, LayerStore, Snapshots, Trash, VolumeStore
 
 HELLO = "wardian/hello"
 
@@ -38,6 +40,7 @@ class Engine:
     execs: Execs
     images: Images
     networks: Networks
+    volumes: Volumes
     events: Events
     system: System
 
@@ -50,7 +53,7 @@ class Engine:
         home = self.home
         for path in (home.data_root, home.run_root):
             os.makedirs(os.path.join(path, "containers"), mode=0o711, exist_ok=True)
-        self._database = database = Database(home.database, [ENGINE_SCHEMA, NETWORK_SCHEMA])
+        self._database = database = Database(home.database, [ENGINE_SCHEMA, NETWORK_SCHEMA, VOLUME_SCHEMA])
         store = EngineStore(database)
         trash = Trash(home.trash)
         layers = LayerStore(home, trash)
@@ -67,6 +70,8 @@ class Engine:
             snapshots=Snapshots(home, layers, trash),
             trash=trash,
             networks=HostNetworks(home, database, partial(open_network, registry), partial(open_left_behind, registry)),
+            volumes=VolumeStore(home, database, trash),
+            volume_pins=Pins(),
             images_settled=asyncio.Lock(),
         )
         self._lifecycle = lifecycle = Lifecycle(parts)
@@ -76,7 +81,9 @@ class Engine:
         self.execs = Execs(parts)
         self.images = Images(parts)
         self.networks = Networks(parts)
+        self.volumes = Volumes(parts)
         self.system = System(parts, _identity(home))
+        parts.volumes.load()
         await parts.networks.start()
         await recover(parts, lifecycle)
         await self.execs.recover()

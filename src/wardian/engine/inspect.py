@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardian.engine.logs import log_path
+from wardian.engine.options import POINTS
+from wardian.engine.points import PROPAGATIONS, binds_of, shown
 from wardian.engine.registry import Container
 from wardian.engine.state import RunState, State
 from wardian.kernel.pidfd import same_process
@@ -153,19 +155,18 @@ def render_mounts(container: Container) -> list[dict[str, Any]]:
     """The user's mounts, as docker lists them."""
     config = container.config
     found = []
-    for item in config["HostConfig.Binds"]:
-        source, target, *rest = item.split(":")
-        words = rest[0].split(",") if rest else []
-        propagation = next((word for word in words if word.endswith(("private", "shared", "slave"))), "rprivate")
-        found.append(_bind(source, target, rest[0] if rest else "", "ro" not in words, propagation))
+    for bind in binds_of(config):
+        if bind.of_host:
+            propagation = next((word for word in bind.words if word in PROPAGATIONS), "rprivate")
+            found.append(_bind(bind.source, bind.target, bind.mode, "ro" not in bind.words, propagation))
     for item in config["HostConfig.Mounts"]:
         writable = not item.get("ReadOnly", False)
         if item["Type"] == "bind":
             propagation = (item.get("BindOptions") or {}).get("Propagation") or "rprivate"
             found.append(_bind(item["Source"], item["Target"], "", writable, propagation))
-        else:
+        elif item["Type"] == "tmpfs":
             found.append(_bind("", item["Target"], "", writable, "") | {"Type": "tmpfs"})
-    return found
+    return found + shown(config[POINTS])
 
 
 def _bind(source: str, target: str, mode: str, writable: bool, propagation: str) -> dict[str, Any]:

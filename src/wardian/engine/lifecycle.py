@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 
-from wardian.engine import attach, connections, create, pausing, sandbox, start
+from wardian.engine import attach, connections, create, pausing, sandbox, start, volume_use
 from wardian.engine.parts import Parts
 from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
@@ -64,6 +64,7 @@ class Lifecycle:
         self.watch(container)  # first: it runs, whatever becomes of the record of it
         self.launched(container, launched.pid, launched.start_time, launched.started_at)
         connections.publish_all(self._parts, container, "connect")
+        volume_use.publish_mounts(self._parts, container, "mount")
         self._publish(container, "start")
         await attach.give_late(container, started.attached)
 
@@ -176,6 +177,7 @@ class Lifecycle:
             duration = max(0, state.finished_at - state.started_at) // 1_000_000_000
             self._publish(container, "die", exitCode=str(state.exit_code), execDuration=str(duration))
             connections.publish_all(self._parts, container, "disconnect")
+            volume_use.publish_mounts(self._parts, container, "unmount")
         finally:
             answer = {"StatusCode": container.state.exit_code}
             container.answer_waiters(("not-running", "next-exit"), answer)
@@ -242,8 +244,9 @@ class Lifecycle:
             return False
         return True
 
-    def remove(self, container: Container) -> None:
-        """Take away a container that does not run. Its row goes last, so that what failed before can be found."""
+    def remove(self, container: Container, volumes: bool = False) -> None:
+        """Take away a container that does not run, with its anonymous `volumes` if asked, or if it is a --rm one. Its
+        row goes last, so that what failed before can be found."""
         parts = self._parts
         self._recorder.forget(container)
         previous = container.state
@@ -252,6 +255,8 @@ class Lifecycle:
             attach.drop_attachers(container)
             parts.snapshots.remove(container.id)
             create.remove_run_directory(parts, container.id)
+            if volumes or container.config["HostConfig.AutoRemove"]:
+                volume_use.release(parts, container)
             parts.store.remove(container.id)
         except BaseException as error:
             self.change(container, container.state.after(Event.FAILED, error=f"removal failed: {error}"))

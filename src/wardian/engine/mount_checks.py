@@ -3,49 +3,75 @@
 import os
 from typing import Any
 
-from wardian.engine import checks
+from wardian.engine import checks, volume_checks
 from wardian.errors import INVALID, WardianError
+from wardian.storage import check_volume_name
+
+_BIND_WORDS = frozenset(("", "ro", "rw", "z", "Z", "nocopy", "consistent", "cached", "delegated"))
+_PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
 
 
 def bind_specs(value: Any, path: str) -> list[str]:
-    """SOURCE:TARGET[:MODE] with absolute source and target; a source without a slash is a volume's name."""
+    """SOURCE:TARGET[:MODE]: a source without a leading slash is a volume's name, TARGET alone a volume without one."""
     for item in checks.strings(value, path):
         parts = item.split(":")
-        if len(parts) == 1 or not parts[0].startswith("/"):
-            raise checks.not_built(path, f"the volume of {item!r}")
-        if not 2 <= len(parts) <= 3 or not parts[1].startswith("/") or os.path.normpath(parts[1]) in ("/", "//"):
-            raise WardianError(INVALID, f"invalid volume specification: '{item}'", operation="create", subject=path)
-        for word in filter(None, parts[2].split(",") if len(parts) == 3 else ()):
-            if word in ("z", "Z", "nocopy", "consistent", "cached", "delegated"):
-                continue
-            if word not in ("ro", "rw", "private", "rprivate", "shared", "rshared", "slave", "rslave"):
-                raise WardianError(INVALID, f"invalid mode: {parts[2]}", operation="create", subject=path)
+        if len(parts) > 3 or "" in parts:
+            raise wrong_spec(item, "", path)
+        source, target, mode = (["", *parts] if len(parts) == 1 else parts) + [""] * (len(parts) < 3)
+        kind = "bind" if source.startswith("/") else "volume"
+        for word in mode.split(","):
+            if word not in _BIND_WORDS and word not in _PROPAGATIONS:
+                raise volume_checks.refused(f"invalid mode: {mode}", path)
+            if kind == "volume" and word in _PROPAGATIONS:
+                raise wrong_spec(
+                    item, 'invalid mount config for type "volume": field BindOptions must not be specified', path
+                )
+        try:
+            volume_checks.check_target(target, kind, path)
+        except WardianError as error:
+            raise wrong_spec(item, error.message, path) from None
+        if kind == "volume" and source:
+            check_volume_name(source)
     return list(value)
 
 
+def wrong_spec(item: str, reason: str, path: str) -> WardianError:
+    return volume_checks.refused(f"invalid volume specification: '{item}'{': ' if reason else ''}{reason}", path)
+
+
+_KINDS = {"bind": "BindOptions", "volume": "VolumeOptions", "tmpfs": "TmpfsOptions"}
+
+
 def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
-    """HostConfig.Mounts of type bind and tmpfs."""
+    """HostConfig.Mounts of type bind, volume and tmpfs."""
     if not isinstance(value, list):
         raise checks.invalid(path, value, "must be a list")
     for item in value:
         if not isinstance(item, dict):
             raise checks.invalid(path, item, "must be an object")
-        kind, target, source = item.get("Type"), item.get("Target"), item.get("Source", "")
-        if kind not in ("bind", "tmpfs"):
-            raise checks.not_built(path, f"a mount of type {kind!r}")
-        if not isinstance(target, str) or not target.startswith("/"):
-            message = (
-                f"invalid mount config for type \"{kind}\": invalid mount path: '{target}' mount path must be absolute"
-            )
-            raise WardianError(INVALID, message, operation="create", subject=path)
-        if kind == "bind" and not str(source).startswith("/"):
-            message = (
-                f"invalid mount config for type \"bind\": invalid mount path: '{source}' mount path must be absolute"
-            )
-            raise WardianError(INVALID, message, operation="create", subject=path)
-        _known_mount_options(item, path)
-        _read_only_options(item, path)
+        _mount_spec(item, path)
     return list(value)
+
+
+def _mount_spec(item: dict[str, Any], path: str) -> None:
+    kind = item.get("Type")
+    if kind in ("image", "cluster", "npipe"):
+        raise checks.not_built(path, f"a mount of type {kind!r}")
+    if kind not in _KINDS:
+        raise volume_checks.wrong_mount(str(kind), "mount type unknown", path)
+    volume_checks.check_target(item.get("Target"), kind, path)
+    source = checks.text(item.get("Source") or "", path)
+    if kind == "bind" and not source.startswith("/"):
+        raise volume_checks.wrong_mount(kind, f"invalid mount path: '{source}' mount path must be absolute", path)
+    for other, group in _KINDS.items():
+        if other != kind and item.get(group):
+            raise volume_checks.refused(f'{group} must not be specified on mount type "{kind}"', path)
+    _known_mount_options(item, path)
+    _read_only_options(item, path)
+    if kind == "volume":
+        if source:
+            check_volume_name(source)
+        volume_checks.volume_options(item, path)
 
 
 # the fields of a mount that are built, by the object they are in
@@ -58,6 +84,7 @@ _BUILT: dict[str, dict[str, checks.Check]] = {
         "Consistency": checks.text,
         "BindOptions": checks.json_object,
         "TmpfsOptions": checks.json_object,
+        "VolumeOptions": checks.json_object,
     },
     "BindOptions": {
         "Propagation": checks.one_of("private", "rprivate", "shared", "rshared", "slave", "rslave"),

@@ -8,7 +8,7 @@ built, is refused by name.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wardian.engine import checks, device_checks, mount_checks, network_checks
+from wardian.engine import checks, device_checks, mount_checks, network_checks, volume_checks
 from wardian.engine.checks import Check
 from wardian.engine.spec import Spec, base_spec, devices, mounts, namespaces, privileges, process, resources
 from wardian.runtime import defaults
@@ -40,6 +40,7 @@ _NOT_BUILT = checks.only
 HOST = "HostConfig."
 OURS = "Wardian."
 ENDPOINTS = "NetworkingConfig.EndpointsConfig"
+POINTS = "MountPoints"  # no field of a body: what a create makes of all those about volumes (points.py)
 
 
 def _unbuilt(path: str, flag: str, default: Any, *absent: Any, since: str = "1.24") -> Option:
@@ -71,7 +72,7 @@ TABLE: tuple[Option, ...] = (
     Option("OnBuild", "", lambda value, path: value, None),
     Option("Shell", "", checks.strings, None),
     _unbuilt("Healthcheck", "--health-cmd", None, {}, {"Test": ["NONE"]}, {"Test": []}),
-    _unbuilt("Volumes", "--volume", None, {}),
+    Option("Volumes", "--volume", volume_checks.declared_volumes, {}),
     Option("MacAddress", "--mac-address", network_checks.mac_address, ""),
     _unbuilt("NetworkDisabled", "", False),
     # privileges
@@ -163,6 +164,9 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "Tmpfs", "--tmpfs", mount_checks.tmpfs_mounts, {}, mounts.write_tmpfs),
     Option(HOST + "Binds", "--volume", mount_checks.bind_specs, [], mounts.write_binds),
     Option(HOST + "Mounts", "--mount", mount_checks.mount_specs, [], mounts.write_mounts, since="1.25"),
+    Option(HOST + "VolumesFrom", "--volumes-from", volume_checks.volumes_from, []),
+    Option(HOST + "VolumeDriver", "--volume-driver", checks.text, ""),
+    Option(POINTS, "", checks.only([]), [], mounts.write_points, always=True),
     Option(HOST + "ReadonlyRootfs", "--read-only", checks.flag, False, mounts.write_read_only),
     Option("", "", checks.text, None, mounts.write_container_files, always=True),
     # networks
@@ -188,8 +192,6 @@ TABLE: tuple[Option, ...] = (
     Option(OURS + "Timeout", "--timeout", _LIMIT, 0),
     Option(OURS + "Timezone", "--tz", checks.timezone, "", mounts.write_timezone),
     # known, not built
-    _unbuilt(HOST + "VolumesFrom", "--volumes-from", None, []),
-    _unbuilt(HOST + "VolumeDriver", "--volume-driver", ""),
     _unbuilt(HOST + "Cgroup", "", ""),
     _unbuilt(HOST + "DeviceRequests", "--gpus", None, []),
     Option(HOST + "StorageOpt", "--storage-opt", device_checks.storage_options, None, absent=({},)),

@@ -1,7 +1,7 @@
 """What the engine's modules share: the parts of the house below it, opened once for one `Home`."""
 
 import asyncio
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wardian.engine.events import Events
 from wardian.engine.registry import Registry
@@ -10,7 +10,10 @@ from wardian.home import Home
 from wardian.images import ImageStore
 from wardian.network import Networks
 from wardian.runtime import HostFacts
-from wardian.storage import LayerStore, Snapshots, Trash
+from wardian.storage import LayerStore, Snapshots, Trash, VolumeStore
+
+if TYPE_CHECKING:
+    from wardian.engine.volume_use import Pins
 
 
 class Parts(NamedTuple):
@@ -25,4 +28,6 @@ class Parts(NamedTuple):
     snapshots: Snapshots
     trash: Trash
     networks: Networks
+    volumes: VolumeStore
+    volume_pins: "Pins"
     images_settled: asyncio.Lock  # held by what takes images away or names them, and by what begins to need one

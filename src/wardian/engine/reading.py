@@ -60,7 +60,7 @@ class Reading:
         for key in ("publish", "expose"):
             for value in wanted.get(key, ()):
                 port_range(value)
-        for key in ("volume", "health", "is-task"):
+        for key in ("health", "is-task"):
             if key in wanted:
                 raise WardianError(
                     NOT_IMPLEMENTED, f"the filter '{key}' is not built yet", operation="list", subject=key
@@ -96,6 +96,11 @@ class Reading:
                 found = any(in_range(one.port, one.protocol, values) for one in self._ports(container))
             elif key == "expose":
                 found = any(in_range(*port, values) for port in self._exposed(container))
+            elif key == "volume":
+                places = [
+                    (one.get("Name"), one["Source"], one["Destination"]) for one in inspect.render_mounts(container)
+                ]
+                found = any(text in place for text in values for place in places)
             elif key == "network":
                 found = any(text in self._network_names(container) for text in values)
             else:  # before, since

@@ -6,12 +6,14 @@ once. One that ran may have changed its root, and mounts of the user hide parts 
 
 import os
 from collections import OrderedDict
+from contextlib import ExitStack
 
 from wardian.engine.config import ContainerConfig
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.spec import Spec
 from wardian.kernel.mounts import Mount
+from wardian.kernel.paths import open_in_root
 from wardian.runtime import RootFacts, read_root_facts
 from wardian.storage import View, open_view
 
@@ -50,20 +52,34 @@ def facts_of_image(parts: Parts, config: ContainerConfig, layers: tuple[str, ...
 
 def _read(view: View, config: ContainerConfig, spec: Spec) -> RootFacts:
     process = spec["process"]
-    return read_root_facts(
-        view.fd,
-        config["User"],
-        process["args"],
-        process["env"],
-        process["cwd"],
-        config["HostConfig.GroupAdd"],
-        {destination: source for source, destination in _user_mounts(spec)},
-    )
+    with ExitStack() as held:
+        places = {
+            destination: _part(held, source, subpath) if subpath else source
+            for source, destination, subpath in _user_mounts(spec)
+        }
+        return read_root_facts(
+            view.fd,
+            config["User"],
+            process["args"],
+            process["env"],
+            process["cwd"],
+            config["HostConfig.GroupAdd"],
+            places,
+        )
 
 
-def _user_mounts(spec: Spec) -> tuple[tuple[str, str], ...]:
+def _part(held: ExitStack, source: str, subpath: str) -> str:
+    """What lies at `subpath` in a volume now: resolved within it, for others write there."""
+    root = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    held.callback(os.close, root)
+    part = open_in_root(root, subpath, os.O_PATH)
+    held.callback(os.close, part)
+    return f"/proc/self/fd/{part}"
+
+
+def _user_mounts(spec: Spec) -> tuple[tuple[str, str, str], ...]:
     return tuple(
-        (mount["source"], mount["destination"])
+        (mount["source"], mount["destination"], mount.get("subpath", ""))
         for mount in spec["mounts"]
         if mount["type"] == "bind" and os.path.dirname(mount["destination"]) != "/etc"
     )

@@ -7,6 +7,7 @@ from wardian.engine import checks
 from wardian.engine.config import ContainerConfig
 from wardian.engine.container_files import timezone_file
 from wardian.engine.options import HOST, OURS
+from wardian.engine.points import refuse_duplicates
 from wardian.errors import INVALID, WardianError
 from wardian.kernel import procfs
 from wardian.network import parse_bindings
@@ -113,4 +114,5 @@ RULES: tuple[Callable[[ContainerConfig], None], ...] = (
     _network_rule,
     _uts_rule,
     _timezone_rule,
+    refuse_duplicates,
 )

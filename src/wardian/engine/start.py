@@ -18,12 +18,15 @@ from wardian.engine.checks import size_bytes
 from wardian.engine.config import ContainerConfig
 from wardian.engine.container_files import write_all_names, write_timezone
 from wardian.engine.deadline import At, look
+from wardian.engine.options import POINTS
 from wardian.engine.parts import Parts
+from wardian.engine.points import binds_of
 from wardian.engine.record import LaunchRecord, Phases
 from wardian.engine.registry import Container
 from wardian.engine.rootfacts import facts_of_image, facts_of_root
 from wardian.engine.sandbox import Sandbox
 from wardian.engine.spec import Spec
+from wardian.engine.volume_use import as_planned, make_ready
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.network import Done
 from wardian.runtime import Launched, LaunchError, Placement, RootFacts, Supervision, launch, plan
@@ -53,6 +56,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
         undo.push_async_callback(sandbox.release, container, parts.networks)
         phases.mark("network")
         spec = _spec_of_start(parts, container, place)
+        await make_ready(parts, container, spec)
         _write_names(parts, container, place)
         write_timezone(container.config)
         run_dir = _fresh_run_directory(parts, container.id)
@@ -146,7 +150,7 @@ async def _with_bind_sources(config: ContainerConfig, operation: str, read: Call
 
 def _make_bind_sources(config: ContainerConfig, at: At) -> None:
     """docker run -v makes a missing source, a directory of root's; --mount does not, unless it is asked to."""
-    made = {item.split(":")[0] for item in config["HostConfig.Binds"]}
+    made = {bind.source for bind in binds_of(config) if bind.of_host}
     made |= {
         item["Source"]
         for item in config["HostConfig.Mounts"]
@@ -225,6 +229,8 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     started = time.perf_counter_ns()
     values, image, warnings = create.resolve_body(parts, body, "")
     await create.check_bind_sources(values)
+    if POINTS in values:
+        values[POINTS] = as_planned(parts, values[POINTS])
     identity = "0" * 64
     config = ContainerConfig(values, identity, parts.home.container(identity))
     spec = options.write_spec(config, create.cgroup_of(parts, config))

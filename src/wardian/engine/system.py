@@ -67,7 +67,7 @@ class System:
             "Driver": "overlay2",
             "DriverStatus": [["Mounts", "detached: no host-visible mount while a container runs"]],
             "Plugins": {
-                "Volume": [],
+                "Volume": ["local"],
                 "Network": ["bridge", "host", "ipvlan", "macvlan", "null"],
                 "Authorization": None,
                 "Log": ["json-file"],
@@ -138,6 +138,7 @@ class System:
             counts[container.record.image] = counts.get(container.record.image, 0) + 1
         layers = {layer for image in images for layer in image.layers}
         from wardian.engine.inspect import render_summary
+        from wardian.engine.volumes import Volumes
         from wardian.images import summary
 
         return {
@@ -147,7 +148,7 @@ class System:
                 render_summary(container, {}, ()) | {"SizeRw": parts.snapshots.size(container.id)}
                 for container in parts.registry
             ],
-            "Volumes": [],
+            "Volumes": Volumes(parts).usage(),
             "BuildCache": [],
         }
 

@@ -121,6 +121,19 @@ class TreeIn(NamedTuple):
         return f"copy the mount at {self.path} of {self.namespace} as {self.mount}"
 
 
+class Subtree(NamedTuple):
+    """openat2(2) with RESOLVE_IN_ROOT and open_tree(2) of what it found: a detached copy of a path inside a tree that
+    others write, containers say. No link there leads out of it, and it cannot be exchanged in between."""
+
+    mount: str
+    root: str
+    path: str
+    recursive: int
+
+    def describe(self) -> str:
+        return f"copy what is at {self.path} in {self.root} as {self.mount}"
+
+
 class SetMount(NamedTuple):
     """mount_setattr(2)."""
 
@@ -541,7 +554,8 @@ class Exec(NamedTuple):
 
 
 Operation = (
-    Open | FsOpen | FsFlag | FsString | FsPath | FsHandle | FsMount | LegacyOverlay | Tree | SetMount | Attach | Mount
+    Open | FsOpen | FsFlag | FsString | FsPath | FsHandle | FsMount | LegacyOverlay | Tree | Subtree | SetMount
+    | Attach | Mount
     | Propagation | AttachRoot | Pivot | Mkdir | Mknod | Symlink | Write | Mask | ReadOnly | CgroupMake | CgroupInherit
     | CgroupWrite | CgroupTasks | CgroupEnter | CgroupDevices | Pidfd | Join | Unshare | Clone | IdMap
     | Supervise | Timeout | TreeIn | Stdio | Console | Session | Loopback | Hostname | Domainname | Rlimit | Bounding

@@ -193,6 +193,10 @@ def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str]) -
             made, attached = _cgroup_mount(point, options, host, cgroup, "cgroup" in new)
             host_steps += made
             child += attached
+        elif point.get("outside"):
+            made, attached = _outside(point, options, f"mount {number}")
+            host_steps += made
+            child += attached
         else:
             child += _filesystem(point, options)
     in_userns = "user" in new or not host.initial_user_namespace
@@ -242,13 +246,9 @@ def _filesystem(point: MountPoint, options: Options) -> list[Step]:
 
 def _bind(point: MountPoint, options: Options, handle: str) -> tuple[list[Step], list[Step]]:
     source, target = point.get("source", ""), point["destination"]
-    namespace, path = _elsewhere(point)
-    if not (path or source).startswith("/"):
+    if not (_elsewhere(point)[1] or source).startswith("/"):
         raise WardianError(INVALID, f"bind source {source!r} is not an absolute path", operation="plan", subject=target)
-    if namespace:
-        made = [Step(ops.TreeIn(handle, namespace, path), HOST)]
-    else:
-        made = [Step(ops.Tree(handle, source, int(options.recursive_bind)), HOST)]
+    made = _source(point, handle, int(options.recursive_bind))
     propagation = options.propagation or ((mounts.MS_PRIVATE, 1),)
     made += [Step(ops.SetMount(handle, 0, 0, flags, deep), HOST) for flags, deep in propagation]
     if options.set or options.clear:
@@ -256,6 +256,32 @@ def _bind(point: MountPoint, options: Options, handle: str) -> tuple[list[Step],
     if options.recursive_set or options.recursive_clear:
         made.append(Step(ops.SetMount(handle, options.recursive_set, options.recursive_clear, 0, 1), HOST))
     return made, [Step(ops.Attach(handle, ROOT, target, CREATE["LIKE"]), CHILD)]
+
+
+def _source(point: MountPoint, handle: str, recursive: int) -> list[Step]:
+    """A detached copy of a bind's source."""
+    namespace, path = _elsewhere(point)
+    if namespace:
+        return [Step(ops.TreeIn(handle, namespace, path), HOST)]
+    source, subpath = point.get("source", ""), point.get("subpath", "")
+    if not subpath:
+        return [Step(ops.Tree(handle, source, recursive), HOST)]
+    tree = f"{handle}'s source"
+    return [
+        Step(ops.Open(tree, source, ops.O_DIRECTORY), HOST),
+        Step(ops.Subtree(handle, tree, subpath, recursive), HOST),
+    ]
+
+
+def _outside(point: MountPoint, options: Options, handle: str) -> tuple[list[Step], list[Step]]:
+    """A file system that the host's side makes, attached nowhere, for the child to attach."""
+    kind, fs = point.get("type", ""), f"{handle}'s {point.get('type', '')}"
+    made = [Step(ops.FsOpen(fs, kind), HOST), Step(ops.FsString(fs, "source", point.get("source", "") or kind), HOST)]
+    for option in options.own:
+        key, equals, value = option.partition("=")
+        made.append(Step(ops.FsString(fs, key, value) if equals else ops.FsFlag(fs, key), HOST))
+    made.append(Step(ops.FsMount(fs, handle, options.set & ~options.clear), HOST))
+    return made, [Step(ops.Attach(handle, ROOT, point["destination"], CREATE["LIKE"]), CHILD)]
 
 
 def _cgroup_mount(

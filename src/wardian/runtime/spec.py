@@ -54,12 +54,17 @@ class Root(TypedDict, total=False):
 
 
 class MountPoint(TypedDict, total=False):
+    """Two keys are our own, as the spec lets a runtime have them: `subpath` of a bind's source, which others write, and
+    `outside`: a file system that the host's side makes (a server is reached by the host's network)."""
+
     destination: str
     type: str
     source: str
     options: list[str]
     uidMappings: list[dict[str, int]]
     gidMappings: list[dict[str, int]]
+    subpath: str
+    outside: bool
 
 
 class Namespace(TypedDict, total=False):

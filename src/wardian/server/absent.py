@@ -1,4 +1,4 @@
-"""Operations on what a Wardian does not have, answered as a Docker without it answers: no swarm, no volume, no plugin.
+"""Operations on what a Wardian does not have, answered as a Docker without it answers: no swarm, no plugin.
 
 These are true answers, not stand-ins: making one of these things is what says that it is not built yet.
 """
@@ -20,15 +20,6 @@ async def swarm(request: Request) -> Answer:
 
 async def swarm_member(request: Request) -> Answer:
     raise WardianError(UNAVAILABLE, "This node is not part of a swarm", operation="swarm")
-
-
-async def volumes(request: Request) -> Answer:
-    return json_answer({"Volumes": [], "Warnings": None})
-
-
-async def volume(request: Request) -> Answer:
-    name = request.parameters["name"]
-    raise WardianError(NOT_FOUND, f"get {name}: no such volume", operation="volume", subject=name)
 
 
 async def plugins(request: Request) -> Answer:

@@ -102,12 +102,12 @@ _NETWORKS = (
     Route("POST", "/networks/{id...}/disconnect", "networks:disconnect", RUN),
 )
 _VOLUMES = (
-    Route("GET", "/volumes", "absent:volumes", READ),
-    Route("POST", "/volumes/create", "", RUN),
-    Route("POST", "/volumes/prune", "", RUN, PLAIN, (1, 25)),
-    Route("GET", "/volumes/{name}", "absent:volume", READ),
-    Route("PUT", "/volumes/{name}", "absent:swarm", RUN, PLAIN, (1, 42)),
-    Route("DELETE", "/volumes/{name}", "absent:volume", RUN),
+    Route("GET", "/volumes", "volumes:index", READ),
+    Route("POST", "/volumes/create", "volumes:create", RUN),
+    Route("POST", "/volumes/prune", "volumes:prune", RUN, PLAIN, (1, 25)),
+    Route("GET", "/volumes/{name...}", "volumes:inspect", READ),
+    Route("PUT", "/volumes/{name...}", "volumes:update", RUN, PLAIN, (1, 42)),
+    Route("DELETE", "/volumes/{name...}", "volumes:remove", RUN),
 )
 _PLUGINS = (
     Route("GET", "/plugins", "absent:plugins", READ, PLAIN, (1, 25)),

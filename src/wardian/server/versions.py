@@ -77,9 +77,16 @@ def _none_tags(images: Any) -> Any:
     ]
 
 
+_NO_CONFIG = {
+    **dict.fromkeys(("Hostname", "Domainname", "User", "Image", "WorkingDir"), ""),
+    **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"), False),
+    **dict.fromkeys(("Env", "Cmd", "Volumes", "Entrypoint", "OnBuild", "Labels")),
+}
+
+
 def _made_by_container(image: Any) -> Any:
-    """Container and ContainerConfig are gone in 1.45; they had long been empty."""
-    return {"Container": "", "ContainerConfig": None, **image}
+    """Container and ContainerConfig are gone in 1.45; they had long been empty. docker-compose 1.29 looks in there."""
+    return {"Container": "", "ContainerConfig": _NO_CONFIG, **image}
 
 
 def _uncounted(images: Any) -> Any:
@@ -205,6 +212,11 @@ def stream_content_type(version: Version, tty: bool) -> str:
 def lists_containers_of_networks(version: Version) -> bool:
     """Since 1.28 only a network's own description names the containers on it."""
     return version < (1, 28)
+
+
+def prune_filters_of_volumes(version: Version, filters: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Since 1.42 a prune leaves volumes that have a name, unless it is asked for all."""
+    return {**filters, "all": ["true"]} if version < (1, 42) else filters
 
 
 def wait_condition(version: Version, asked: str) -> str:

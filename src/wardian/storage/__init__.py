@@ -6,16 +6,23 @@ root = snapshots.prepare(container_id, image.layers)         # root.mount goes i
 with lock_root(home, container_id, "start"): ...             # held while a container is being started
 with open_view(snapshots.image_mount(image.layers)) as view: view.fd, view.read("/etc/passwd")
 with open_view(root.mount, lock_root(home, container_id, "cp")) as view: ...
+volumes = VolumeStore(home, database, trash); volumes.load()      volumes.mount(name)     # goes into the plan
 """
 
+from wardian.storage.copying import copy_owner, copy_tree
 from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer, sync_directory
 from wardian.storage.locks import RootLock, lock_root
 from wardian.storage.snapshots import ContainerRoot, Snapshots
 from wardian.storage.trash import Trash, remove_tree
 from wardian.storage.usage import tree_size
 from wardian.storage.views import View, open_view
+from wardian.storage.volume_options import ANONYMOUS, DRIVER, check_driver, check_options, check_volume_name
+from wardian.storage.volumes import VOLUME_SCHEMA, Volume, VolumeStore
 
 __all__ = [
+    "ANONYMOUS",
+    "DRIVER",
+    "VOLUME_SCHEMA",
     "ContainerRoot",
     "LayerFacts",
     "LayerStore",
@@ -24,6 +31,13 @@ __all__ = [
     "StagedLayer",
     "Trash",
     "View",
+    "Volume",
+    "VolumeStore",
+    "check_driver",
+    "check_options",
+    "check_volume_name",
+    "copy_owner",
+    "copy_tree",
     "lock_root",
     "open_view",
     "remove_tree",

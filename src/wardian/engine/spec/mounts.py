@@ -19,11 +19,16 @@ def write_shm(spec: Spec, value: Any, config: "ContainerConfig") -> None:
 def write_binds(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     """Read-only is read-only with all that is mounted below (Docker's rule since 25)."""
     for item in value:
-        source, target, *mode = item.split(":")
-        words = mode[0].split(",") if mode else []
-        unsaid = ("z", "Z", "nocopy", "consistent", "cached", "delegated")
-        options = ["rro" if word == "ro" else word for word in words if word not in unsaid]
-        _replace_mount(spec, _bind(source, target, ["rbind", *options]))
+        parts = item.split(":")
+        if len(parts) > 1 and parts[0].startswith("/"):  # else of a volume: see write_points
+            _replace_mount(spec, bind_of_words(parts[0], parts[1], parts[2].split(",") if parts[2:] else []))
+
+
+def bind_of_words(source: str, target: str, words: list[str]) -> dict[str, Any]:
+    """-v's SOURCE:TARGET:WORDS of a path of the host."""
+    unsaid = ("", "z", "Z", "nocopy", "consistent", "cached", "delegated")
+    options = ["rro" if word == "ro" else word for word in words if word not in unsaid]
+    return _bind(source, target, ["rbind", *options])
 
 
 def _bind(source: str, target: str, options: list[str]) -> dict[str, Any]:
@@ -41,23 +46,58 @@ def _replace_mount(spec: Spec, mount: dict[str, Any]) -> None:
 
 def write_mounts(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     for item in value:
-        mode = ["ro"] if item.get("ReadOnly") else []
-        if item["Type"] == "bind":
-            options = item.get("BindOptions") or {}
-            if mode and not options.get("ReadOnlyNonRecursive"):
-                mode = ["rro"]
-            words = ["bind" if options.get("NonRecursive") else "rbind", *mode]
-            if options.get("Propagation"):
-                words.append(options["Propagation"])
-            _replace_mount(spec, _bind(item["Source"], item["Target"], words))
+        if item["Type"] != "volume":
+            _replace_mount(spec, of_mount(item))
+
+
+def of_mount(item: dict[str, Any]) -> dict[str, Any]:
+    """One of `Mounts` of type bind or tmpfs."""
+    mode = ["ro"] if item.get("ReadOnly") else []
+    if item["Type"] == "bind":
+        options = item.get("BindOptions") or {}
+        if mode and not options.get("ReadOnlyNonRecursive"):
+            mode = ["rro"]
+        words = ["bind" if options.get("NonRecursive") else "rbind", *mode]
+        if options.get("Propagation"):
+            words.append(options["Propagation"])
+        return _bind(item["Source"], item["Target"], words)
+    options = item.get("TmpfsOptions") or {}
+    words = ["nosuid", "nodev", "noexec", *mode]
+    if options.get("SizeBytes"):
+        words.append(f"size={options['SizeBytes']}")
+    if options.get("Mode"):
+        words.append(f"mode={options['Mode']:o}")
+    return _tmpfs(item["Target"], words)
+
+
+def write_points(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """Volumes, and what comes from other containers. Then all of the user's mounts, those above before those below."""
+    for point in value:
+        if point["Type"] == "volume":
+            _replace_mount(spec, _volume(point))
         else:
-            options = item.get("TmpfsOptions") or {}
-            words = ["nosuid", "nodev", "noexec", *mode]
-            if options.get("SizeBytes"):
-                words.append(f"size={options['SizeBytes']}")
-            if options.get("Mode"):
-                words.append(f"mode={options['Mode']:o}")
-            _replace_mount(spec, _tmpfs(item["Target"], words))
+            mode = [] if point["RW"] else ["rro" if point["Type"] == "bind" else "ro"]
+            _replace_mount(spec, {**point["spec"], "options": [*point["spec"]["options"], *mode]})
+    asked = {os.path.normpath(target) for target in config["HostConfig.Tmpfs"]}
+    asked |= {os.path.normpath(item.split(":")[1]) for item in config["HostConfig.Binds"] if ":" in item}
+    asked |= {os.path.normpath(item["Target"]) for item in config["HostConfig.Mounts"]}
+    asked |= {point["Destination"] for point in value}
+    theirs = [mount for mount in spec["mounts"] if mount["destination"] in asked]
+    ours = [mount for mount in spec["mounts"] if mount["destination"] not in asked]
+    spec["mounts"] = [*ours, *sorted(theirs, key=lambda mount: int(mount["destination"].count("/")))]
+
+
+def _volume(point: dict[str, Any]) -> dict[str, Any]:
+    """A volume's directory, the device that its options name, or a file system of its own (see MountPoint)."""
+    made = point["mount"]
+    words = [*made["options"], *([] if point["RW"] else ["ro"])]
+    if made["type"] != "bind":
+        target, source = point["Destination"], made["source"]
+        return {"destination": target, "type": made["type"], "source": source, "options": words, "outside": True}
+    kind = "bind" if "bind" in words else "rbind"
+    words = [word for word in words if word not in ("bind", "rbind")]
+    mount = _bind(made["source"], point["Destination"], [kind, *words])
+    return {**mount, "subpath": point["subpath"]} if point.get("subpath") else mount
 
 
 def _tmpfs(target: str, options: list[str]) -> dict[str, Any]:

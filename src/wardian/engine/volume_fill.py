@@ -1,0 +1,206 @@
+"""What an image has where a volume goes is copied into the volume, when that is new or empty (Docker's copy-up).
+
+    image's view ──thread──▶ staging/volume.X ──commit──▶ volumes/NAME/_data        one rename
+
+So a volume is empty or whole: what a crash, an image that goes or a client that leaves cuts short was in staging only.
+A volume that something is in is left alone, however it came there (CVE-2020-1726). Both sides are read and written by
+descriptor: an image's links lead within the image.
+"""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from wardian.engine.deadline import At, look
+from wardian.engine.parts import Parts
+from wardian.engine.points import Point, volumes_of
+from wardian.engine.workers import work
+from wardian.errors import SYSTEM, WardianError
+from wardian.kernel.fds import sync_file_system
+from wardian.kernel.mounts import Mount, attach_detached
+from wardian.kernel.paths import open_in_root
+from wardian.storage import copy_owner, copy_tree, open_view, sync_directory
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_filling = asyncio.Lock()  # of volumes that lie elsewhere: there is no staging beside them
+
+
+class Fill:
+    """What is staged for one volume."""
+
+    def __init__(self, parts: Parts, name: str, staged: str) -> None:
+        self._parts = parts
+        self._name = name
+        self._staged = staged
+
+    def commit(self) -> None:
+        """Into the volume, unless something is in it by now. rename(2) puts a directory in an empty one's place, whole.
+
+        Where a container that runs has that empty directory, it must see what comes: then its content is moved in.
+        """
+        target = self._parts.volumes.path(self._name)
+        try:
+            if self._mounted():
+                self._move_content(target)
+            else:
+                os.rename(self._staged, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            sync_directory(os.path.dirname(target))
+
+    def _mounted(self) -> bool:
+        return any(
+            one.state.live or one.lock.locked()
+            for one in self._parts.registry
+            if any(point["Name"] == self._name for point in volumes_of(one.config))
+        )
+
+    def _move_content(self, path: str) -> None:
+        target = os.open(path, _DIRECTORY)
+        try:
+            source = os.open(self._staged, _DIRECTORY)
+            try:
+                if is_empty(target):
+                    for name in os.listdir(source):
+                        os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+                    copy_owner(source, target)
+            finally:
+                os.close(source)
+        finally:
+            os.close(target)
+
+    def discard(self) -> None:
+        self._parts.volumes.unstage(self._staged)
+
+
+def is_empty(directory: int) -> bool:
+    with os.scandir(directory) as entries:
+        return next(entries, None) is None
+
+
+async def fill_all(parts: Parts, points: Iterable[Point], layers: Sequence[str]) -> list[Fill]:
+    """Stages what goes into the volumes of these points; volumes that are mounts of their own are filled at once."""
+    near, far = [], []
+    seen: set[str] = set()
+    for point in points:
+        if point["Type"] != "volume" or not point.get("copy") or point["Name"] in seen:
+            continue
+        seen.add(point["Name"])
+        if point["mount"]["source"] != point["Source"]:
+            far.append(point)
+        elif os.path.isdir(point["Source"]) and not os.listdir(point["Source"]):
+            near.append(point)
+    fills: list[Fill] = []
+    image = parts.snapshots.image_mount(layers)
+    try:
+        if near:
+            await work(lambda tell: _stage_all(parts, image, near, fills, lambda: tell({})), _nothing, "wardian-fill")
+        for point in far:
+            if point["mount"]["type"] != "tmpfs":  # its content lasts as long as its container runs
+                await _fill_far(image, point)
+    except BaseException as error:
+        for fill in fills:
+            fill.discard()
+        if isinstance(error, OSError):
+            message = f"error while copying up files of the image: {error}"
+            raise WardianError(SYSTEM, message, operation="create", errno=error.errno or 0) from error
+        raise
+    return fills
+
+
+def _nothing(message: dict[str, Any]) -> None:
+    pass
+
+
+def _stage_all(
+    parts: Parts, image: Mount, points: Sequence[Point], fills: list[Fill], alive: Callable[[], None]
+) -> None:
+    """In a thread of its own."""
+    with open_view(image) as view:
+        copied = False
+        for point in points:
+            source = _place_in(view.fd, point)
+            if source < 0:
+                continue
+            try:
+                alive()
+                staged = parts.volumes.stage()
+                fills.append(Fill(parts, point["Name"], staged))
+                target = os.open(staged, _DIRECTORY)
+                try:
+                    copied |= not is_empty(source)
+                    copy_tree(source, target, alive)
+                finally:
+                    os.close(target)
+            finally:
+                os.close(source)
+    if copied:
+        sync_file_system(parts.home.staging)
+
+
+def _place_in(root: int, point: Point) -> int:
+    """The directory of the image where the volume goes, -1 when there is none."""
+    try:
+        return open_in_root(root, point["Destination"], _DIRECTORY)
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+    try:
+        fd = open_in_root(root, point["Destination"], os.O_PATH)
+    except OSError:
+        return -1
+    try:
+        if point.get("declared") and not stat.S_ISDIR(os.fstat(fd).st_mode):
+            message = f"cannot mount volume over existing file, file exists {point['Destination']}"
+            raise WardianError(SYSTEM, message, operation="create", subject=point["Destination"])
+    finally:
+        os.close(fd)
+    return -1
+
+
+async def _fill_far(image: Mount, point: Point) -> None:
+    """By a view of its own mount, attached nowhere. One that cannot be mounted is told by the start."""
+    made = point["mount"]
+    mount = Mount(made["type"], made["source"], options=tuple(made["options"]))
+    if mount.type != "bind" or "ro" in mount.options:
+        return  # a file system of its own comes with what is on it
+
+    def empty(at: At) -> bool:
+        at(mount.source)
+        try:
+            fd = os.open(mount.source, _DIRECTORY)
+        except OSError:
+            return False
+        try:
+            return is_empty(fd)
+        finally:
+            os.close(fd)
+
+    async with _filling:
+        if await look(empty, "create"):
+            await work(lambda tell: _copy_far(image, mount, point, lambda: tell({})), _nothing, "wardian-fill")
+
+
+def _copy_far(image: Mount, mount: Mount, point: Point, alive: Callable[[], None]) -> None:
+    with open_view(image) as view:
+        source = _place_in(view.fd, point)
+        if source < 0:
+            return
+        try:
+            root = attach_detached(Mount("bind", mount.source))
+            try:
+                target = open_in_root(root, ".", _DIRECTORY)
+                try:
+                    copy_tree(source, target, alive)
+                finally:
+                    os.close(target)
+            finally:
+                os.close(root)
+        finally:
+            os.close(source)
