@@ -6,6 +6,7 @@ do not refuse each other. It holds the lock of the container's root, so that no 
 """
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -56,7 +57,13 @@ class ContainerViews:
         while True:
             with shared.lock:
                 if shared.view is None:
-                    shared.view, shared.process = self._open(container, purpose, end)
+                    try:
+                        shared.view, shared.process = self._open(container, purpose, end)
+                    except WardianError as error:
+                        if error.errno != errno.ESRCH or time.monotonic() > end:
+                            raise
+                        time.sleep(_PAUSE)  # its process ended just now: its state will say so
+                        continue
                 if shared.process == _process(container):
                     shared.users += 1
                     return shared.view

@@ -20,7 +20,7 @@ async def stat(request: Request) -> Answer:
 
 async def download(request: Request) -> Streamed:
     found = await request.engine.files.download(_ref(request), request.query.text("path"))
-    return Streamed(found.pieces, _TAR, headers=(_stat_header(found.stat),))
+    return Streamed(found.pieces, _TAR, eager=False, headers=(_stat_header(found.stat),))
 
 
 async def upload(request: Request) -> Answer:

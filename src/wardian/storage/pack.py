@@ -5,12 +5,12 @@ one above, through no link; a file that is replaced meanwhile is read as what wa
 up with zeros, as tar(1) does.
 """
 
+import errno
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from typing import NamedTuple
 
-from wardian.errors import SYSTEM, WardianError
 from wardian.kernel import xattrs
 from wardian.kernel.statfs import is_kernel_interface
 from wardian.storage import tar, tarwriter
@@ -26,8 +26,9 @@ _KINDS = {
     stat.S_IFBLK: tar.BLOCK_DEVICE,
     stat.S_IFIFO: tar.FIFO,
 }
-# What a process in the tree may remove or replace between two looks at it: not there any more.
-_GONE = (FileNotFoundError, NotADirectoryError)
+# What opening or reading answers where a process in the tree put something of another kind since it was looked at.
+_CHANGED = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO)
+_LOOKS = 100
 
 
 class Packing(NamedTuple):
@@ -78,10 +79,8 @@ class _Packer:
                 path = level.path + name
                 if self._packing.only is not None and path not in self._packing.only:
                     continue
-                try:
-                    child = os.open(name, _DIRECTORY, dir_fd=level.fd)
-                except OSError:  # no directory, or none any more
-                    yield from self._leaf_if_there(level.fd, name, prefix + path)
+                child = yield from self._child(level.fd, name, prefix + path)
+                if child < 0:
                     continue
                 stack.append(self._level(child, path + b"/"))
                 yield self._directory_header(child, prefix + path + b"/")
@@ -104,11 +103,32 @@ class _Packer:
         status = os.fstat(fd)
         return tarwriter.header(self._entry(name, tar.DIRECTORY, status, xattributes=xattrs.portable(fd)))
 
-    def _leaf_if_there(self, dir_fd: int, name: bytes, called: bytes) -> Iterator[bytes]:
-        try:
-            yield from self.leaf(dir_fd, name, called)
-        except _GONE:
-            return
+    def _child(self, dir_fd: int, name: bytes, called: bytes) -> Generator[bytes, None, int]:
+        """A descriptor of the directory `name`; -1 for something else, once it is told, and for what is not there.
+
+        What becomes something else between two calls is looked at again, but not for ever.
+        """
+        for _ in range(_LOOKS):
+            try:
+                return os.open(name, _DIRECTORY, dir_fd=dir_fd)
+            except FileNotFoundError:
+                return -1
+            except OSError as error:
+                if error.errno not in _CHANGED:
+                    raise
+            pieces = self.leaf(dir_fd, name, called)
+            try:
+                first = next(pieces, b"")
+            except FileNotFoundError:
+                return -1
+            except OSError as error:
+                if error.errno not in _CHANGED:
+                    raise
+            else:
+                yield first
+                yield from pieces
+                return -1
+        return -1
 
     def leaf(self, dir_fd: int, name: bytes, called: bytes) -> Iterator[bytes]:
         status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
@@ -121,8 +141,8 @@ class _Packer:
         elif kind in _KINDS:  # not a socket: it means nothing without its process
             link = os.readlink(name, dir_fd=dir_fd) if kind == stat.S_IFLNK else b""
             yield tarwriter.header(self._entry(called, _KINDS[kind], status, link=link))
-        elif kind == stat.S_IFDIR:  # it was none a moment ago, or cannot be opened
-            raise WardianError(SYSTEM, f"cannot read directory {called.decode(errors='replace')!r}", operation="read")
+        elif kind == stat.S_IFDIR:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
 
     def _file(self, dir_fd: int, name: bytes, called: bytes) -> Iterator[bytes]:
         fd = os.open(name, _FILE, dir_fd=dir_fd)
