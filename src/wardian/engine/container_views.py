@@ -9,14 +9,15 @@ import contextlib
 import errno
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from wardian.engine import create, options
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.spec import Spec
 from wardian.errors import CONFLICT, NOT_FOUND, WardianError
-from wardian.storage import RootLock, View, lock_root, open_process_root, open_view
+from wardian.storage import Bind, RootLock, View, lock_root, open_process_root, open_view
 
 _PATIENCE = 10.0  # seconds for a start to end, or for a view of how the container was before
 _PAUSE = 0.01
@@ -110,19 +111,17 @@ class ContainerViews:
         root = self._parts.snapshots.prepare(container.id, container.record.layers)
         view = open_view(root.mount, lock)
         try:
-            for mount in spec_of(self._parts, container)["mounts"]:
-                if mount["type"] == "bind":
-                    words = mount["options"]
-                    read_only = not {"ro", "rro"}.isdisjoint(words)
-                    # one that is not there (a name file before the first start, a removed directory) shows nothing
-                    with contextlib.suppress(FileNotFoundError):
-                        view.attach(
-                            mount["source"], mount["destination"], recursive="bind" not in words, read_only=read_only
-                        )
+            view.attach([_bind(one) for one in spec_of(self._parts, container)["mounts"] if one["type"] == "bind"])
         except BaseException:
             view.close()
             raise
         return view
+
+
+def _bind(mount: Mapping[str, Any]) -> Bind:
+    words = mount["options"]
+    read_only = not {"ro", "rro"}.isdisjoint(words)
+    return Bind(mount["source"], mount["destination"], "bind" not in words, read_only)
 
 
 def spec_of(parts: Parts, container: Container) -> Spec:

@@ -37,6 +37,7 @@ MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
+CLONE_NEWNS = 0x20000
 MS_REC = 1 << 14
 MS_UNBINDABLE = 1 << 17
 MS_PRIVATE = 1 << 18
@@ -103,6 +104,13 @@ def move_mount(mount: int, target: int) -> None:
     Linux 6.15, EINVAL before."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     syscalls.call(syscalls.MOVE_MOUNT, mount, b"", target, b"", flags)
+
+
+def unshare_mounts() -> None:
+    """unshare(2): the calling thread gets a mount namespace of its own, which hears of the host's mounts and tells
+    none."""
+    syscalls.call_libc("unshare", CLONE_NEWNS)
+    syscalls.call_libc("mount", b"none", b"/", b"", MS_REC | MS_SLAVE, b"")
 
 
 def set_attributes(descriptor: int, attributes: int, *, recursive: bool = False) -> None:

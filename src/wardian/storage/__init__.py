@@ -18,13 +18,14 @@ from wardian.storage.snapshots import ContainerRoot, Snapshots
 from wardian.storage.tarwriter import END as TAR_END
 from wardian.storage.trash import Trash, remove_tree
 from wardian.storage.usage import tree_size
-from wardian.storage.views import View, open_process_root, open_view
+from wardian.storage.views import Bind, View, open_process_root, open_view
 
 __all__ = [
     "ADDED",
     "CHANGED",
     "DELETED",
     "TAR_END",
+    "Bind",
     "ContainerRoot",
     "Difference",
     "IdMap",

@@ -1,10 +1,14 @@
 """A view: a root used by descriptor and never attached anywhere, gone when it is closed (design.md, "A view")."""
 
+import contextlib
 import errno
 import os
+import threading
+from collections.abc import Sequence
 from types import TracebackType
+from typing import NamedTuple
 
-from wardian.errors import CONFLICT, NOT_IMPLEMENTED, SYSTEM, WardianError
+from wardian.errors import CONFLICT, SYSTEM, WardianError
 from wardian.kernel import pidfd
 from wardian.kernel.mounts import (
     AT_RECURSIVE,
@@ -15,9 +19,19 @@ from wardian.kernel.mounts import (
     move_mount,
     open_tree,
     set_attributes,
+    unshare_mounts,
 )
 from wardian.kernel.paths import make_in_root, open_in_root, read_in_root
 from wardian.storage.locks import RootLock
+
+
+class Bind(NamedTuple):
+    """A path of the host at a path of the view."""
+
+    source: str
+    destination: str
+    recursive: bool = True
+    read_only: bool = False
 
 
 class View:
@@ -27,6 +41,7 @@ class View:
         """Takes over `lock`: it is released when the view closes, also when the mount fails. Without a mount, `fd` is
         the root, and becomes the view's."""
         self._lock = lock
+        self._namespace = -1
         self.fd = fd
         try:
             if mount is not None:
@@ -35,28 +50,25 @@ class View:
             self.close()
             raise
 
-    def attach(self, source: str, destination: str, *, recursive: bool = True, read_only: bool = False) -> None:
-        """Show the host's `source` at `destination`, as the container would see it; the place is made when missing.
+    def attach(self, binds: Sequence[Bind]) -> None:
+        """Show paths of the host where the container would see them; a place that is missing is made.
 
-        Private to this view: nothing of it is seen by anybody else, or left behind.
+        What is not there (a name file before the first start, a removed directory) shows nothing. Nobody else sees
+        these mounts, and none is left behind: below Linux 6.15, where nothing is attached to a detached mount, they
+        live in a mount namespace that only this view has.
         """
-        mount = open_tree(source, OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0))
-        try:
-            if read_only:
-                set_attributes(mount, MOUNT_ATTR_RDONLY, recursive=recursive)
-            place = make_in_root(self.fd, destination, directory=os.path.isdir(source))
+        left = list(binds)
+        while left:
             try:
-                move_mount(mount, place)
-            finally:
-                os.close(place)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            message = f"the files of a stopped container with a mount at {destination} need Linux 6.15"
-            hint = "start the container: the mounts of a running one are seen on every kernel"
-            raise WardianError(NOT_IMPLEMENTED, message, operation="view", subject=destination, hint=hint) from error
-        finally:
-            os.close(mount)
+                _attach(self.fd, left[0])
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno != errno.EINVAL or self._namespace >= 0:
+                    raise
+                self._namespace = in_own_namespace(self.fd, left)
+                return
+            left.pop(0)
 
     def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0) -> int:
         """A descriptor of `path` as a process in this root would resolve it."""
@@ -68,9 +80,10 @@ class View:
 
     def close(self) -> None:
         """Unmount and let the lock go; calling it again does nothing."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        fds, self.fd, self._namespace = (self.fd, self._namespace), -1, -1
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)
         if self._lock is not None:
             self._lock.release()
 
@@ -85,6 +98,51 @@ def open_view(mount: Mount, lock: RootLock | None = None) -> View:
     """Open `mount` as a view. A mount with an upper wants the container's lock (`locks.lock_root`)."""
     assert lock is not None or not mount.upper, "a writable view without its container's lock"
     return View(mount, lock)
+
+
+def _attach(root: int, bind: Bind) -> None:
+    mount = open_tree(bind.source, OPEN_TREE_CLONE | (AT_RECURSIVE if bind.recursive else 0))
+    try:
+        if bind.read_only:
+            set_attributes(mount, MOUNT_ATTR_RDONLY, recursive=bind.recursive)
+        place = make_in_root(root, bind.destination, directory=os.path.isdir(bind.source))
+        try:
+            move_mount(mount, place)
+        finally:
+            os.close(place)
+    finally:
+        os.close(mount)
+
+
+def in_own_namespace(root: int, binds: Sequence[Bind]) -> int:
+    """Attach `binds` to the detached mount `root` in a mount namespace of its own; returns what keeps that one.
+
+    A thread makes it (mount_namespaces(7): unshare(2) is each thread's own) and ends. Its root stays where it was.
+    """
+    found: list[int | BaseException] = []
+
+    def make() -> None:
+        try:
+            unshare_mounts()
+            top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                move_mount(root, top)
+            finally:
+                os.close(top)
+            for bind in binds:
+                with contextlib.suppress(FileNotFoundError):
+                    _attach(root, bind)
+            found.append(os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=make, name="wardian-view")
+    thread.start()
+    thread.join()
+    answer = found[0]
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def open_process_root(pid: int, start_time: int, lock: RootLock | None = None) -> View:
