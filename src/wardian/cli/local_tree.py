@@ -106,7 +106,11 @@ def unpack(chunks: Iterable[bytes], target: str, renames: Sequence[tuple[str, st
     later: list[tuple[list[str], int | float]] = []
     try:
         with tarfile.open(
-            fileobj=cast("IO[bytes]", _Reader(chunks)), mode="r|", encoding="utf-8", errors="surrogateescape"
+            fileobj=cast("IO[bytes]", _Reader(chunks)),
+            mode="r|",
+            bufsize=_PIECE,
+            encoding="utf-8",
+            errors="surrogateescape",
         ) as archive:
             for info in archive:
                 for old, new in renames:
@@ -129,13 +133,13 @@ class _Reader:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
-        self._ahead = b""
+        self._ahead = memoryview(b"")
 
     def read(self, size: int) -> bytes:
         parts, left = [], size
         while left:
             if not self._ahead:
-                self._ahead = next(self._chunks, b"")
+                self._ahead = memoryview(next(self._chunks, b""))
                 if not self._ahead:
                     break
             piece, self._ahead = self._ahead[:left], self._ahead[left:]
