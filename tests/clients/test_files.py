@@ -329,6 +329,28 @@ def test_two_copies_at_once_of_one_stopped_container(client):
     container.wait()
 
 
+def test_a_start_and_a_copy_at_once(client):
+    """Whichever comes first, neither is refused: a start waits for a short copy, a copy for a start."""
+    container = client.containers.create(IMAGE, ["sleep", "1000"])
+    failures: list[Exception] = []
+
+    def copy() -> None:
+        try:
+            for _ in range(30):
+                assert container.put_archive("/tmp", archive_of({"f": b"data\n"}))
+        except Exception as error:
+            failures.append(error)
+
+    for _ in range(3):
+        thread = threading.Thread(target=copy)
+        thread.start()
+        container.start()
+        thread.join()
+        container.kill()
+        container.wait()
+    assert not failures
+
+
 def test_a_client_that_leaves_leaves_nothing_open(client, engine_with_image):
     """The view is closed soon: the container starts."""
     container = client.containers.create(IMAGE, ["true"])

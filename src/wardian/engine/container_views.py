@@ -47,11 +47,18 @@ class ContainerViews:
         """Raises WardianError: CONFLICT when the container is started or changes for too long, SYSTEM for a mount."""
         with self._lock:
             shared = self._shared.setdefault(container.id, _Shared())
-        view = self._enter(shared, container, purpose)
+        try:
+            view = self._enter(shared, container, purpose)
+        except BaseException:
+            with shared.lock:
+                self._forget(shared, container.id)
+            raise
         try:
             yield view
         finally:
-            self._leave(shared, container.id)
+            with shared.lock:
+                shared.users -= 1
+                self._forget(shared, container.id)
 
     def _enter(self, shared: _Shared, container: Container, purpose: str) -> View:
         end = time.monotonic() + _PATIENCE
@@ -63,7 +70,7 @@ class ContainerViews:
                     except WardianError as error:
                         if error.errno != errno.ESRCH or time.monotonic() > end:
                             raise
-                        time.sleep(_PAUSE)  # its process ended just now: its state will say so
+                        time.sleep(_PAUSE)  # its process ended, or begins, just now: its state will say so
                         continue
                 if shared.process == _process(container):
                     shared.users += 1
@@ -75,14 +82,14 @@ class ContainerViews:
                 raise WardianError(CONFLICT, message, operation=purpose, subject=container.id)
             time.sleep(_PAUSE)
 
-    def _leave(self, shared: _Shared, identity: str) -> None:
-        with shared.lock:
-            shared.users -= 1
-            if not shared.users:
-                self._close(shared)
-                with self._lock:
-                    if self._shared.get(identity) is shared:
-                        del self._shared[identity]
+    def _forget(self, shared: _Shared, identity: str) -> None:
+        """Under its lock: nothing is kept for a container whose files nobody uses."""
+        if shared.users:
+            return
+        self._close(shared)
+        with self._lock:
+            if self._shared.get(identity) is shared:
+                del self._shared[identity]
 
     def _close(self, shared: _Shared) -> None:
         view, shared.view = shared.view, None
@@ -93,9 +100,10 @@ class ContainerViews:
         parts = self._parts
         lock = lock_root(parts.home, container.id, purpose, max(0.0, end - time.monotonic()))
         try:
-            # a start lets go of the lock a moment before the state says that it runs: what holds the container tells
-            while not container.state.live and container.lock.locked() and time.monotonic() < end:
-                time.sleep(_PAUSE)
+            if not container.state.live and container.lock.locked():
+                # it is being started, say: a start wants this lock, and lets go of it before the state says "running"
+                message = f"container {container.id[:12]} is being changed"
+                raise WardianError(CONFLICT, message, operation=purpose, subject=container.id, errno=errno.ESRCH)
             if parts.registry.get(container.id) is not container:
                 message = f"No such container: {container.id}"
                 raise WardianError(NOT_FOUND, message, operation=purpose, subject=container.id)
