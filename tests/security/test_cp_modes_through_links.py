@@ -1,6 +1,8 @@
 """CVE-2021-41089: `docker cp` changed modes and owners of the host's files through links of the container."""
 
+import contextlib
 import os
+import signal
 import tarfile
 from pathlib import Path
 
@@ -49,3 +51,32 @@ def test_no_mode_or_owner_of_the_host_is_changed(engine: TestEngine, tmp_path: P
     assert [_seen(secret), _seen(directory)] == before
     assert secret.read_text() == "host\n"
     assert os.listdir(directory) == []
+
+
+def test_a_node_that_is_swapped_with_a_link_at_once(engine: TestEngine, tmp_path: Path) -> None:
+    """The container puts a link to a file of the host where a fifo of the archive was made a moment ago."""
+    secret = tmp_path / "secret"
+    secret.write_text("host\n")
+    secret.chmod(0o600)
+    before = _seen(secret)
+    container = Copied(engine, ["sleep", "1000"])
+    assert container.upload("/", tar_of(member("w/there"))) == 200
+    container.start()
+    place = os.open(container.root + "/w", os.O_PATH)
+    child = os.fork()
+    if not child:
+        while True:
+            with contextlib.suppress(OSError):
+                os.symlink(secret, "l", dir_fd=place)
+            with contextlib.suppress(OSError):
+                os.rename("l", "p", src_dir_fd=place, dst_dir_fd=place)
+    try:
+        attack = tar_of(*[member("p", kind=tarfile.FIFOTYPE, mode=0o4777) for _ in range(20)])
+        for _ in range(100):
+            container.upload("/w", attack)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(place)
+        container.remove()
+    assert _seen(secret) == before

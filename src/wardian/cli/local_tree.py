@@ -265,5 +265,10 @@ def _make_node(parent: int, name: str, info: tarfile.TarInfo, owners: bool) -> N
     if owners:
         os.chown(name, info.uid, info.gid, dir_fd=parent, follow_symlinks=False)
     if not info.issym():
-        os.chmod(name, info.mode & 0o7777, dir_fd=parent)  # follows links, but this is the node made above
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)  # chmod(2) would follow a link
+        try:
+            if not stat.S_ISLNK(os.fstat(fd).st_mode):
+                os.chmod(f"/proc/self/fd/{fd}", info.mode & 0o7777)
+        finally:
+            os.close(fd)
     os.utime(name, (info.mtime, info.mtime), dir_fd=parent, follow_symlinks=False)

@@ -80,8 +80,10 @@ class _Later(NamedTuple):
 
 
 class Unpacker:
-    """Writes entries below `root`. What `extract` does otherwise for a container's files are the methods it overrides:
-    `open`, `owner`, `clear`."""
+    """Writes entries below `root`. What `extract` does otherwise for a container's files are the methods it overrides.
+
+    So nothing here relies on a name still being what was made under it: a container's processes may have swapped it.
+    """
 
     def __init__(self, root: int) -> None:
         self.size = 0
@@ -202,7 +204,7 @@ class Unpacker:
             os.mknod(name, _NODE_TYPES[entry.kind] | 0o600, os.makedev(entry.major, entry.minor), dir_fd=parent)
         os.chown(name, *self.owner(entry), dir_fd=parent, follow_symlinks=False)
         if entry.kind != tar.SYMLINK:
-            os.chmod(name, entry.mode, dir_fd=parent)  # follows links, but this is the node made above
+            _set_mode(parent, name, entry.mode)
         _set_xattrs((parent, name), entry.xattrs)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
         return None
@@ -338,6 +340,17 @@ def _status(dir_fd: int, name: bytes) -> os.stat_result | None:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+def _set_mode(dir_fd: int, name: bytes, mode: int) -> None:
+    """Of a device or a fifo. chmod(2) would follow a link that took its place (CVE-2021-41089), so it goes by a
+    descriptor of the node itself: fchmod(2) takes no O_PATH, its name in /proc does."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
 
 
 def _is_whiteout(status: os.stat_result) -> bool:
