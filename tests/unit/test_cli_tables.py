@@ -104,8 +104,8 @@ def test_what_needs_no_engine():
     assert "run " in cli("--help").stdout
     assert cli("run", "--help").stdout.startswith("Usage:  wardian run [OPTIONS] IMAGE [COMMAND] [ARG...]\n")
     assert cli("--version").stdout.startswith("Wardian version ")
-    unbuilt = cli("commit", "x")
-    assert (unbuilt.returncode, unbuilt.stderr) == (1, "wardian: 'commit' is not built yet\n")
+    unbuilt = cli("build", ".")
+    assert (unbuilt.returncode, unbuilt.stderr) == (1, "wardian: 'build' is not built yet\n")
     bad = cli("run", "--foo")
     assert bad.returncode == 125
     assert bad.stderr.startswith("unknown flag: --foo\n\nUsage:  wardian run")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 CONTAINER = {
     "attach": ("attach:ATTACH", "Join the standard streams of a running container"),
-    "commit": ("", "Make an image from a container's changes"),
-    "cp": ("", "Copy files between a container and this machine"),
+    "commit": ("container_files:COMMIT", "Make an image from a container's changes"),
+    "cp": ("cp:CP", "Copy files between a container and this machine"),
     "create": ("run:CREATE", "Make a container, without starting it"),
-    "diff": ("", "List what changed in a container's file system"),
+    "diff": ("container_files:DIFF", "List what changed in a container's file system"),
     "exec": ("execute:EXEC", "Run a command inside a running container"),
-    "export": ("", "Write a container's file system as a tar archive"),
+    "export": ("container_files:EXPORT", "Write a container's file system as a tar archive"),
     "inspect": ("inspect:CONTAINER", "Show everything known about containers"),
     "kill": ("lifecycle:KILL", "Send a signal to running containers"),
     "logs": ("logs:LOGS", "Show what a container wrote"),

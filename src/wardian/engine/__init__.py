@@ -35,6 +35,14 @@ engine.execs
         session.tty; await session.hand_over(fd, early); await session.run_detached()
     inspect(identity) -> dict
     async resize(identity, height: int, width: int) -> None
+engine.files
+    async stat(ref, path) -> dict                                     of X-Docker-Container-Path-Stat
+    async download(ref, path) -> Download                             stat, pieces (an archive)
+    async upload(ref, path, content, *, owned_by_user: bool, keep_kinds: bool) -> None
+    async changes(ref) -> list[dict] | None
+    async export(ref) -> AsyncIterator[bytes]
+engine.commits
+    async commit(asked: CommitAsked) -> {"Id"}
 engine.images
     async pull(from_image: str, tag: str, platform: str, auth: dict | None, emit: Emit) -> None
     list(filters: Filters | None = None, all: bool = False, digests: bool = False) -> list[dict]
@@ -66,8 +74,9 @@ engine.system
 """
 
 from wardian.engine.attach import AttachOptions
+from wardian.engine.commit import Asked as CommitAsked
 from wardian.engine.engine import Engine
 from wardian.engine.filters import Filters
 from wardian.engine.logs import LogOptions, LogStream
 
-__all__ = ["AttachOptions", "Engine", "Filters", "LogOptions", "LogStream"]
+__all__ = ["AttachOptions", "CommitAsked", "Engine", "Filters", "LogOptions", "LogStream"]

@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from wardian.database import Database
+from wardian.engine.commit import Commits
 from wardian.engine.containers import Containers
 from wardian.engine.events import Events
 from wardian.engine.execs import Execs
+from wardian.engine.files import Files
 from wardian.engine.images import Images
 from wardian.engine.joined import open_left_behind
 from wardian.engine.lifecycle import Lifecycle
@@ -38,6 +40,8 @@ class Engine:
 
     containers: Containers
     execs: Execs
+    files: Files
+    commits: Commits
     images: Images
     networks: Networks
     volumes: Volumes
@@ -79,6 +83,8 @@ class Engine:
         self.events.load()
         self.containers = Containers(parts, lifecycle)
         self.execs = Execs(parts)
+        self.files = Files(parts)
+        self.commits = Commits(parts, self.files, self.containers.pause, self.containers.unpause)
         self.images = Images(parts)
         self.networks = Networks(parts)
         self.volumes = Volumes(parts)

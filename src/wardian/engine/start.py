@@ -27,10 +27,13 @@ from wardian.engine.rootfacts import facts_of_image, facts_of_root
 from wardian.engine.sandbox import Sandbox
 from wardian.engine.spec import Spec
 from wardian.engine.volume_use import as_planned, make_ready
-from wardian.errors import INVALID, SYSTEM, WardianError
+from wardian.engine.workers import work
+from wardian.errors import CONFLICT, INVALID, SYSTEM, WardianError
 from wardian.network import Done
 from wardian.runtime import Launched, LaunchError, Placement, RootFacts, Supervision, launch, plan
-from wardian.storage import lock_root
+from wardian.storage import RootLock, lock_root
+
+_COPY_SECONDS = 3.0
 
 
 class Started(NamedTuple):
@@ -47,7 +50,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
     phases = Phases()
     async with AsyncExitStack() as always, AsyncExitStack() as undo:
         # held until the container's overlay is made: a view of a writable layer and its container exclude each other
-        always.enter_context(lock_root(parts.home, container.id, "start"))
+        always.enter_context(await _own_root(parts, container))
         root = parts.snapshots.prepare(container.id, container.record.layers)
         phases.mark("storage")
         links.check_links(parts, container)
@@ -85,6 +88,18 @@ async def start_container(parts: Parts, container: Container) -> Started:
     phases.mark("launch")
     return Started(
         launched, place, LaunchRecord(plan_, launched.records, phases, network=_set_up(place)), len(attachers)
+    )
+
+
+async def _own_root(parts: Parts, container: Container) -> RootLock:
+    """Whoever copies a small file to or from it just now is waited for."""
+    try:
+        return lock_root(parts.home, container.id, "start")
+    except WardianError as error:
+        if error.kind != CONFLICT:
+            raise
+    return await work(
+        lambda _: lock_root(parts.home, container.id, "start", _COPY_SECONDS), lambda _: None, "wardian-lock"
     )
 
 

@@ -4,6 +4,8 @@
 """
 
 from wardian.images.auth import RegistryAuth, auth_from_api
+from wardian.images.changes import apply_changes
+from wardian.images.committed import Commit
 from wardian.images.describe import run_config, summary
 from wardian.images.image import Image
 from wardian.images.platforms import foreign, platform_of
@@ -11,8 +13,10 @@ from wardian.images.progress import Progress, Stop
 from wardian.images.reference import Reference, parse_reference
 from wardian.images.removal import ImageUse
 from wardian.images.store import ImageStore
+from wardian.images.streams import inflated as decompressed
 
 __all__ = [
+    "Commit",
     "Image",
     "ImageStore",
     "ImageUse",
@@ -20,7 +24,9 @@ __all__ = [
     "Reference",
     "RegistryAuth",
     "Stop",
+    "apply_changes",
     "auth_from_api",
+    "decompressed",
     "foreign",
     "parse_reference",
     "platform_of",

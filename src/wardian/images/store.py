@@ -17,6 +17,7 @@ from wardian.errors import INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.home import Home
 from wardian.images import describe
 from wardian.images.auth import RegistryAuth
+from wardian.images.committed import Commit, commit
 from wardian.images.content import ContentStore
 from wardian.images.image import Image
 from wardian.images.listing import Filters, filtered
@@ -121,6 +122,12 @@ class ImageStore:
             return made.import_root(
                 chunks, name, self._records, self._layers, changes=changes, message=message, platform=platform
             )
+
+    def commit(self, chunks: Iterable[bytes], parent: Image, said: Commit, reference: str = "") -> Image:
+        """Make an image of `parent` and one layer more, from its archive (worker thread)."""
+        name = _tagged(reference) if reference else None
+        with _said_clearly("commit"):
+            return commit(chunks, parent, said, name, self._records, self._layers)
 
     def make_hello(self, launcher: str) -> Image:
         """Make `wardian/hello:latest` from the launcher's static binary (worker thread; some 10 ms)."""

@@ -16,7 +16,9 @@ CHUNK = 1 << 18
 _OUTPUT = 1 << 20  # an inflated chunk at most: a bomb grows the disk, which is bounded, and not our memory
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_UNSUPPORTED = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+_BZIP2_MAGIC = b"BZh"
+_XZ_MAGIC = b"\xfd7zXZ\0"
+_XZ_MEMORY = 256 << 20  # its header may ask for 4 GiB
 
 
 def file_chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -46,13 +48,14 @@ def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
     while len(head) < 6 and (chunk := next(source, None)) is not None:
         head += chunk
     stream = _joined(head, source)
-    for magic, name in _UNSUPPORTED.items():
-        if head.startswith(magic):
-            raise WardianError(INVALID, f"compression {name} is not supported: use gzip, zstd or none")
     if head.startswith(_GZIP_MAGIC):
         yield from _members(stream, _gzip())
     elif head.startswith(_ZSTD_MAGIC):
         yield from _members(stream, _zstd())
+    elif head.startswith(_BZIP2_MAGIC):
+        yield from _members(stream, _bzip2())
+    elif head.startswith(_XZ_MAGIC):
+        yield from _members(stream, _xz())
     else:
         yield from stream
 
@@ -88,6 +91,18 @@ def _zstd() -> _Codec:
     except ImportError:
         from backports import zstd
     return _Codec("zstd", zstd.ZstdDecompressor, zstd.ZstdError)
+
+
+def _bzip2() -> _Codec:
+    import bz2
+
+    return _Codec("bzip2", bz2.BZ2Decompressor, (OSError, ValueError))
+
+
+def _xz() -> _Codec:
+    import lzma
+
+    return _Codec("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), lzma.LZMAError)
 
 
 def _members(stream: Iterator[bytes], codec: _Codec) -> Iterator[bytes]:

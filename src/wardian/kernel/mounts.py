@@ -19,6 +19,8 @@ FSCONFIG_SET_STRING = 1
 FSCONFIG_SET_FD = 5
 FSCONFIG_CMD_CREATE = 6
 OPEN_TREE_CLONE = 1
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 AT_RECURSIVE = 0x8000
 AT_EMPTY_PATH = 0x1000
@@ -35,6 +37,7 @@ MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
+CLONE_NEWNS = 0x20000
 MS_REC = 1 << 14
 MS_UNBINDABLE = 1 << 17
 MS_PRIVATE = 1 << 18
@@ -94,6 +97,20 @@ def attach_detached(mount: Mount) -> int:
 def open_tree(path: str, flags: int, directory: int = -100) -> int:
     """open_tree(2): a descriptor of the mount tree at `path`; with OPEN_TREE_CLONE a detached copy of it."""
     return syscalls.call(syscalls.OPEN_TREE, directory, os.fsencode(path), flags | OPEN_TREE_CLOEXEC, subject=path)
+
+
+def move_mount(mount: int, target: int) -> None:
+    """move_mount(2): attach a detached mount at the place that `target` (O_PATH) is; on another detached mount since
+    Linux 6.15, EINVAL before."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    syscalls.call(syscalls.MOVE_MOUNT, mount, b"", target, b"", flags)
+
+
+def unshare_mounts() -> None:
+    """unshare(2): the calling thread gets a mount namespace of its own, which hears of the host's mounts and tells
+    none."""
+    syscalls.call_libc("unshare", CLONE_NEWNS)
+    syscalls.call_libc("mount", b"none", b"/", b"", MS_REC | MS_SLAVE, b"")
 
 
 def set_attributes(descriptor: int, attributes: int, *, recursive: bool = False) -> None:

@@ -18,6 +18,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _RACES = 1000
+_LINKS = 40  # MAXSYMLINKS
 _OPEN_HOW = struct.Struct("=3Q")  # struct open_how: flags, mode, resolve
 
 
@@ -70,3 +71,56 @@ def read_in_root(root_fd: int, path: str | bytes, limit: int) -> bytes:
         return b"".join(chunks)
     finally:
         os.close(fd)
+
+
+def make_in_root(root_fd: int, path: str, *, directory: bool) -> int:
+    """An O_PATH descriptor of `path` in the tree, made with its parents when missing: a directory, or an empty file.
+
+    Each component is resolved from the root anew, so a link on the way leads where it does for the container.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    for count in range(1, len(parts) + 1):
+        at = "/".join(parts[:count])
+        try:
+            os.close(open_in_root(root_fd, at, os.O_PATH))
+            continue
+        except FileNotFoundError:
+            pass
+        parent = open_in_root(root_fd, "/".join(parts[: count - 1]), os.O_PATH | os.O_DIRECTORY)
+        try:
+            if directory or count < len(parts):
+                os.mkdir(parts[count - 1], 0o755, dir_fd=parent)
+            else:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                os.close(os.open(parts[count - 1], flags, 0o644, dir_fd=parent))
+        finally:
+            os.close(parent)
+    return open_in_root(root_fd, path, os.O_PATH)
+
+
+def followed_in_root(root_fd: int, path: str) -> str:
+    """Where the links of `path` lead in the tree, as far as they can be followed: for people, not for opening it."""
+    left = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    done: list[str] = []
+    links = 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            done = done[:-1]
+            continue
+        try:
+            fd = open_in_root(root_fd, "/".join([*done, part]), os.O_PATH | os.O_NOFOLLOW)
+            try:
+                target = os.readlink("", dir_fd=fd)  # readlinkat(2): the link that the descriptor is
+            finally:
+                os.close(fd)
+        except OSError:  # no link, or nothing there
+            done.append(part)
+            continue
+        links += 1
+        if links > _LINKS:
+            done.append(part)
+            break
+        done = [] if target.startswith("/") else done
+        left += [piece for piece in reversed(target.split("/")) if piece not in ("", ".")]
+    return "/" + "/".join([*done, *reversed(left)])

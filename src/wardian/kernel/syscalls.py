@@ -25,7 +25,7 @@ _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 
 
-def call_libc(name: str, *arguments: int | bytes, subject: str = "") -> int:
+def call_libc(name: str, *arguments: "int | bytes | ctypes.Array[ctypes.c_char]", subject: str = "") -> int:
     """A function of libc that answers an int and sets errno: where a call's number differs between architectures."""
     result: int = getattr(_libc, name)(*arguments)
     if result < 0:

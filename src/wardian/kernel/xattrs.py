@@ -28,3 +28,28 @@ def set_at(dir_fd: int, name: bytes, attribute: bytes, value: bytes) -> None:
 def set_opaque(dir_fd: int) -> None:
     """Mark an open directory (not O_PATH) opaque: nothing of lower layers shows through it."""
     os.setxattr(dir_fd, OVERLAY_OPAQUE, OVERLAY_OPAQUE_VALUE)
+
+
+def is_opaque(dir_fd: int) -> bool:
+    """Whether an open directory of an upper hides what lower layers have at its path."""
+    try:
+        return os.getxattr(dir_fd, OVERLAY_OPAQUE) in (OVERLAY_OPAQUE_VALUE, b"x")
+    except OSError:
+        return False
+
+
+def portable(fd: int) -> tuple[tuple[bytes, bytes], ...]:
+    """What of an open file's attributes means the same elsewhere: file capabilities, and the user's own."""
+    try:
+        names = os.listxattr(fd)
+    except OSError:  # ENOTSUP, or a file system that fails: attributes are no reason to refuse the file
+        return ()
+    found = []
+    for text in names:
+        name = os.fsencode(text)
+        if name == b"security.capability" or (name.startswith(b"user.") and not is_overlay_private(name)):
+            try:
+                found.append((name, os.getxattr(fd, name)))
+            except OSError:  # removed meanwhile
+                continue
+    return tuple(found)

@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
         pieces = reply.pieces
         try:
             first = b"" if reply.eager else await anext(pieces, b"")
-            headers = [*self._application.headers, ("Content-Type", reply.content_type)]
+            headers = [*self._application.headers, *reply.headers, ("Content-Type", reply.content_type)]
             self._send(h11.Response(status_code=200, headers=headers, reason=b"OK"))
             if first:
                 self._send(h11.Data(data=first))

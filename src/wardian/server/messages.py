@@ -83,6 +83,7 @@ class Streamed(NamedTuple):
     pieces: AsyncIterator[bytes]
     content_type: str = JSON
     eager: bool = True
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Handover(NamedTuple):

@@ -10,22 +10,35 @@ volumes = VolumeStore(home, database, trash); volumes.load()      volumes.mount(
 """
 
 from wardian.storage.copying import copy_owner, copy_tree
+from wardian.storage.differences import ADDED, CHANGED, DELETED, Difference, differences
+from wardian.storage.extract import extract
+from wardian.storage.ids import IdMap, id_map
 from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer, sync_directory
 from wardian.storage.locks import RootLock, lock_root
+from wardian.storage.pack import Packing, batched, pack_directory, pack_entry
 from wardian.storage.snapshots import ContainerRoot, Snapshots
+from wardian.storage.tarwriter import END as TAR_END
 from wardian.storage.trash import Trash, remove_tree
 from wardian.storage.usage import tree_size
-from wardian.storage.views import View, open_view
+from wardian.storage.views import Bind, View, open_process_root, open_view
 from wardian.storage.volume_options import ANONYMOUS, DRIVER, check_driver, check_options, check_volume_name
 from wardian.storage.volumes import VOLUME_SCHEMA, Volume, VolumeStore
 
 __all__ = [
+    "ADDED",
     "ANONYMOUS",
+    "CHANGED",
+    "DELETED",
     "DRIVER",
+    "TAR_END",
     "VOLUME_SCHEMA",
+    "Bind",
     "ContainerRoot",
+    "Difference",
+    "IdMap",
     "LayerFacts",
     "LayerStore",
+    "Packing",
     "RootLock",
     "Snapshots",
     "StagedLayer",
@@ -33,13 +46,20 @@ __all__ = [
     "View",
     "Volume",
     "VolumeStore",
+    "batched",
     "check_driver",
     "check_options",
     "check_volume_name",
     "copy_owner",
     "copy_tree",
+    "differences",
+    "extract",
+    "id_map",
     "lock_root",
+    "open_process_root",
     "open_view",
+    "pack_directory",
+    "pack_entry",
     "remove_tree",
     "sync_directory",
     "tree_size",

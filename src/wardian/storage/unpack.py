@@ -53,7 +53,7 @@ def unpack(chunks: Iterable[bytes], target: str) -> Unpacked:
     os.mkdir(target, 0o755)
     os.chmod(target, 0o755)
     root = os.open(target, _DIRECTORY)
-    unpacker = _Unpacker(root)
+    unpacker = Unpacker(root)
     name = b""
     try:
         reader = TarReader(chunks)
@@ -63,9 +63,9 @@ def unpack(chunks: Iterable[bytes], target: str) -> Unpacked:
         name = b""
         unpacker.finish()
     except OSError as error:
-        raise _explained(error, name) from error
+        raise explained(error, name) from error
     except (OverflowError, ValueError) as error:  # a number or a name that no kernel call takes
-        raise _refused(name, str(error)) from error
+        raise refused(name, str(error)) from error
     finally:
         unpacker.close()
         os.close(root)
@@ -79,7 +79,12 @@ class _Later(NamedTuple):
     xattrs: tuple[tuple[bytes, bytes], ...]
 
 
-class _Unpacker:
+class Unpacker:
+    """Writes entries below `root`. What `extract` does otherwise for a container's files are the methods it overrides.
+
+    So nothing here relies on a name still being what was made under it: a container's processes may have swapped it.
+    """
+
     def __init__(self, root: int) -> None:
         self.size = 0
         self.entries = 0
@@ -94,28 +99,45 @@ class _Unpacker:
             os.close(fd)
         self._open.clear()
 
+    def open(self, path: bytes) -> int:
+        """A directory of the tree by its path, whatever links are on the way."""
+        return open_in_root(self._root, path or b".", _DIRECTORY)
+
+    def open_itself(self, path: bytes) -> int:
+        """The same, of a directory that was made here: not what took its place since."""
+        return open_in_root(self._root, path, _DIRECTORY | os.O_NOFOLLOW)
+
+    def owner(self, entry: TarEntry) -> tuple[int, int]:
+        """Whose an entry is to be, on the disk."""
+        return entry.uid, entry.gid
+
     def add(self, entry: TarEntry, reader: TarReader) -> None:
         path = _clean(entry.name)
         self.entries += 1
         if not path:
             return self._add_root(entry)
         parent_path, _, name = path.rpartition(b"/")
-        parent = self._directory(parent_path)
+        parent = self.directory(parent_path)
         if name.startswith(_WHITEOUT):
             self._add_whiteout(parent_path, parent, name)
-        elif entry.kind == tar.DIRECTORY:
+        else:
+            self.place(path, parent, name, entry, reader)
+        return None
+
+    def place(self, path: bytes, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
+        """Make `name` in the directory `parent`, whose path ends `path`."""
+        if entry.kind == tar.DIRECTORY:
             self._add_directory(path, parent, name, entry)
         elif entry.kind == tar.REGULAR:
             self._add_file(parent, name, entry, reader)
         else:
             self._add_special(path, parent, name, entry)
-        return None
 
     def finish(self) -> None:
         """Set what writing into a directory would have changed (times), or have handed on (default ACLs)."""
         for path, later in reversed(self._later.items()):
             try:
-                fd = open_in_root(self._root, path, _DIRECTORY | os.O_NOFOLLOW)
+                fd = self.open_itself(path)
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                     continue  # a later entry put something else in its place
@@ -128,7 +150,7 @@ class _Unpacker:
 
     def _add_root(self, entry: TarEntry) -> None:
         if entry.kind != tar.DIRECTORY:
-            raise _refused(entry.name, "the root of a layer is not a directory")
+            raise refused(entry.name, "the root of a layer is not a directory")
         os.fchown(self._root, entry.uid, entry.gid)
         os.fchmod(self._root, entry.mode)
         self._set_later(b".", entry)
@@ -138,7 +160,7 @@ class _Unpacker:
         # Not through the cache: a link of this name was replaced just now, a directory is this one.
         fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
         try:
-            os.fchown(fd, entry.uid, entry.gid)
+            os.fchown(fd, *self.owner(entry))
             os.fchmod(fd, entry.mode)
         finally:
             os.close(fd)
@@ -151,7 +173,7 @@ class _Unpacker:
         self._later[path] = later = _Later(entry.mtime, entry.xattrs)
         self._later_size += _memory(path, later)
         if self._later_size > _LATER_LIMIT:
-            raise _refused(entry.name, f"names and attributes of directories take more than {_LATER_LIMIT >> 20} MiB")
+            raise refused(entry.name, f"names and attributes of directories take more than {_LATER_LIMIT >> 20} MiB")
 
     def _add_file(self, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
         try:
@@ -162,7 +184,7 @@ class _Unpacker:
         try:
             for piece in reader.data():
                 write_all(fd, piece)
-            os.fchown(fd, entry.uid, entry.gid)  # before chmod and attributes: it clears setuid and capabilities
+            os.fchown(fd, *self.owner(entry))  # before chmod and attributes: it clears setuid and capabilities
             os.fchmod(fd, entry.mode)
             if entry.xattrs:
                 _set_xattrs(fd, entry.xattrs)
@@ -180,9 +202,9 @@ class _Unpacker:
             os.symlink(entry.link, name, dir_fd=parent)
         else:
             os.mknod(name, _NODE_TYPES[entry.kind] | 0o600, os.makedev(entry.major, entry.minor), dir_fd=parent)
-        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.chown(name, *self.owner(entry), dir_fd=parent, follow_symlinks=False)
         if entry.kind != tar.SYMLINK:
-            os.chmod(name, entry.mode, dir_fd=parent)  # follows links, but this is the node made above
+            _set_mode(parent, name, entry.mode)
         _set_xattrs((parent, name), entry.xattrs)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
         return None
@@ -193,18 +215,18 @@ class _Unpacker:
             return
         target_parent, _, target_name = target.rpartition(b"/")
         if not target_name:
-            raise _refused(entry.name, "a hard link to the root")
+            raise refused(entry.name, "a hard link to the root")
         try:
-            source = open_in_root(self._root, target_parent or b".", _DIRECTORY)
+            source = self.open(target_parent)
         except FileNotFoundError:
-            raise _refused(entry.name, f"hard link to {entry.link!r}, which is not in this layer") from None
+            raise refused(entry.name, f"hard link to {entry.link!r}, which is not there") from None
         try:
             self._clear(parent, name)
             os.link(target_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError:
-            raise _refused(entry.name, f"hard link to {entry.link!r}, which is not in this layer") from None
+            raise refused(entry.name, f"hard link to {entry.link!r}, which is not there") from None
         except PermissionError:
-            raise _refused(entry.name, f"hard link to {entry.link!r}, a directory") from None
+            raise refused(entry.name, f"hard link to {entry.link!r}, a directory") from None
         finally:
             os.close(source)
 
@@ -217,7 +239,7 @@ class _Unpacker:
             return
         hidden = name[len(_WHITEOUT) :]
         if hidden in (b"", b".", b".."):
-            raise _refused(name, "a whiteout that names no entry")
+            raise refused(name, "a whiteout that names no entry")
         status = _status(parent, hidden)
         if status is None:
             os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
@@ -228,20 +250,24 @@ class _Unpacker:
             finally:
                 os.close(fd)
 
-    def _directory(self, path: bytes) -> int:
+    def top(self) -> int:
+        """The directory that the archive's own root is."""
+        return self._root
+
+    def directory(self, path: bytes) -> int:
         """A descriptor of a directory of the tree, made with its parents when missing; owned by the cache."""
         if not path:
-            return self._root
+            return self.top()
         fd = self._open.get(path)
         if fd is not None:
             return fd
         try:
-            fd = open_in_root(self._root, path, _DIRECTORY)
+            fd = self.open(path)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
             self._make_parents(path)
-            fd = open_in_root(self._root, path, _DIRECTORY)
+            fd = self.open(path)
         if len(self._open) >= _KEPT_OPEN:
             os.close(self._open.pop(next(iter(self._open))))
         self._open[path] = fd
@@ -253,7 +279,7 @@ class _Unpacker:
         while at < len(path):
             before, at = at, path.find(b"/", at + 1)
             at = len(path) if at < 0 else at
-            parent = open_in_root(self._root, path[: max(before, 0)] or b".", _DIRECTORY)
+            parent = self.open(path[: max(before, 0)])
             try:
                 name = path[before + 1 : at]
                 status = _status(parent, name)
@@ -302,10 +328,10 @@ def _memory(path: bytes, later: _Later) -> int:
 def _clean(name: bytes) -> bytes:
     """A path relative to the root, of plain components; empty for the root itself."""
     if b"\0" in name or not name:
-        raise _refused(name, "an empty name or one with a NUL byte")
+        raise refused(name, "an empty name or one with a NUL byte")
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
-        raise _refused(name, "its name holds '..'")
+        raise refused(name, "its name holds '..'")
     return b"/".join(parts)
 
 
@@ -314,6 +340,17 @@ def _status(dir_fd: int, name: bytes) -> os.stat_result | None:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+def _set_mode(dir_fd: int, name: bytes, mode: int) -> None:
+    """Of a device or a fifo. chmod(2) would follow a link that took its place (CVE-2021-41089), so it goes by a
+    descriptor of the node itself: fchmod(2) takes no O_PATH, its name in /proc does."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
 
 
 def _is_whiteout(status: os.stat_result) -> bool:
@@ -336,19 +373,19 @@ def _set_xattrs(file: int | tuple[int, bytes], attributes: tuple[tuple[bytes, by
                 raise
 
 
-def _refused(name: bytes, reason: str) -> WardianError:
+def refused(name: bytes, reason: str) -> WardianError:
     shown = name[:300].decode(errors="replace")
-    return WardianError(INVALID, f"layer entry {shown!r} is refused: {reason}", operation="unpack layer", subject=shown)
+    return WardianError(INVALID, f"archive entry {shown!r} is refused: {reason}", operation="unpack", subject=shown)
 
 
-def _explained(error: OSError, name: bytes) -> WardianError:
+def explained(error: OSError, name: bytes) -> WardianError:
     shown = name[:300].decode(errors="replace")
     number = error.errno or 0
     if number in _FULL:
         return WardianError(
             SYSTEM,
-            f"no space left on device: unpacking layer entry {shown!r}",
-            operation="unpack layer",
+            f"no space left on device: unpacking archive entry {shown!r}",
+            operation="unpack",
             subject=shown,
             errno=number,
             hint="nothing of the image was kept; free some space below the data root",
@@ -356,8 +393,8 @@ def _explained(error: OSError, name: bytes) -> WardianError:
     kind = SYSTEM if number in _MACHINE else INVALID
     return WardianError(
         kind,
-        f"layer entry {shown!r} cannot be written: {os.strerror(number)}",
-        operation="unpack layer",
+        f"archive entry {shown!r} cannot be written: {os.strerror(number)}",
+        operation="unpack",
         subject=shown,
         errno=number,
     )

@@ -1,25 +1,74 @@
 """A view: a root used by descriptor and never attached anywhere, gone when it is closed (design.md, "A view")."""
 
+import contextlib
+import errno
 import os
+import threading
+from collections.abc import Sequence
 from types import TracebackType
+from typing import NamedTuple
 
-from wardian.kernel.mounts import Mount, attach_detached
-from wardian.kernel.paths import open_in_root, read_in_root
+from wardian.errors import CONFLICT, SYSTEM, WardianError
+from wardian.kernel import pidfd
+from wardian.kernel.mounts import (
+    AT_RECURSIVE,
+    MOUNT_ATTR_RDONLY,
+    OPEN_TREE_CLONE,
+    Mount,
+    attach_detached,
+    move_mount,
+    open_tree,
+    set_attributes,
+    unshare_mounts,
+)
+from wardian.kernel.paths import make_in_root, open_in_root, read_in_root
 from wardian.storage.locks import RootLock
+
+
+class Bind(NamedTuple):
+    """A path of the host at a path of the view."""
+
+    source: str
+    destination: str
+    recursive: bool = True
+    read_only: bool = False
 
 
 class View:
     """An open detached mount, and the lock that goes with it when its upper is writable. A context manager."""
 
-    def __init__(self, mount: Mount, lock: RootLock | None = None) -> None:
-        """Takes over `lock`: it is released when the view closes, also when the mount fails."""
+    def __init__(self, mount: Mount | None, lock: RootLock | None = None, fd: int = -1) -> None:
+        """Takes over `lock`: it is released when the view closes, also when the mount fails. Without a mount, `fd` is
+        the root, and becomes the view's."""
         self._lock = lock
-        self.fd = -1
+        self._namespace = -1
+        self.fd = fd
         try:
-            self.fd = attach_detached(mount)
+            if mount is not None:
+                self.fd = attach_detached(mount)
         except BaseException:
             self.close()
             raise
+
+    def attach(self, binds: Sequence[Bind]) -> None:
+        """Show paths of the host where the container would see them; a place that is missing is made.
+
+        What is not there (a name file before the first start, a removed directory) shows nothing. Nobody else sees
+        these mounts, and none is left behind: below Linux 6.15, where nothing is attached to a detached mount, they
+        live in a mount namespace that only this view has.
+        """
+        left = list(binds)
+        while left:
+            try:
+                _attach(self.fd, left[0])
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno != errno.EINVAL or self._namespace >= 0:
+                    raise
+                self._namespace = in_own_namespace(self.fd, left)
+                return
+            left.pop(0)
 
     def open(self, path: str | bytes, flags: int = os.O_RDONLY, mode: int = 0) -> int:
         """A descriptor of `path` as a process in this root would resolve it."""
@@ -31,9 +80,10 @@ class View:
 
     def close(self) -> None:
         """Unmount and let the lock go; calling it again does nothing."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        fds, self.fd, self._namespace = (self.fd, self._namespace), -1, -1
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)
         if self._lock is not None:
             self._lock.release()
 
@@ -48,3 +98,73 @@ def open_view(mount: Mount, lock: RootLock | None = None) -> View:
     """Open `mount` as a view. A mount with an upper wants the container's lock (`locks.lock_root`)."""
     assert lock is not None or not mount.upper, "a writable view without its container's lock"
     return View(mount, lock)
+
+
+def _attach(root: int, bind: Bind) -> None:
+    mount = open_tree(bind.source, OPEN_TREE_CLONE | (AT_RECURSIVE if bind.recursive else 0))
+    try:
+        if bind.read_only:
+            set_attributes(mount, MOUNT_ATTR_RDONLY, recursive=bind.recursive)
+        place = make_in_root(root, bind.destination, directory=os.path.isdir(bind.source))
+        try:
+            move_mount(mount, place)
+        finally:
+            os.close(place)
+    finally:
+        os.close(mount)
+
+
+def in_own_namespace(root: int, binds: Sequence[Bind]) -> int:
+    """Attach `binds` to the detached mount `root` in a mount namespace of its own; returns what keeps that one.
+
+    A thread makes it (mount_namespaces(7): unshare(2) is each thread's own) and ends. Its root stays where it was.
+    """
+    found: list[int | BaseException] = []
+
+    def make() -> None:
+        try:
+            unshare_mounts()
+            top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                move_mount(root, top)
+            finally:
+                os.close(top)
+            for bind in binds:
+                with contextlib.suppress(FileNotFoundError):
+                    _attach(root, bind)
+            found.append(os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=make, name="wardian-view")
+    thread.start()
+    thread.join()
+    answer = found[0]
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def open_process_root(pid: int, start_time: int, lock: RootLock | None = None) -> View:
+    """The root of a running process as it sees it itself, with all that is mounted there. Takes over `lock`.
+
+    /proc/PID/root is followed once, here: /proc is the kernel's and not the container's. The process is held by a pidfd
+    meanwhile, so that what was opened is its root and not that of a later process with its number.
+    """
+    view = View(None, lock)
+    try:
+        process = os.pidfd_open(pid)
+        try:
+            view.fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            if not pidfd.same_process(pid, start_time):
+                raise ProcessLookupError
+        finally:
+            os.close(process)
+    except (ProcessLookupError, FileNotFoundError) as error:
+        view.close()
+        raise WardianError(CONFLICT, f"process {pid} has ended", operation="view", errno=errno.ESRCH) from error
+    except OSError as error:
+        view.close()
+        message = f"the root of process {pid} cannot be opened: {error.strerror}"
+        raise WardianError(SYSTEM, message, operation="view", errno=error.errno or 0) from error
+    return view

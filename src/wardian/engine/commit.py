@@ -1,0 +1,111 @@
+"""POST /commit: an image of what a container changed, and of how it runs."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from wardian.engine.files import Files
+from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.engine.state import State
+from wardian.engine.workers import work
+from wardian.errors import NOT_FOUND, WardianError
+from wardian.images import Commit, Image, apply_changes, parse_reference
+
+# What of a container's configuration is an image's (OCI image-spec, config.md, and Docker's own additions)
+_KEPT = (
+    "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Healthcheck", "ArgsEscaped", "Volumes", "WorkingDir",
+    "OnBuild", "Labels", "StopSignal", "Shell",
+)  # fmt: skip
+_MERGED = ("ExposedPorts", "Labels", "Volumes")
+
+Act = Callable[[str], Awaitable[None]]
+
+
+class Asked(NamedTuple):
+    """`config` is a run configuration in place of the container's, which then only fills its gaps."""
+
+    container: str
+    repo: str = ""
+    tag: str = ""
+    comment: str = ""
+    author: str = ""
+    pause: bool = True
+    changes: Sequence[str] = ()
+    config: Mapping[str, Any] | None = None
+
+
+class Commits:
+    """`pause` and `unpause` are the containers' own: what a pause tells is told here too."""
+
+    def __init__(self, parts: Parts, files: Files, pause: Act, unpause: Act) -> None:
+        self._parts = parts
+        self._files = files
+        self._pause = pause
+        self._unpause = unpause
+
+    async def commit(self, asked: Asked) -> dict[str, str]:
+        parts = self._parts
+        container = parts.registry.find(asked.container)
+        parent = parts.images.get(container.record.image)
+        if parent is None:
+            message = f"No such image: {container.record.image}"
+            hint = "the container's image was removed: what it changed cannot be added to it"
+            raise WardianError(NOT_FOUND, message, operation="commit", subject=container.id, hint=hint)
+        run_config = apply_changes(merged(asked.config or {}, run_config_of(container)), asked.changes)
+        said = Commit(run_config, asked.author, asked.comment, " ".join(_command(container)))
+        reference = f"{asked.repo}:{asked.tag}" if asked.repo and asked.tag else asked.repo
+        if reference:
+            parse_reference(reference)
+
+        def make(_: object) -> Image:
+            return parts.images.commit(self._files.layer(container), parent, said, reference)
+
+        async with self._still(container, asked.pause):
+            image = await work(make, lambda _: None, "wardian-commit")
+        attributes = {"comment": asked.comment, "imageID": image.id, "imageRef": reference}
+        parts.events.publish("container", "commit", container.id, container.event_attributes() | attributes)
+        return {"Id": image.id}
+
+    @asynccontextmanager
+    async def _still(self, container: Container, wanted: bool) -> AsyncIterator[None]:
+        """Nothing of the container runs meanwhile, where that is wanted: its files are those of one moment."""
+        if not wanted or container.state.state is not State.RUNNING:
+            yield
+            return
+        await self._pause(container.id)
+        try:
+            yield
+        finally:
+            if _paused(container):  # else it was unpaused or killed meanwhile
+                await self._unpause(container.id)
+
+
+def _paused(container: Container) -> bool:
+    return container.state.state is State.PAUSED
+
+
+def run_config_of(container: Container) -> dict[str, Any]:
+    found = container.config.api_config()
+    return {key: found[key] for key in _KEPT if found.get(key)}
+
+
+def merged(asked: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked for, its gaps filled from the container. A new Entrypoint takes no old Cmd."""
+    config = {key: value for key, value in asked.items() if key in _KEPT and value}
+    for key, value in own.items():
+        if key in _MERGED:
+            config[key] = {**value, **(config.get(key) or {})}
+        elif key == "Env":
+            known = {one.partition("=")[0] for one in config.get("Env") or ()}
+            config["Env"] = [
+                *(config.get("Env") or ()),
+                *(one for one in value if one.partition("=")[0] not in known),
+            ]
+        elif key not in config and not (key == "Cmd" and asked.get("Entrypoint")):
+            config[key] = value
+    return config
+
+
+def _command(container: Container) -> list[str]:
+    return [str(word) for word in container.config.command()]

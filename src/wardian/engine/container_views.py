@@ -1,0 +1,141 @@
+"""The files of a container as it sees them, used by descriptor (design.md, "A view"), for what writes and reads them.
+
+A running container: the root of its first process, with its tmpfs, volumes and binds. A stopped one: its overlay, made
+detached, with the binds attached to it. One view of a container at a time, shared by all who use it then: so two copies
+do not refuse each other. It holds the lock of the container's root, so that no start makes a second overlay meanwhile.
+"""
+
+import contextlib
+import errno
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wardian.engine import create, options
+from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.engine.spec import Spec
+from wardian.errors import CONFLICT, NOT_FOUND, WardianError
+from wardian.storage import Bind, RootLock, View, lock_root, open_process_root, open_view
+
+_PATIENCE = 10.0  # seconds for a start to end, or for a view of how the container was before
+_PAUSE = 0.01
+_STOPPED = (0, 0)
+
+
+class _Shared:
+    """The view of one container while somebody uses it; `process` is whose root it is."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.process = _STOPPED
+        self.view: View | None = None
+
+
+class ContainerViews:
+    """Thread-safe; what it does may wait, and belongs into worker threads."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._shared: dict[str, _Shared] = {}
+
+    @contextlib.contextmanager
+    def view(self, container: Container, purpose: str) -> Iterator[View]:
+        """Raises WardianError: CONFLICT when the container is started or changes for too long, SYSTEM for a mount."""
+        with self._lock:
+            shared = self._shared.setdefault(container.id, _Shared())
+        try:
+            view = self._enter(shared, container, purpose)
+        except BaseException:
+            with shared.lock:
+                self._forget(shared, container.id)
+            raise
+        try:
+            yield view
+        finally:
+            with shared.lock:
+                shared.users -= 1
+                self._forget(shared, container.id)
+
+    def _enter(self, shared: _Shared, container: Container, purpose: str) -> View:
+        end = time.monotonic() + _PATIENCE
+        while True:
+            with shared.lock:
+                if shared.view is None:
+                    try:
+                        shared.view, shared.process = self._open(container, purpose, end)
+                    except WardianError as error:
+                        if error.errno != errno.ESRCH or time.monotonic() > end:
+                            raise
+                        time.sleep(_PAUSE)  # its process ended, or begins, just now: its state will say so
+                        continue
+                if shared.process == _process(container):
+                    shared.users += 1
+                    return shared.view
+                if not shared.users:
+                    self._close(shared)
+            if time.monotonic() > end:
+                message = f"cannot {purpose} container {container.id[:12]}: its files are in use as they were before"
+                raise WardianError(CONFLICT, message, operation=purpose, subject=container.id)
+            time.sleep(_PAUSE)
+
+    def _forget(self, shared: _Shared, identity: str) -> None:
+        """Under its lock: nothing is kept for a container whose files nobody uses."""
+        if shared.users:
+            return
+        self._close(shared)
+        with self._lock:
+            if self._shared.get(identity) is shared:
+                del self._shared[identity]
+
+    def _close(self, shared: _Shared) -> None:
+        view, shared.view = shared.view, None
+        if view is not None:
+            view.close()
+
+    def _open(self, container: Container, purpose: str, end: float) -> tuple[View, tuple[int, int]]:
+        parts = self._parts
+        lock = lock_root(parts.home, container.id, purpose, max(0.0, end - time.monotonic()))
+        try:
+            if not container.state.live and container.lock.locked():
+                # it is being started, say: a start wants this lock, and lets go of it before the state says "running"
+                message = f"container {container.id[:12]} is being changed"
+                raise WardianError(CONFLICT, message, operation=purpose, subject=container.id, errno=errno.ESRCH)
+            if parts.registry.get(container.id) is not container:
+                message = f"No such container: {container.id}"
+                raise WardianError(NOT_FOUND, message, operation=purpose, subject=container.id)
+            process = _process(container)
+            if process != _STOPPED:
+                return open_process_root(*process, lock), process
+            return self._stopped(container, lock), process
+        except BaseException:
+            lock.release()
+            raise
+
+    def _stopped(self, container: Container, lock: RootLock) -> View:
+        root = self._parts.snapshots.prepare(container.id, container.record.layers)
+        view = open_view(root.mount, lock)
+        try:
+            view.attach([_bind(one) for one in spec_of(self._parts, container)["mounts"] if one["type"] == "bind"])
+        except BaseException:
+            view.close()
+            raise
+        return view
+
+
+def _bind(mount: Mapping[str, Any]) -> Bind:
+    words = mount["options"]
+    read_only = not {"ro", "rro"}.isdisjoint(words)
+    return Bind(mount["source"], mount["destination"], "bind" not in words, read_only)
+
+
+def spec_of(parts: Parts, container: Container) -> Spec:
+    return options.write_spec(container.config, create.cgroup_of(parts, container.config))
+
+
+def _process(container: Container) -> tuple[int, int]:
+    state = container.state
+    return (state.pid, state.start_time) if state.live else _STOPPED

@@ -1,0 +1,168 @@
+"""Writing an archive into a container's files, as `docker cp` and PUT /containers/{id}/archive do.
+
+As `unpack` in that every place is opened by openat2 with the container's root as root, and made by a single component
+in a descriptor: the archive is as hostile as that of a layer, and here the tree too, which its processes change
+meanwhile. Otherwise in that files are there already, whiteouts mean nothing, and the archive lands below a directory.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+
+from wardian.errors import INVALID, SYSTEM, WardianError
+from wardian.kernel.paths import RESOLVE_NO_XDEV, open_in_root, openat2
+from wardian.storage.ids import IdMap
+from wardian.storage.tar import DIRECTORY, TarEntry, TarReader
+from wardian.storage.unpack import Unpacker
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def extract(
+    chunks: Iterable[bytes],
+    root: int,
+    destination: bytes,
+    *,
+    ids: IdMap = IdMap(),  # noqa: B008  (a value)
+    owner: tuple[int, int] | None = None,
+    keep_kinds: bool = False,
+) -> None:
+    """Write the archive's entries below `destination`, a directory of the tree `root`.
+
+    With `owner` all is theirs (ids of the inside). With `keep_kinds` a directory is never replaced by something else,
+    nor the other way round. What was written before an error stays, as in Docker.
+    """
+    extractor = _Extractor(root, destination, ids, owner, keep_kinds)
+    name = b""
+    try:
+        reader = TarReader(chunks)
+        for entry in reader:
+            name = entry.name
+            extractor.add(entry, reader)
+        name = b""
+        extractor.finish()
+    except OSError as error:
+        shown = name[:300].decode(errors="replace")
+        text = os.strerror(error.errno or 0).lower()
+        raise WardianError(SYSTEM, f"{shown}: {text}", operation="cp", subject=shown, errno=error.errno or 0) from error
+    except (OverflowError, ValueError) as error:  # a number or a name that no kernel call takes
+        shown = name[:300].decode(errors="replace")
+        raise WardianError(INVALID, f"{shown}: {error}", operation="cp", subject=shown) from error
+    finally:
+        extractor.close()
+
+
+class _Extractor(Unpacker):
+    def __init__(
+        self, root: int, destination: bytes, ids: IdMap, owner: tuple[int, int] | None, keep_kinds: bool
+    ) -> None:
+        super().__init__(root)
+        self._destination = destination
+        self._ids = ids
+        self._owner = owner
+        self._keep_kinds = keep_kinds
+        self._top = open_in_root(root, destination, _DIRECTORY)
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._top)
+
+    def top(self) -> int:
+        return self._top
+
+    def open(self, path: bytes) -> int:
+        return open_in_root(self._root, self._destination + b"/" + path, _DIRECTORY)
+
+    def open_itself(self, path: bytes) -> int:
+        return open_in_root(self._root, self._destination + b"/" + path, _DIRECTORY | os.O_NOFOLLOW)
+
+    def owner(self, entry: TarEntry) -> tuple[int, int]:
+        return self._ids.outside(*(self._owner or (entry.uid, entry.gid)))
+
+    def add(self, entry: TarEntry, reader: TarReader) -> None:
+        path = _clean(entry.name)
+        self.entries += 1
+        if not path:
+            return  # the destination is there, and stays what it is
+        parent_path, _, name = path.rpartition(b"/")
+        parent = self.directory(parent_path)
+        if self._keep_kinds:
+            self._check_kind(parent, name, entry)
+        self.place(path, parent, name, entry, reader)
+
+    def _clear(self, parent: int, name: bytes) -> None:
+        """A mount stays. unlink(2) in somebody else's mount namespace would take it away without a word."""
+        if _holds_mount(parent, name):
+            shown = name.decode(errors="replace")
+            message = f"RemoveAll {shown}: {os.strerror(errno.EBUSY).lower()}"
+            raise WardianError(SYSTEM, message, operation="cp", subject=shown, errno=errno.EBUSY)
+        super()._clear(parent, name)
+
+    def _check_kind(self, parent: int, name: bytes, entry: TarEntry) -> None:
+        try:
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        is_directory, wanted = stat.S_ISDIR(status.st_mode), entry.kind == DIRECTORY
+        if is_directory == wanted:
+            return
+        there, comes = ("directory", "non-directory") if is_directory else ("non-directory", "directory")
+        shown, destination = _clean(entry.name).decode(errors="replace"), self._destination.decode(errors="replace")
+        message = f'cannot overwrite {there} "{shown}" with {comes} "{destination}"'
+        raise WardianError(SYSTEM, message, operation="cp", subject=shown)
+
+
+def _holds_mount(parent: int, name: bytes) -> bool:
+    """Whether `name` is a place where something is mounted, or a directory with such a place in it."""
+    pending = [(os.dup(parent), name)]
+    try:
+        while pending:
+            above, one = pending.pop()
+            try:
+                children, here = _inside(above, one)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno == errno.EXDEV:
+                    return True
+                raise
+            finally:
+                os.close(above)
+            pending += [(os.dup(here), child) for child in children]
+            os.close(here)
+        return False
+    finally:
+        for above, _ in pending:
+            os.close(above)
+
+
+def _inside(parent: int, name: bytes) -> tuple[list[bytes], int]:
+    """The names in `name`, none when it is no directory, and a descriptor of it. EXDEV where something is mounted."""
+    fd = openat2(parent, name, os.O_PATH | os.O_NOFOLLOW, 0, RESOLVE_NO_XDEV)
+    try:
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            return [], fd
+        here = os.open(".", _DIRECTORY, dir_fd=fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return list(map(os.fsencode, os.listdir(here))), here
+
+
+def _clean(name: bytes) -> bytes:
+    """A path of plain components below the destination, as Go's filepath.Clean makes it; empty for the destination."""
+    clean: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if not clean:
+                break
+            clean.pop()
+        elif part not in (b"", b"."):
+            clean.append(part)
+    else:
+        if name and b"\0" not in name:
+            return b"/".join(clean)
+    shown = name[:300].decode(errors="replace")
+    raise WardianError(SYSTEM, f'invalid entry name "{shown}"', operation="cp", subject=shown)
