@@ -24,8 +24,8 @@ $(LAUNCHER): $(wildcard launcher/*.c launcher/*.h) hatch_build.py | setup
 demo: build ## start an engine in a home of its own, run containers that show what they are, clean up
 	@$(PY) tools/demo.py
 
-test: build ## linters, unit, integration, client and security tests, the leak check last (root; under 20 minutes)
-	@$(PY) -m pytest -m 'not soak' -q --continue-on-collection-errors $(TESTS)
+test: build ## linters, unit, integration, client and security tests in two processes, then the leak check (root; under 10 minutes)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not soak' -q --continue-on-collection-errors $(TESTS)
 
 lint: build ## ruff, mypy --strict, import-linter, generated files
 	@$(PY) -m pytest -q tests/unit/test_house.py

@@ -12,6 +12,7 @@ import homes
 import leaks
 import leftovers
 import needs
+import sharing
 from benches import bench, shared_bench
 from engines import engine, engine_socket, new_engine
 from newest import peers
@@ -35,10 +36,11 @@ __all__ = [
 ]
 
 # Cheapest first: a wrong import shows before a kernel is asked.
-ORDER = ("unit", "integration", "clients", "security", "vm", "peers", "test_nothing_left.py")
+ORDER = ("unit", "integration", "clients", "security", "vm", "peers", sharing.LAST)
 ROOT_ONLY = {"integration", "clients", "security"}
 
 _before = pytest.StashKey[leaks.Snapshot]()
+_sharing = pytest.StashKey[sharing.Sharing]()
 
 
 def _rank(item: pytest.Item) -> int:
@@ -46,23 +48,36 @@ def _rank(item: pytest.Item) -> int:
     return ORDER.index(relative) if relative in ORDER else 0
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_sharing] = sharing.Sharing()
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(sharing.Part(config))
+    elif config.getoption("numprocesses", None):
+        config.pluginmanager.register(config.stash[_sharing])
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ[leaks.MARK] = homes.RUN  # inherited by all that the tests start
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; what the tests start must hear it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.geteuid() == 0:
-        leftovers.own(homes.RUN)
-        if swept := leftovers.sweep(leftovers.TESTS):
-            print(f"removed what killed test runs had left: {' '.join(swept)}")
+        if not homes.PART:
+            leftovers.own(homes.RUN)
+            if swept := leftovers.sweep(leftovers.TESTS):
+                print(f"removed what killed test runs had left: {' '.join(swept)}")
         protected(launcher_path())  # made once for a process and kept: nothing that a test leaves
     session.config.stash[_before] = leaks.take()
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """After the leak check has judged: a test that failed in the middle must not leave its engine to the machine."""
-    if os.geteuid() == 0:
-        leftovers.remove(leftovers.TESTS, homes.RUN)
-        leftovers.disown(homes.RUN)
+    if homes.PART:
+        left = leaks.descriptors_left(session.config.stash[_before])
+        session.config.workeroutput["left"] = left  # type: ignore[attr-defined]
+    elif os.geteuid() == 0:
+        for run in homes.runs():
+            leftovers.remove(leftovers.TESTS, run)
+            leftovers.disown(run)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,7 +91,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Before the leak check, everything is torn down, session-wide fixtures too: it must see the machine after them."""
-    if nextitem is None or nextitem.path.name != ORDER[-1]:
+    if nextitem is None or nextitem.path.name != sharing.LAST:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     runtestprotocol(item, nextitem=None)
@@ -109,6 +124,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 @pytest.fixture(scope="session")
 def snapshot_before(pytestconfig: pytest.Config) -> leaks.Snapshot:
     return pytestconfig.stash[_before]
+
+
+@pytest.fixture(scope="session")
+def left_by_parts(pytestconfig: pytest.Config) -> list[str]:
+    """What the processes that shared the tests say of themselves."""
+    return pytestconfig.stash[_sharing].left
 
 
 @pytest.fixture(scope="session")

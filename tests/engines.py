@@ -31,8 +31,10 @@ class TestEngine:
 
     __test__ = False  # a tool, not a test class
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *arguments: str) -> None:
+        """`arguments`: further words of the engine's command line."""
         self.home = home
+        self.arguments = arguments
         self.log = os.path.join(os.path.dirname(home.data_root), "engine.log")
         self.client = Client(Target(home.socket))
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,7 +57,7 @@ class TestEngine:
         """Starts the process, returns when its socket answers."""
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "wardian.server", *server_arguments(self.home), "--debug"],
+                [sys.executable, "-m", "wardian.server", *server_arguments(self.home), *self.arguments, "--debug"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,6 +1,7 @@
 """Homes for tests: every engine of a test has its own data root, run root, socket, cgroup base and bridge.
 
-All names carry RUN, so that a check afterwards can tell this test run from another beside it.
+All names carry RUN, so that a check afterwards can tell this test run from another beside it. Where pytest-xdist runs
+the tests in several processes, each of them is a run of its own, whose name the first process gave it.
 """
 
 import contextlib
@@ -11,9 +12,26 @@ import secrets
 from wardian.home import Home, make_home
 
 RUN = secrets.token_hex(3)
+PARTS: list[str] = []  # the runs of the processes that this one had started to share the tests
+PART = False  # is this one of those?
 CGROUP_PARENT = "wardian-test"
 
 _counter = itertools.count()
+
+
+def new_part() -> str:
+    """The name of one more process's run."""
+    PARTS.append(secrets.token_hex(3))
+    return PARTS[-1]
+
+
+def be_part(run: str) -> None:
+    global RUN, PART
+    RUN, PART = run, True
+
+
+def runs() -> tuple[str, ...]:
+    return RUN, *PARTS
 
 
 def new_home(directory: str) -> Home:
@@ -48,5 +66,5 @@ def remove_run_groups() -> None:
     for mount in cgroup_mounts():
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(os.path.join(mount, CGROUP_PARENT)):
-                if name.startswith(f"{RUN}-"):
+                if name.startswith(tuple(f"{run}-" for run in runs())):
                     remove_empty_groups(f"{CGROUP_PARENT}/{name}")

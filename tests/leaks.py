@@ -3,7 +3,9 @@
 It judges only what is plausibly ours, because a dockerd, other test runs and the machine's own services live beside
 us: names that hold our words, processes that descend from this run (they inherit MARK in their environment) or are
 launchers, the groups and namespaces of such processes, and the descriptors of this very process. When another pytest
-or somebody's engine runs here, even a launcher may be theirs, and only what carries this run's names is judged.
+or somebody's engine runs here, even a launcher may be theirs, and only what carries this run's names is judged. Where
+several processes share the tests, the first of them judges all; of its descriptors each says itself what is left.
+A run's claim on its names (tools/leftovers.py) is none of what it judges: it is held until all has been judged.
 """
 
 import gc
@@ -24,6 +26,7 @@ OUR_FILES = (
     "/run/wardian*", "/run/wardian*/*", "/run/wardian*/containers/*", "/var/lib/wardian*", "/var/lib/wardian*/*",
     "/run/netns/*", "/dev/shm/*", "/tmp/wardian*",
 )  # fmt: skip
+CLAIM = re.compile(r"/tmp/wardian-run-")
 
 
 class Process(NamedTuple):
@@ -57,8 +60,8 @@ def take() -> Snapshot:
         cgroups=frozenset(d for mount in homes.cgroup_mounts() for d, _, _ in os.walk(mount)),
         links=frozenset(os.listdir("/sys/class/net")),
         firewall=_firewall(),
-        descriptors=_descriptors(),
-        files=frozenset(path for pattern in OUR_FILES for path in glob.glob(pattern)),
+        descriptors=descriptors(),
+        files=frozenset(path for pattern in OUR_FILES for path in glob.glob(pattern) if not CLAIM.match(path)),
     )
 
 
@@ -73,13 +76,21 @@ def wait_until_clean(before: Snapshot, basetemp: str, seconds: float = 2.0) -> l
         time.sleep(0.05)
 
 
+def descriptors_left(before: Snapshot) -> list[str]:
+    """Of a process that shared the tests."""
+    gc.collect()
+    return [f"descriptor {line}" for line in sorted(descriptors() - before.descriptors)]
+
+
 def compare(before: Snapshot, now: Snapshot, basetemp: str) -> list[str]:
     """One line for each thing that `now` has, `before` had not, and that is plausibly of this run."""
-    alone = not _other_runs(before.processes) and not _other_runs(now.processes)
+    alone = not (homes.PART or _other_runs(before.processes) or _other_runs(now.processes))
+
+    def named(text: str) -> bool:
+        return any(run in text for run in homes.runs())
 
     def ours(text: str) -> bool:
-        named = homes.RUN in text or basetemp in text
-        return named or (alone and "wardian" in text and not PEERS.search(text))
+        return named(text) or basetemp in text or (alone and "wardian" in text and not PEERS.search(text))
 
     old = {(p.pid, p.start) for p in before.processes}
     fresh_groups = {group for group in now.cgroups - before.cgroups if ours(group)}
@@ -92,7 +103,7 @@ def compare(before: Snapshot, now: Snapshot, basetemp: str) -> list[str]:
     mounts = {m for m in now.mounts - before.mounts if ours(m)}
     links = {
         link for link in now.links - before.links
-        if homes.RUN in link or (alone and not PEER_LINK.fullmatch(link))
+        if named(link) or (alone and not PEER_LINK.fullmatch(link))
     }  # fmt: skip
     firewall = {line for line in now.firewall - before.firewall if ours(line) or (alone and '"wt' in line)}
     files = {path for path in now.files - before.files if alone or ours(path)} | _homes_left(basetemp)
@@ -103,7 +114,7 @@ def compare(before: Snapshot, now: Snapshot, basetemp: str) -> list[str]:
         *(f"cgroup {group}" for group in sorted(fresh_groups)),
         *(f"link {link}" for link in sorted(links)),
         *(f"firewall {line}" for line in sorted(firewall)),
-        *(f"descriptor {line}" for line in sorted(now.descriptors - before.descriptors)),
+        *(f"descriptor {line}" for line in sorted(now.descriptors - before.descriptors) if not homes.PARTS),
         *(f"file {path}" for path in sorted(files)),
     ]
 
@@ -142,7 +153,7 @@ def _process(pid: int) -> Process | None:
         return None  # a zombie holds nothing and is its parent's to reap; a kernel thread is nobody's
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            marked = f"{MARK}={homes.RUN}".encode() in file.read()
+            environment = file.read()
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             text = file.read().replace(b"\0", b" ").decode(errors="replace")[:150]
         with open(f"/proc/{pid}/cgroup") as file:
@@ -151,6 +162,7 @@ def _process(pid: int) -> Process | None:
         namespaces = frozenset(os.readlink(f"/proc/{pid}/ns/{n}") for n in os.listdir(f"/proc/{pid}/ns"))
     except PermissionError:
         return None  # not root: only what is ours can be read, and only that is judged
+    marked = any(f"{MARK}={run}".encode() in environment for run in homes.runs())
     return Process(pid, fields[19], int(fields[1]), text, marked, launcher, groups, namespaces)
 
 
@@ -187,7 +199,7 @@ def _firewall() -> frozenset[str]:
     return frozenset(re.sub(r"packets \d+ bytes \d+", "", line.strip()) for line in done.stdout.splitlines())
 
 
-def _descriptors() -> frozenset[str]:
+def descriptors() -> frozenset[str]:
     found = set()
     kept = {str(one) for one in nftables.reserved_descriptors()}
     for name in set(os.listdir("/proc/self/fd")) - {"0", "1", "2"} - kept:  # pytest redirects the first three
@@ -203,5 +215,6 @@ def _homes_left(basetemp: str) -> set[str]:
     return {
         path
         for root in ("data", "run")
-        for path in glob.glob(os.path.join(basetemp, "h[0-9]*", root, "containers", "*"))
+        for part in ("", "popen-*")  # of each process that shares the tests
+        for path in glob.glob(os.path.join(basetemp, part, "h[0-9]*", root, "containers", "*"))
     }

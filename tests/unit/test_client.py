@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardian.client import Client, Hijacked, Target, choose_target, jsontext
+from wardian.client import Client, Hijacked, Target, TlsFiles, choose_target, jsontext
 from wardian.client.console import CopyLoop, Demultiplexer, RawMode
+from wardian.client.hosts import SshTarget
 from wardian.client.http import query_text, quote
+from wardian.client.ssh import remote_command
 from wardian.client.start import START_DEADLINE, engine_log, start_engine
 from wardian.client.wire import Connection
 from wardian.errors import NOT_IMPLEMENTED, SYSTEM, UNAVAILABLE, WardianError
@@ -67,14 +69,27 @@ def test_the_order_in_which_sockets_are_chosen(monkeypatch: pytest.MonkeyPatch) 
     assert choose_target("/plain").socket == "/plain"
 
 
-@pytest.mark.parametrize("host", ["tcp://1.2.3.4:2375", "ssh://a@b", "npipe:////./pipe/x"])
-def test_other_schemes_are_not_built(host: str) -> None:
-    with pytest.raises(WardianError, match="not built yet") as caught:
-        choose_target(host)
+def test_tcp_and_ssh_addresses() -> None:
+    bare, tls = choose_target("tcp://1.2.3.4"), choose_target("tcp://[::1]/", TlsFiles())
+    assert (str(bare), str(tls)) == ("tcp://1.2.3.4:2375", "tcp://[::1]:2376")
+    there = choose_target("ssh://a@b:22/run/x.sock")
+    assert isinstance(there, SshTarget)
+    assert there.words == ["-l", "a", "-p", "22", "-o", "ConnectTimeout=30", "-T", "--", "b"]
+    assert remote_command(there.path) == "wardian --host unix://'/run/x.sock' system dial-stdio"
+    assert remote_command("/a'b; rm -rf /") == "wardian --host unix://'/a'\\''b; rm -rf /' system dial-stdio"
+
+
+def test_a_scheme_that_is_not_known() -> None:
+    with pytest.raises(WardianError, match="npipe:// engines are not known") as caught:
+        choose_target("npipe:////./pipe/x")
     assert caught.value.kind == NOT_IMPLEMENTED
 
 
-@pytest.mark.parametrize("host", ["nonsense", "unix://relative", "unix://"])
+@pytest.mark.parametrize(
+    "host",
+    ["nonsense", "unix://relative", "unix://", "tcp://x:99999", "tcp://[::1", "ssh://", "ssh://-oProxyCommand=x",
+     "ssh://-x@h", "ssh://a:secret@h"],
+)  # fmt: skip
 def test_hosts_that_are_none(host: str) -> None:
     with pytest.raises(WardianError):
         choose_target(host)

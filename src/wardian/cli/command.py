@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from wardian.cli.globals import Globals
     from wardian.cli.pflag import Flag, Parsed
-    from wardian.client import Client
+    from wardian.client import Client, TlsFiles
 
     Action = Callable[["Invocation"], int]
 
@@ -58,22 +58,40 @@ class Invocation:
         if self._client is None:
             from wardian.client import connect
 
-            host = self.options.host
-            if self.context != "default":
-                from wardian.cli.settings import context_host
-
-                host = context_host(self.context, self.options.config)
-            self._client = connect(host)
+            self._client = connect(*self._engine())
         return self._client
+
+    def _engine(self) -> tuple[str, TlsFiles | None]:
+        """What -H or the context names; "" for what the environment does."""
+        from wardian.cli.settings import configuration_directory
+
+        directory = configuration_directory(self.options.config)
+        context = self.context
+        if context != "default":
+            from wardian.cli.context_store import ContextStore
+
+            return ContextStore(directory).endpoint(context)
+        host = self.options.host
+        named = host or os.environ.get("WARDIAN_HOST") or os.environ.get("DOCKER_HOST") or ""
+        if not named.startswith("tcp://"):
+            return host, None
+        from wardian.cli.tls_flags import tls_files
+
+        return host, tls_files(self.options.tls, directory)
 
     @property
     def context(self) -> str:
-        """The docker context that --context or, where no variable names a host, DOCKER_CONTEXT names."""
+        """The context that --context names, or, where no variable names a host, DOCKER_CONTEXT, or `context use`."""
         if self.options.host or self.options.context:
             return self.options.context or "default"
         if os.environ.get("WARDIAN_HOST") or os.environ.get("DOCKER_HOST"):
             return "default"
-        return os.environ.get("DOCKER_CONTEXT") or "default"
+        if os.environ.get("DOCKER_CONTEXT"):
+            return os.environ["DOCKER_CONTEXT"]
+        from wardian.cli.context_store import ContextStore
+        from wardian.cli.settings import configuration_directory
+
+        return ContextStore(configuration_directory(self.options.config)).current()
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from wardian.cli import tls_flags
 from wardian.cli.command import Failure
 from wardian.cli.pflag import Flag, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 FLAGS = (
     Flag("config", "", "string", "", "Directory of config.json (default: $DOCKER_CONFIG, ~/.docker)"),
     Flag("context", "c", "string", "", "Name of a context of docker's: the engine that it names"),
     Flag("debug", "D", "bool", "", "Show the traceback of an error of this command itself"),
-    Flag("host", "H", "list", "", "The engine's socket: unix:///path"),
+    Flag("host", "H", "list", "", "The engine: unix:///path, tcp://host:port, ssh://[user@]host"),
     Flag("log-level", "l", "string", "", "Accepted as Docker has it; nothing is logged here", default="info"),
-    Flag("tls", "", "bool", "", "Use TLS (not built yet)"),
-    Flag("tlscacert", "", "string", "", "Certificates of trusted authorities (not built yet)"),
-    Flag("tlscert", "", "string", "", "This client's certificate (not built yet)"),
-    Flag("tlskey", "", "string", "", "This client's key (not built yet)"),
-    Flag("tlsverify", "", "bool", "", "Use TLS and verify the engine (not built yet)"),
+    *tls_flags.FLAGS,
     Flag("version", "v", "bool", "", "Print the version"),
 )
 
@@ -29,7 +26,7 @@ _LEVELS = ("panic", "fatal", "error", "warn", "warning", "info", "debug", "trace
 class Globals:
     """What the flags before the verb said, and the words after them."""
 
-    __slots__ = ("args", "config", "context", "debug", "host", "version")
+    __slots__ = ("args", "config", "context", "debug", "host", "tls", "version")
 
     def __init__(
         self,
@@ -39,6 +36,7 @@ class Globals:
         config: str = "",
         version: bool = False,
         debug: bool = False,
+        tls: Mapping[str, object] | None = None,
     ) -> None:
         self.args = args
         self.host = host
@@ -46,16 +44,14 @@ class Globals:
         self.config = config
         self.version = version
         self.debug = debug
+        self.tls = tls or {}
 
 
 def read_globals(words: Sequence[str]) -> Globals:
-    """Reads the flags before the verb. Raises FlagError, HelpAsked, and Failure for what is not built."""
+    """Reads the flags before the verb. Raises FlagError, HelpAsked, and Failure for what does not go together."""
     if words and not words[0].startswith("-"):
         return Globals(list(words))
     parsed = parse(FLAGS, words, interspersed=False)
-    for name in ("tls", "tlsverify"):
-        if parsed[name]:
-            raise Failure(f"wardian: '--{name}' is not built yet")
     hosts = parsed["host"]
     if len(hosts) > 1:
         raise Failure("Specify only one -H")
@@ -70,4 +66,5 @@ def read_globals(words: Sequence[str]) -> Globals:
         config=parsed["config"],
         version=parsed["version"],
         debug=parsed["debug"],
+        tls={flag.name: parsed[flag.name] for flag in tls_flags.FLAGS if flag.name in parsed.given},
     )

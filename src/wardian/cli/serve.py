@@ -12,33 +12,51 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wardian.cli.command import Invocation
 
-_FLAGS = (
+FLAGS = (
+    Flag(
+        "allow", "", "list", "", "Who may do what: NAME=read,run,build,push,admin (a user, a certificate's name, or *)"
+    ),
     Flag("bridge", "", "string", "", "Link of the default network"),
     Flag("cgroup-base", "", "string", "", "Group below which the containers' cgroups are made"),
     Flag("default-address-pool", "", "list", "", "Where networks take subnets from (base=10.201.0.0/16,size=24)"),
     Flag("data-root", "", "string", "", "Directory of images, containers and state"),
     Flag("firewall-backend", "", "string", "", 'Where the firewall rules go: "nftables" (default) or "iptables"'),
+    Flag("group", "", "string", "", "Group that may use the unix sockets (wardian, where there is one)"),
+    Flag("host", "H", "list", "", "Listen there, too: unix:///path, tcp://address:port, fd:// (systemd's sockets)"),
     Flag("init", "", "bool", "", "Run an init as process 1 of containers that do not say whether they want one"),
     Flag("ip-forward-no-drop", "", "bool", "", "Let other links' forwarding pass where Wardian turned it on"),
     Flag("respect-host-firewall", "", "bool", "", "Add no rule where another firewall's chain drops forwarded packets"),
     Flag("run-root", "", "string", "", "Directory of sockets and what a reboot may lose"),
     Flag("socket", "", "string", "", "Path of the API's socket"),
+    Flag("tls", "", "bool", "", "TLS without client certificates: refused", hidden=True),
+    Flag("tlscacert", "", "string", "", "Authority that signed the clients' certificates"),
+    Flag("tlscert", "", "string", "", "Certificate of this engine"),
+    Flag("tlskey", "", "string", "", "Key of this engine"),
+    Flag("tlsverify", "", "bool", "", "Speak TLS over TCP, to clients with a certificate"),
 )
 
 
 def serve(invocation: Invocation) -> int:
-    socket = invocation.text("socket") or invocation.options.host.removeprefix("unix://")
-    words = [word for flag in _FLAGS for word in _words(flag.name, invocation[flag.name])]
-    words += ["--socket", socket] if socket else []
+    words = server_words(invocation)
     try:
         os.execv(sys.executable, [sys.executable, "-m", "wardian.server", *words])
     except OSError as error:
         raise Failure(f"cannot run {sys.executable}: {error}") from None
 
 
+def server_words(invocation: Invocation) -> list[str]:
+    """The engine's own command line for these flags, and those before the verb."""
+    words = [word for flag in FLAGS for word in _words(flag.name, invocation[flag.name])]
+    if invocation.options.host:
+        words += ["--host", invocation.options.host]
+    for name, value in invocation.options.tls.items():
+        words += _words(name, value)
+    return words
+
+
 def _words(name: str, value: object) -> list[str]:
     """A flag as the engine's own command line has it; nothing for one that was not given."""
-    if name == "socket" or not value:
+    if not value:
         return []
     if value is True:
         return [f"--{name}"]
@@ -46,4 +64,4 @@ def _words(name: str, value: object) -> list[str]:
     return [word for text in texts for word in (f"--{name}", text)]
 
 
-SERVE = Command(serve, "[OPTIONS]", _FLAGS, most=0)
+SERVE = Command(serve, "[OPTIONS]", FLAGS, most=0)

@@ -2,15 +2,13 @@
 
 What is read of it: `auths`, `credsStore` and `credHelpers` (credentials, in `pull`), `proxies` (below),
 `detachKeys`, `psFormat`, `imagesFormat` and `networksFormat`. `currentContext` is not: it says which engine *docker*
-speaks to. A context that --context or DOCKER_CONTEXT names is looked up beside it.
+speaks to. Contexts lie beside it (`context_store`).
 """
 
 from __future__ import annotations
 
 import os
 import sys
-
-from wardian.cli.command import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 def read_settings(directory: str = "") -> dict[str, Any]:
     """What config.json holds: that in `directory` (--config), DOCKER_CONFIG, or ~/.docker. A broken one is told."""
-    path = os.path.join(_directory(directory), "config.json")
+    path = os.path.join(configuration_directory(directory), "config.json")
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -60,27 +58,9 @@ def add_proxies(environment: list[str], settings: dict[str, Any], host: str) -> 
     return environment + added
 
 
-def _directory(directory: str) -> str:
+def configuration_directory(directory: str = "") -> str:
+    """Where config.json and the contexts are: --config, DOCKER_CONFIG, ~/.docker."""
     return directory or os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-
-
-def context_host(name: str, directory: str = "") -> str:
-    """The engine that a context names (`docker context create`): its file is called by the digest of its name."""
-    import hashlib
-
-    from wardian.client import jsontext
-
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    path = os.path.join(_directory(directory), "contexts", "meta", digest, "meta.json")
-    try:
-        with open(path, "rb") as file:
-            host = jsontext.decode(file.read())["Endpoints"]["docker"]["Host"]  # type: ignore[index]
-    except OSError as error:
-        reason = str(error.strerror).lower()
-        raise Failure(f'context "{name}": context not found: open {path}: {reason}') from None
-    except (ValueError, LookupError, TypeError):
-        raise Failure(f'context "{name}": {path} names no engine of docker') from None
-    return str(host)
 
 
 def _broken(path: str, error: object) -> dict[str, Any]:

@@ -224,32 +224,27 @@ class Client:
         return connection, status, answer
 
     def _connect(self) -> _socket.socket:
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
-            sock.connect(self.target.socket)
+            return self.target.connect()
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            sock.close()
             if self.target.home is None:
                 raise self._unreachable(error) from error
             from wardian.client.start import start_engine
 
             start_engine(self.target.home)
-            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-            sock.connect(self.target.socket)
+            return self.target.connect()
         except OSError as error:
-            sock.close()
             raise self._unreachable(error) from error
-        return sock
 
     def _unreachable(self, error: OSError) -> WardianError:
-        denied = isinstance(error, PermissionError)
+        denied = isinstance(error, PermissionError) and bool(self.target.socket)
         return WardianError(
             UNAVAILABLE,
-            f"cannot connect to the engine at {self.target}: {error.strerror}",
+            f"cannot connect to the engine at {self.target}: {error.strerror or error}",
             operation="connect",
-            subject=self.target.socket,
+            subject=str(self.target),
             errno=error.errno or 0,
-            hint="the socket belongs to root and group docker" if denied else "is it running?",
+            hint="the socket belongs to root and group wardian" if denied else "is it running?",
         )
 
     def _lost(self, error: Exception) -> WardianError:
@@ -257,8 +252,9 @@ class Client:
             UNAVAILABLE,
             f"lost the engine at {self.target}: {error}",
             operation="request",
-            subject=self.target.socket,
+            subject=str(self.target),
             errno=getattr(error, "errno", 0) or 0,
+            hint=self.target.trouble,
         )
 
 

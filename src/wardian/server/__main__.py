@@ -5,9 +5,13 @@ import logging
 import os
 import sqlite3
 import sys
+from typing import TYPE_CHECKING
 
-from wardian.errors import WardianError
+from wardian.errors import INVALID, WardianError
 from wardian.home import DEFAULT_DATA_ROOT, DEFAULT_RUN_ROOT, make_home
+
+if TYPE_CHECKING:
+    from wardian.server.listening import Tls
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data-root", default=DEFAULT_DATA_ROOT, help="what a reboot must not lose (%(default)s)")
     parser.add_argument("--run-root", default=DEFAULT_RUN_ROOT, help="what it may (%(default)s)")
     parser.add_argument("--socket", default="", help="the API's unix socket (RUN_ROOT/wardian.sock)")
+    _add_endpoints(parser)
     parser.add_argument("--cgroup-base", default="wardian", help="group below which containers live (%(default)s)")
     parser.add_argument("--bridge", default="wardian0", help="link of the default bridge network (%(default)s)")
     parser.add_argument(
@@ -53,9 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    from wardian.server.callers import read_policy
+    from wardian.server.listening import read_endpoints
     from wardian.server.serve import serve
 
     try:
+        endpoints = read_endpoints(given.host, _tls(given), given.group)
+        given.socket = given.socket or next(iter(endpoints.unix), "")
         home = make_home(
             os.path.abspath(given.data_root),
             os.path.abspath(given.run_root),
@@ -68,11 +77,50 @@ def main(arguments: list[str] | None = None) -> int:
             ip_forward_no_drop=given.ip_forward_no_drop,
             init=given.init,
         )
-        serve(home)
+        serve(home, endpoints, read_policy(given.allow))
     except (WardianError, OSError, sqlite3.Error) as error:
         print(f"wardian serve: {_sentence(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _add_endpoints(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-H",
+        "--host",
+        action="append",
+        default=[],
+        metavar="ENDPOINT",
+        help="listen there, too: unix:///path, tcp://address:port (with TLS), fd:// (systemd's sockets)",
+    )
+    parser.add_argument("--group", default="", help="group that may use the unix sockets (wardian, where there is one)")
+    parser.add_argument("--tlsverify", action="store_true", help="speak TLS to clients with a certificate, over TCP")
+    parser.add_argument("--tls", action="store_true", help="TLS without client certificates, which is refused")
+    parser.add_argument("--tlscacert", default="", metavar="FILE", help="authority that signed the clients'")
+    parser.add_argument("--tlscert", default="", metavar="FILE", help="this engine's certificate")
+    parser.add_argument("--tlskey", default="", metavar="FILE", help="and its key")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NAME=CLASS,…",
+        help="who may do what: NAME of a certificate or user or *, classes read, run, build, push, admin",
+    )
+
+
+def _tls(given: argparse.Namespace) -> "Tls | None":
+    """The files of TLS, if it was asked for. Raises WardianError for TLS that knows no clients."""
+    from wardian.server.listening import Tls
+
+    if given.tls and not given.tlsverify:
+        message = "refused --tls alone: clients would not be known; give --tlsverify"
+        raise WardianError(INVALID, message, operation="serve")
+    if not given.tlsverify:
+        return None
+    missing = [name for name in ("tlscacert", "tlscert", "tlskey") if not getattr(given, name)]
+    if missing:
+        raise WardianError(INVALID, f"--tlsverify needs --{', --'.join(missing)}", operation="serve")
+    return Tls(*(os.path.abspath(path) for path in (given.tlscacert, given.tlscert, given.tlskey)))
 
 
 def _sentence(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wardian import __version__
 from wardian.server import MAX_API_VERSION
+from wardian.server.callers import Policy
 from wardian.server.messages import Handler
 from wardian.server.routes import ROUTES, Route
 from wardian.server.routing import Router, format_version
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 class Application:
     """`shut_down` asks the server to end, when the answer under way is out."""
 
-    def __init__(self, engine: Engine, shut_down: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, shut_down: Callable[[], None], policy: Policy | None = None) -> None:
         self.engine = engine
+        self.policy = policy or Policy({})
         self.shut_down = shut_down
         self.router = Router(ROUTES)
         self.connections: set[Connection] = set()

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
-import socket
 import struct
 import termios
 import time
@@ -24,31 +24,37 @@ from urllib.parse import unquote
 
 import h11
 
+from wardian.caller import calling
 from wardian.errors import INVALID, NOT_IMPLEMENTED, STATUS, WardianError
 from wardian.server.body import Body
+from wardian.server.callers import Caller, peer
 from wardian.server.errors import explain_error, log_error
-from wardian.server.messages import JSON_BODY_LIMIT, Answer, Caller, Handover, Reply, Request, Streamed, json_answer
+from wardian.server.messages import JSON_BODY_LIMIT, Answer, Handover, Reply, Request, Streamed, json_answer
 from wardian.server.query import Query
-from wardian.server.routes import HANDED_OVER, PLAIN, STREAM, Route
+from wardian.server.routes import HANDED_OVER, PLAIN, READ, STREAM, Route
 
 if TYPE_CHECKING:
     from wardian.server.application import Application
+
+log = logging.getLogger("wardian.server")
 
 HEAD_LIMIT = 64 << 10
 _PIPELINE_LIMIT = 64 << 10
 _DISCARD_SECONDS = 2.0
 _HEAD_SECONDS = 0.05
-_UCRED = struct.Struct("iII")
 # clients show the words: docker-py puts them into its errors
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _INTERNAL = Route("GET", "", "", "read")
 
 
 class Connection(asyncio.Protocol):
-    """What asyncio calls. `application` has the routes, the handlers and the engine."""
+    """What asyncio calls. `application` has the routes, the handlers and the engine; `caller` is who is known to be at
+    the other end (of a relay's socket it is not the peer)."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, caller: Caller | None = None) -> None:
         self._application = application
+        self._caller = caller
+        self._caller_text = ""
         self._loop = asyncio.get_running_loop()
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._task: asyncio.Task[None] | None = None
@@ -66,8 +72,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        credentials = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        self._caller = Caller(*_UCRED.unpack(credentials))
+        if self._caller is None:
+            self._caller = peer(transport.get_extra_info("socket"))
         self._application.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -131,6 +137,7 @@ class Connection(asyncio.Protocol):
             self._start(self._answer_error(error, f"{head.method.decode('latin-1')} {path}"))
             return
         self._kind = match.route.kind
+        assert self._caller is not None
         request = Request(
             self._application.engine,
             match.route,
@@ -203,6 +210,7 @@ class Connection(asyncio.Protocol):
         route = request.route
         what = f"{route.method} {route.template}"
         try:
+            self._admit(request)
             if not route.handler:
                 raise WardianError(NOT_IMPLEMENTED, f"{what} is not built yet in Wardian", operation=what)
             reply = await self._application.handler(route)(request)
@@ -213,6 +221,19 @@ class Connection(asyncio.Protocol):
             await self._answer_error(error, what)
         else:
             self._finish()
+
+    def _admit(self, request: Request) -> None:
+        """The caller is known to the operation from here on. Raises WardianError when they may not ask for it."""
+        self._application.policy.check(request.caller, request.route)
+        heard = log.isEnabledFor(logging.DEBUG)
+        if request.route.access == READ and not heard:
+            return  # nobody asks who looked
+        if not self._caller_text:
+            self._caller_text = str(request.caller)
+        calling(self._caller_text)
+        if heard:
+            named = " ".join(request.parameters.values())
+            log.debug("%s %s %s by %s", request.route.method, request.route.template, named, self._caller_text)
 
     async def _answer_error(self, error: Exception, what: str) -> None:
         log_error(what, error)

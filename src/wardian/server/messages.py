@@ -14,20 +14,13 @@ from wardian.server.query import Query
 if TYPE_CHECKING:
     from wardian.engine import Engine
     from wardian.server.body import Body
+    from wardian.server.callers import Caller
     from wardian.server.routes import Route
 
 JSON = "application/json"
 RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
 JSON_BODY_LIMIT = 4 << 20
-
-
-class Caller(NamedTuple):
-    """Who is at the other end: SO_PEERCRED of a unix socket. It travels with every operation."""
-
-    pid: int
-    uid: int
-    gid: int
 
 
 class Request(NamedTuple):

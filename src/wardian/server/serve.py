@@ -1,4 +1,4 @@
-"""The foreground engine: one process for a data root, on one unix socket.
+"""The foreground engine: one process for a data root, on its unix socket and wherever else it is told to listen.
 
     lock DATA_ROOT/engine.lock ─▶ Engine.start ─▶ listen ─▶ … SIGTERM, SIGINT or /wardian/shutdown ─▶ Engine.close
 
@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import grp
 import logging
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING
 
-from wardian.errors import CONFLICT, SYSTEM, WardianError
+from wardian.errors import CONFLICT, WardianError
 from wardian.server.application import Application
-from wardian.server.connection import Connection
+from wardian.server.listening import Endpoints, Listeners
+from wardian.server.systemd import inherited_sockets, notify
 
 if TYPE_CHECKING:
     from wardian.home import Home
+    from wardian.server.callers import Policy
 
 log = logging.getLogger("wardian.server")
 
@@ -30,14 +30,15 @@ log = logging.getLogger("wardian.server")
 _CLOSE_GRACE = 5.0
 
 
-def serve(home: Home) -> None:
+def serve(home: Home, endpoints: Endpoints | None = None, policy: Policy | None = None) -> None:
     """Runs the engine of `home` until it is told to end. Raises WardianError when it cannot be that engine."""
+    listeners = Listeners(endpoints or Endpoints(), home.socket, inherited_sockets())
     os.makedirs(home.data_root, mode=0o711, exist_ok=True)
     os.makedirs(home.run_root, mode=0o711, exist_ok=True)
     lock = _lock(home.data_root)
     try:
-        _refuse_living(home.socket)
-        asyncio.run(_serve(home))
+        listeners.refuse_living()
+        asyncio.run(_serve(home, listeners, policy))
     finally:
         os.close(lock)
 
@@ -62,55 +63,7 @@ def _lock(data_root: str) -> int:
     return fd
 
 
-def _refuse_living(path: str) -> None:
-    """A socket that somebody listens on is never taken (another engine's, Docker's); a stale one may be."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return
-    raise WardianError(
-        CONFLICT, f"something listens on {path} already", operation="serve", subject=path, hint="use another --socket"
-    )
-
-
-def _listen(path: str) -> socket.socket:
-    """A listening socket, complete (mode, group) when it appears under its name; replaces a stale one."""
-    staging = f"{path}.{os.getpid()}"
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        _unlink(staging)
-        sock.bind(staging)
-        os.chmod(staging, 0o660)
-        _give_to_group(staging, "docker")
-        sock.listen(1024)
-        os.rename(staging, path)
-    except OSError as error:
-        sock.close()
-        _unlink(staging)
-        raise WardianError(
-            SYSTEM, f"cannot listen on {path}: {error}", operation="listen", subject=path, errno=error.errno or 0
-        ) from error
-    return sock
-
-
-def _give_to_group(path: str, name: str) -> None:
-    """Who may use Docker may use us; without such a group the socket is root's alone."""
-    try:
-        group = grp.getgrnam(name).gr_gid
-    except KeyError:
-        return
-    os.chown(path, -1, group)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-async def _serve(home: Home) -> None:
+async def _serve(home: Home, listeners: Listeners, policy: Policy | None) -> None:
     from wardian.engine import Engine
 
     loop = asyncio.get_running_loop()
@@ -120,15 +73,15 @@ async def _serve(home: Home) -> None:
     engine = Engine(home)
     await engine.start()
     try:
-        application = Application(engine, end.set)
-        sock = _listen(home.socket)
-        identity = os.stat(home.socket).st_ino
-        server = await loop.create_unix_server(lambda: Connection(application), sock=sock)
-        log.info("listening on %s (process %d)", home.socket, os.getpid())
-        await end.wait()
-        if _inode(home.socket) == identity:
-            _unlink(home.socket)
-        server.close()
+        application = Application(engine, end.set, policy)
+        try:
+            said = await listeners.open(application)
+            log.info("listening on %s (process %d)", ", ".join(said), os.getpid())
+            notify("READY=1")
+            await end.wait()
+            notify("STOPPING=1")
+        finally:
+            listeners.close()
         await _drain(application)
     finally:
         await engine.close()
@@ -148,10 +101,3 @@ async def _drain(application: Application) -> None:
         await asyncio.sleep(0.02)
         for connection in tuple(application.connections):
             connection.stop()
-
-
-def _inode(path: str) -> int:
-    try:
-        return os.stat(path).st_ino
-    except FileNotFoundError:
-        return 0
