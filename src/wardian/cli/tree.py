@@ -66,7 +66,7 @@ VOLUME = {
 }
 SYSTEM = {
     "df": ("", "Show what takes disk space"),
-    "dial-stdio": ("", "Carry stdio to the engine's socket"),
+    "dial-stdio": ("dial:DIAL_STDIO", "Carry stdio to the engine's socket"),
     "events": ("events:EVENTS", "Watch what happens in the engine"),
     "info": ("system:INFO", "Show the engine and this host"),
     "install": ("", "Write the systemd unit and socket of the engine"),
