@@ -35,6 +35,8 @@ FLAGS = (
     Flag("tlsverify", "", "bool", "", "Speak TLS over TCP, to clients with a certificate"),
 )
 
+_PATHS = ("data-root", "run-root", "socket", "tlscacert", "tlscert", "tlskey")
+
 
 def serve(invocation: Invocation) -> int:
     words = server_words(invocation)
@@ -60,7 +62,7 @@ def _words(name: str, value: object) -> list[str]:
         return []
     if value is True:
         return [f"--{name}"]
-    texts = value if isinstance(value, list) else [str(value)]
+    texts = value if isinstance(value, list) else [os.path.abspath(str(value)) if name in _PATHS else str(value)]
     return [word for text in texts for word in (f"--{name}", text)]
 
 

@@ -66,11 +66,12 @@ VOLUME = {
 }
 SYSTEM = {
     "df": ("", "Show what takes disk space"),
-    "dial-stdio": ("", "Carry stdio to the engine's socket"),
+    "dial-stdio": ("dial:DIAL_STDIO", "Carry stdio to the engine's socket"),
     "events": ("events:EVENTS", "Watch what happens in the engine"),
     "info": ("system:INFO", "Show the engine and this host"),
-    "install": ("", "Write the systemd unit and socket of the engine"),
+    "install": ("install:INSTALL", "Write and enable the systemd units of the engine"),
     "prune": ("", "Remove what is not used"),
+    "uninstall": ("install:UNINSTALL", "Remove the systemd units of the engine"),
 }
 BUILDER = {"build": ("", "Build an image from a Dockerfile"), "prune": ("", "Remove the build cache")}
 

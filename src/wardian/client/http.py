@@ -170,6 +170,10 @@ class Client:
         }.get(kind)
         return Hijacked(connection.sock, connection.take_ahead(), multiplexed, status)
 
+    def dial(self) -> _socket.socket:
+        """A connection on which nothing was said yet; the caller owns it. Raises WardianError(UNAVAILABLE)."""
+        return self._connect()
+
     def _exchange(self, ask: _Ask, reuse: bool) -> tuple[Connection, int, dict[str, str]]:
         while True:
             connection, status, answer = self._send_and_read_head(ask, reuse)

@@ -6,6 +6,7 @@ import platform
 from typing import Any
 
 import wardian
+from wardian.engine.boot import boot_warnings
 from wardian.engine.parts import Parts
 from wardian.engine.state import State
 from wardian.kernel import procfs
@@ -124,7 +125,7 @@ class System:
             "InitCommit": {"ID": ""},
             "SecurityOptions": self._security_options(),
             "FirewallBackend": {"Driver": parts.home.network_backend},
-            "Warnings": parts.networks.info() or None,
+            "Warnings": [*parts.networks.info(), *boot_warnings()] or None,
         }
 
     def _security_options(self) -> list[str]:
