@@ -74,6 +74,13 @@ CONTAINER_FLAGS = (
     Flag("group-add", "", "list", _H + "GroupAdd", "Add a group to the process"),
     Flag("health-cmd", "", "string", "", "Command that tells whether the container is well"),
     Flag("health-interval", "", "duration", "", "Time between two checks"),
+    Flag(
+        "health-on-failure",
+        "",
+        "string",
+        "Wardian.HealthOnFailure",
+        "What is done when it becomes unhealthy: none, kill, restart or stop (Podman's)",
+    ),
     Flag("health-retries", "", "int", "", "Failed checks until it counts as unhealthy"),
     Flag("health-start-interval", "", "duration", "", "Time between two checks while it starts"),
     Flag("health-start-period", "", "duration", "", "Time that it may take to start"),

@@ -78,13 +78,14 @@ class ContainerConfig:
             "MacAddress",
             "NetworkDisabled",
             "ArgsEscaped",
-            "Healthcheck",
             "Shell",
             "StopTimeout",
             "ExposedPorts",
         ):
             if not found[hidden]:
                 del found[hidden]
+        if found["Healthcheck"] is None:
+            del found["Healthcheck"]
         return found
 
     def api_host_config(self) -> dict[str, Any]:

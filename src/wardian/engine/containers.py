@@ -76,6 +76,17 @@ class Containers:
             await self._lifecycle.start(container)
         self._parts.events.publish("container", "restart", container.id, container.event_attributes())
 
+    async def act(self, action: str, container: Container) -> None:
+        """Of one that became unhealthy: --health-on-failure."""
+        if not container.state.live:
+            return
+        if action == "kill":
+            await self._lifecycle.stop_now(container)
+        elif action == "stop":
+            await self._lifecycle.stop(container, None, None)
+        else:
+            await self.restart(container.id)
+
     async def kill(self, ref: str, signal: str = "KILL") -> None:
         try:
             number = signal_number(signal or "KILL")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wardian.engine import checks
+from wardian.engine import checks, health
 from wardian.engine.config import ContainerConfig
 from wardian.engine.endpoints import settle_endpoints
 from wardian.engine.network_checks import declared_ports
@@ -81,12 +81,15 @@ def merge_image(values: dict[str, Any], image: Mapping[str, Any]) -> list[str]:
         values["ExposedPorts"] = declared_ports(image["ExposedPorts"]) | values.get("ExposedPorts", {})
     if image.get("Volumes"):
         values["Volumes"] = declared_volumes(dict(image["Volumes"]), "Volumes") | values.get("Volumes", {})
-    return _image_warnings(image)
+    _merge_health(values, image)
+    return health.warnings(values.get("Healthcheck"))
 
 
-def _image_warnings(image: Mapping[str, Any]) -> list[str]:
-    warnings = []
-    test = (image.get("Healthcheck") or {}).get("Test")
-    if test and test != ["NONE"]:
-        warnings.append("the image declares a health check: health checks are not built yet, it is not run")
-    return warnings
+def _merge_health(values: dict[str, Any], image: Mapping[str, Any]) -> None:
+    merged = health.merged(values.get("Healthcheck"), image.get("Healthcheck"))
+    if merged is not None:
+        values["Healthcheck"] = health.checked(merged, "Healthcheck")
+    action = values.get(OURS + "HealthOnFailure")
+    if action and health.check_of(ContainerConfig(values)) is None:  # in Podman's words
+        message = f"cannot set on-failure action to {action} without a health check"
+        raise WardianError(INVALID, message, operation="create", subject="HealthOnFailure")

@@ -12,6 +12,7 @@ from wardian.engine.containers import Containers
 from wardian.engine.events import Events
 from wardian.engine.execs import Execs
 from wardian.engine.files import Files
+from wardian.engine.health_checks import HealthChecks
 from wardian.engine.images import Images
 from wardian.engine.joined import open_left_behind
 from wardian.engine.lifecycle import Lifecycle
@@ -85,6 +86,8 @@ class Engine:
         self.execs = Execs(parts)
         self.files = Files(parts)
         self.commits = Commits(parts, self.files, self.containers.pause, self.containers.unpause)
+        self._health_checks = HealthChecks(parts, self.execs, self.containers.act)
+        lifecycle.followers.append(self._health_checks.follow)
         self.images = Images(parts)
         self.networks = Networks(parts)
         self.volumes = Volumes(parts)
@@ -93,6 +96,7 @@ class Engine:
         await parts.networks.start()
         await recover(parts, lifecycle)
         await self.execs.recover()
+        self._health_checks.recover()
         trash.sweep()
         layers.sweep()
         await self._make_hello(parts)
@@ -119,6 +123,7 @@ class Engine:
                 steps.callback(parts.events.close)
                 steps.callback(self._lifecycle.close)
                 steps.callback(self.execs.close)
+                steps.push_async_callback(self._health_checks.close)
                 steps.push_async_callback(_end_watches, parts.registry)
 
 

@@ -7,6 +7,7 @@ which a later engine finds it again: it runs on, and its exit code is known for 
 import asyncio
 import os
 import secrets
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +25,7 @@ from wardian.engine.start import say_launch_error
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
 from wardian.failed_start import failed_start_code
-from wardian.kernel.pidfd import same_process
+from wardian.kernel.pidfd import same_process, send_signal
 from wardian.runtime import (
     Attacher,
     ExecTarget,
@@ -43,22 +44,27 @@ from wardian.runtime import (
 # docker's CLI asks for the exit code after the stream's end; then nobody asks any more
 _FORGET_AFTER = 300.0
 _LOST = 137
+_BACKSTOP = 5  # seconds
 _RECORD_VERSION = 1
 
 
 class Exec:
     """One exec: what was asked, and how far it is."""
 
-    __slots__ = ("container", "exit_code", "id", "options", "pid", "running", "started", "supervisor", "watch")
+    __slots__ = (
+        "backstop", "container", "exit_code", "id", "options", "pid", "running", "start_time", "started", "supervisor",
+        "watch",
+    )  # fmt: skip
 
-    def __init__(self, identity: str, container: Container, options: dict[str, Any]) -> None:
+    def __init__(self, identity: str, container: Container, options: dict[str, Any], backstop: int = 0) -> None:
         self.id = identity
         self.container = container
         self.options = options
+        self.backstop = backstop  # of a health check's probe: seconds after which its supervisor ends it
         self.started = False
         self.running = False
         self.exit_code: int | None = None
-        self.pid = 0
+        self.pid = self.start_time = 0
         self.supervisor: SupervisorClient | None = None
         self.watch: asyncio.Task[None] | None = None
 
@@ -66,6 +72,14 @@ class Exec:
         """As docker's events have it, with a space also when there is no argument."""
         command, *arguments = self.options["Cmd"]
         return f"{command} {' '.join(arguments)}"
+
+    async def ended(self) -> None:
+        if self.watch is not None:
+            await asyncio.shield(self.watch)
+
+    def kill(self) -> None:
+        if self.running and self.pid:
+            send_signal(self.pid, self.start_time, signal.SIGKILL)
 
 
 class Execs:
@@ -111,6 +125,26 @@ class Execs:
             return  # as Docker
         await found.supervisor.resize(height, width)
 
+    # --- health checks ---
+
+    def probe(self, container: Container, command: list[str], timeout: int) -> Exec:
+        """A health check's exec, which must be launched and forgotten by the caller. `timeout` is in nanoseconds: the
+        caller ends the probe then; should there be no caller any more, its supervisor does, a little later."""
+        options = {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
+        found = Exec(secrets.token_hex(32), container, options, -(-timeout // 1_000_000_000) + _BACKSTOP)
+        self._add(found)
+        self._publish(found, f"exec_create: {found.command_line()}")
+        return found
+
+    async def launch_probe(self, found: Exec, streams: Attacher) -> None:
+        _refuse_stopped(found.container)
+        await self._launch(found, (0, 0), [streams])
+
+    def forget_probe(self, found: Exec) -> None:
+        """Nothing of it is on disk."""
+        self._execs.pop(found.id, None)
+        found.container.execs.discard(found.id)
+
     # --- one exec's way ---
 
     async def _launch(self, found: Exec, size: tuple[int, int], attachers: Sequence[Attacher]) -> None:
@@ -130,6 +164,7 @@ class Execs:
                 raise say_launch_error(error, found.options["Cmd"][0]) from error
             raise
         found.running = found.exit_code is None  # by then a client may have asked, and the record been read
+        found.start_time = launched.start_time
         self._follow(found, launched.pid, launched.supervisor)
 
     async def _carry_out(self, found: Exec, size: tuple[int, int], attachers: Sequence[Attacher]) -> Launched:
@@ -139,8 +174,7 @@ class Execs:
         env = with_links(self._parts, container, template.process["env"])
         process = exec_process(template, options, env)
         facts = await look(partial(_facts, container, options, process), "exec")
-        run_dir = self._run_dir(found.id)
-        exec_record.keep(run_dir, ExecRecord(_RECORD_VERSION, parts.boot_id, container.id, options))
+        run_dir = self._keep(found)
         supervision = Supervision(
             container_id=found.id,
             run_dir=run_dir,
@@ -148,6 +182,7 @@ class Execs:
             open_stdin=options.get("AttachStdin", False),
             stdin_once=True,
             console_size=size,
+            timeout=found.backstop,
         )
         target = ExecTarget(
             state.pid,
@@ -158,6 +193,15 @@ class Execs:
         )
         plan = plan_exec(cast(Any, process), parts.host, facts, target, supervision)
         return await launch(plan, {}, attachers, run_dir)
+
+    def _keep(self, found: Exec) -> str:
+        """Its run directory, with the record of it. A probe has none: no later engine asks for it."""
+        if found.backstop:
+            return ""
+        run_dir = self._run_dir(found.id)
+        record = ExecRecord(_RECORD_VERSION, self._parts.boot_id, found.container.id, found.options)
+        exec_record.keep(run_dir, record)
+        return run_dir
 
     def _follow(self, found: Exec, pid: int, supervisor: SupervisorClient) -> None:
         found.pid, found.supervisor = pid, supervisor
@@ -178,7 +222,7 @@ class Execs:
     def _settle(self, found: Exec) -> None:
         """A client whose stream has ended asks at once: the record on disk is there before the stream ends, the message
         of it may still be unread."""
-        if found.running:
+        if found.running and not found.backstop:
             record = read_exit(self._run_dir(found.id))
             if record is not None:
                 found.running, found.exit_code = False, record.exit_code
@@ -241,7 +285,8 @@ class Execs:
 
     def _forget_later(self, found: Exec) -> None:
         found.container.execs.discard(found.id)
-        asyncio.get_running_loop().call_later(_FORGET_AFTER, self._drop, found)
+        if not found.backstop:
+            asyncio.get_running_loop().call_later(_FORGET_AFTER, self._drop, found)
 
     def _drop(self, found: Exec) -> None:
         self._execs.pop(found.id, None)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wardian.engine.health import Health, in_status
 from wardian.engine.logs import log_path
 from wardian.engine.options import POINTS
 from wardian.engine.points import PROPAGATIONS, binds_of, shown
@@ -48,6 +49,22 @@ def render_state(state: RunState) -> dict[str, Any]:
     }
 
 
+def render_health(health: Health | None) -> dict[str, Any]:
+    """What `State` has more of a container that is checked, and was started."""
+    if health is None:
+        return {}
+    log = [
+        {
+            "Start": rfc3339(result.start),
+            "End": rfc3339(result.end),
+            "ExitCode": result.exit_code,
+            "Output": result.output,
+        }
+        for result in health.log
+    ]
+    return {"Health": {"Status": health.status, "FailingStreak": health.streak, "Log": log}}
+
+
 def render_container(
     container: Container, networks: Mapping[str, Mapping[str, Any]], ports: Sequence[HeldPort], upper: str
 ) -> dict[str, Any]:
@@ -60,7 +77,7 @@ def render_container(
         "Created": rfc3339(record.created),
         "Path": command[0],
         "Args": command[1:],
-        "State": render_state(state),
+        "State": render_state(state) | render_health(container.health),
         "Image": record.image,
         "ResolvConfPath": os.path.join(directory, "resolv.conf"),
         "HostnamePath": os.path.join(directory, "hostname"),
@@ -195,7 +212,7 @@ def render_summary(
         "Ports": render_ports(container, ports),
         "Labels": config["Labels"],
         "State": state.state.value,
-        "Status": status_text(state, time.time_ns()),
+        "Status": status_text(state, time.time_ns(), container.health),
         "HostConfig": {"NetworkMode": config["HostConfig.NetworkMode"]},
         "NetworkSettings": {"Networks": {name: {**item, **_UNLISTED} for name, item in networks.items()}},
         "Mounts": render_mounts(container),
@@ -207,10 +224,10 @@ def _quoted(command: list[str]) -> str:
     return " ".join(f"'{word}'" if " " in word else word for word in command)
 
 
-def status_text(state: RunState, now: int) -> str:
-    """docker's "Up 3 minutes", "Exited (0) 2 hours ago"."""
+def status_text(state: RunState, now: int, health: Health | None = None) -> str:
+    """docker's "Up 3 minutes (healthy)", "Exited (0) 2 hours ago"."""
     if state.state is State.RUNNING:
-        return f"Up {human_duration(now - state.started_at)}"
+        return f"Up {human_duration(now - state.started_at)}{in_status(health)}"
     if state.state is State.PAUSED:
         return f"Up {human_duration(now - state.started_at)} (Paused)"
     if state.state is State.EXITED:

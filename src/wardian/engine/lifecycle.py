@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from wardian.engine import attach, connections, create, pausing, sandbox, start, volume_use
 from wardian.engine.parts import Parts
@@ -36,6 +36,7 @@ class Lifecycle:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._recorder = Recorder()
+        self.followers: list[Callable[[Container, RunState], None]] = []  # told of each new state, and the one before
 
     def close(self) -> None:
         """Of an engine that lets go of its containers."""
@@ -278,7 +279,9 @@ class Lifecycle:
     def change(self, container: Container, state: RunState) -> None:
         """A new state, seen by every reader and stored. A disk that cannot take it (it is full, say) holds nothing up:
         the next engine settles a state that is a step behind (recovery.py)."""
-        container.state = state
+        before, container.state = container.state, state
+        for follow in self.followers:
+            follow(container, before)
         try:
             self._parts.store.set_state(container.id, state)
         except Exception:

@@ -8,7 +8,7 @@ built, is refused by name.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wardian.engine import checks, device_checks, mount_checks, network_checks, volume_checks
+from wardian.engine import checks, device_checks, health, mount_checks, network_checks, volume_checks
 from wardian.engine.checks import Check
 from wardian.engine.spec import Spec, base_spec, devices, mounts, namespaces, privileges, process, resources
 from wardian.runtime import defaults
@@ -71,7 +71,7 @@ TABLE: tuple[Option, ...] = (
     Option("ArgsEscaped", "", checks.flag, False),
     Option("OnBuild", "", lambda value, path: value, None),
     Option("Shell", "", checks.strings, None),
-    _unbuilt("Healthcheck", "--health-cmd", None, {}, {"Test": ["NONE"]}, {"Test": []}),
+    Option("Healthcheck", "--health-cmd", health.checked, None),
     Option("Volumes", "--volume", volume_checks.declared_volumes, {}),
     Option("MacAddress", "--mac-address", network_checks.mac_address, ""),
     _unbuilt("NetworkDisabled", "", False),
@@ -188,6 +188,7 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "RestartPolicy", "--restart", checks.restart_policy, {"Name": "no", "MaximumRetryCount": 0}),
     Option(HOST + "Annotations", "--annotation", checks.mapping, {}, process.write_annotations, since="1.43"),
     # Podman's and ours: no fields of Docker's, so in an object of their own
+    Option(OURS + "HealthOnFailure", "--health-on-failure", checks.one_of(*health.ACTIONS), "", absent=("none",)),
     Option(OURS + "Umask", "--umask", checks.umask, "", process.write_umask),
     Option(OURS + "Timeout", "--timeout", _LIMIT, 0),
     Option(OURS + "Timezone", "--tz", checks.timezone, "", mounts.write_timezone),

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wardian.engine import inspect
+from wardian.engine import health, inspect
 from wardian.engine.endpoints import as_want, names_of, wanted
 from wardian.engine.filters import Filters, check_filters, matches_label, name_matches
 from wardian.engine.inspect import exposed
@@ -60,11 +60,16 @@ class Reading:
         for key in ("publish", "expose"):
             for value in wanted.get(key, ()):
                 port_range(value)
-        for key in ("health", "is-task"):
+        for key in ("is-task",):
             if key in wanted:
                 raise WardianError(
                     NOT_IMPLEMENTED, f"the filter '{key}' is not built yet", operation="list", subject=key
                 )
+        for value in wanted.get("health", ()):
+            if value not in health.STATUSES:
+                known = ", ".join(health.STATUSES)
+                message = f"invalid filter 'health={value}': invalid value for health ({value}): must be one of {known}"
+                raise WardianError(INVALID, message, operation="list", subject="health")
         states = {state.value for state in State} | {"restarting"}
         for value in wanted.get("status", ()):
             if value not in states:
@@ -84,6 +89,8 @@ class Reading:
                 found = all(matches_label(container.config["Labels"], text) for text in values)
             elif key == "status":
                 found = state.state.value in values
+            elif key == "health":
+                found = health.status_of(container.health) in values
             elif key == "exited":
                 found = state.state is State.EXITED and state.exit_code in [int(text) for text in values]
             elif key == "id":

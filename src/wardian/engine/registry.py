@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wardian.engine.config import ContainerConfig
+from wardian.engine.health import Health
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
@@ -20,8 +21,8 @@ class Container:
     """
 
     __slots__ = (
-        "attachers", "config", "execs", "exit_watch", "kept", "launch_record", "lock", "record", "sandbox", "state",
-        "supervisor", "waiters",
+        "attachers", "config", "execs", "exit_watch", "health", "kept", "launch_record", "lock", "record", "sandbox",
+        "state", "supervisor", "waiters",
     )  # fmt: skip
 
     def __init__(self, record: ContainerRecord, config: ContainerConfig, state: RunState) -> None:
@@ -32,6 +33,7 @@ class Container:
         self.waiters: list[Waiter] = []
         self.attachers: list[Any] = []
         self.execs: set[str] = set()
+        self.health: Health | None = None  # of one that is checked and was started
         self.kept = False  # its end is not the end of a --rm container: it is being restarted
         self.supervisor: Any = None
         self.sandbox: Any = None
