@@ -87,7 +87,7 @@ class Engine:
         self.files = Files(parts)
         self.commits = Commits(parts, self.files, self.containers.pause, self.containers.unpause)
         self._health_checks = HealthChecks(parts, self.execs, self.containers.act)
-        lifecycle.followers.append(self._health_checks.follow)
+        lifecycle.followers += (self.execs.follow, self._health_checks.follow)
         self.images = Images(parts)
         self.networks = Networks(parts)
         self.volumes = Volumes(parts)

@@ -1,10 +1,13 @@
 """What an exec is asked to run: the body of POST /containers/ID/exec, and the OCI process made of it."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from wardian.detach_keys import UnknownKey, read_detach_keys
 from wardian.engine import checks, create
+from wardian.errors import INVALID, WardianError
 from wardian.runtime import defaults
 
 _FIELDS: dict[str, checks.Check] = {
@@ -15,13 +18,22 @@ _FIELDS: dict[str, checks.Check] = {
     "Tty": checks.flag,
     "Privileged": checks.flag,
     "Detach": checks.flag,
-    "DetachKeys": checks.text,
+    "DetachKeys": lambda value, path: _detach_keys(checks.text(value, path)),
     "User": checks.text,
     "WorkingDir": checks.absolute,
     "Env": checks.environment,
     "Cmd": checks.command,
     "ConsoleSize": checks.size_pair,
 }
+
+
+def _detach_keys(text: str) -> str:
+    try:
+        read_detach_keys(text)
+    except UnknownKey:
+        message = f"Invalid escape keys ({text}) provided"
+        raise WardianError(INVALID, message, operation="exec", subject=text) from None
+    return text
 
 
 class Template(NamedTuple):
@@ -82,6 +94,7 @@ def render_exec(
     identity: str, container_id: str, options: Mapping[str, Any], running: bool, exit_code: int | None, pid: int
 ) -> dict[str, Any]:
     """The body of GET /exec/ID/json."""
+    keys = read_detach_keys(options["DetachKeys"]) if options.get("DetachKeys") else b""
     process = {
         "tty": options.get("Tty", False),
         "entrypoint": options["Cmd"][0],
@@ -100,6 +113,6 @@ def render_exec(
         "OpenStdout": options.get("AttachStdout", False),
         "CanRemove": False,
         "ContainerID": container_id,
-        "DetachKeys": "",
+        "DetachKeys": base64.b64encode(keys).decode(),
         "Pid": pid,
     }

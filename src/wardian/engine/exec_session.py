@@ -16,17 +16,18 @@ Launch = Callable[[tuple[int, int], Sequence[Attacher]], Awaitable[None]]
 class ExecSession:
     """Made before any header of the answer is sent: what can be refused is refused here.
 
-    `options` are those of create, `body` is that of start; `launch(size, attachers)` carries the exec out.
+    `options` are those of create, `body` is that of start; `launch(size, attachers)` carries the exec out. Whether the
+    stream has frames is for `body` to say, whatever the exec has: docker-py asks for them of a terminal too.
     """
 
     def __init__(self, options: Mapping[str, Any], body: Mapping[str, Any], launch: Launch) -> None:
-        self.tty = bool(options.get("Tty", False))
+        self.tty = checks.flag(body.get("Tty") or False, "Tty")
         self._options = options
         self._launch = launch
         asked = body.get("ConsoleSize") or options.get("ConsoleSize") or [0, 0]
         height, width = checks.size_pair(asked, "ConsoleSize")
         self._size = (height, width)
-        self._keys = parse_detach_keys(options.get("DetachKeys", ""))
+        self._keys = parse_detach_keys(options.get("DetachKeys", "")) if options.get("Tty") else b""
 
     async def hand_over(self, fd: int, early: bytes) -> None:
         """Start with `fd` attached, and take it over."""
@@ -38,13 +39,13 @@ class ExecSession:
             options.get("AttachStdout", False),
             options.get("AttachStderr", False),
             not self.tty,
-            self._keys if self.tty else b"",
+            self._keys,
         )
         try:
             await self._launch(self._size, [attacher])
         except WardianError as error:
             # The head of the answer is out: only the stream itself can still say why.
-            _say(fd, f"OCI runtime exec failed: {error}\r\n".encode(), not self.tty)
+            _say(fd, f"{error}\r\n".encode(), not self.tty)
             raise
         finally:
             os.close(fd)

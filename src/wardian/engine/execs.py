@@ -22,7 +22,7 @@ from wardian.engine.links import with_links
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.start import say_launch_error
-from wardian.engine.state import State
+from wardian.engine.state import RunState, State
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import same_process, send_signal
@@ -92,15 +92,14 @@ class Execs:
     # --- calls ---
 
     async def create(self, ref: str, body: Mapping[str, Any]) -> dict[str, str]:
+        if not body.get("Cmd"):
+            raise WardianError(INVALID, "No exec command specified", operation="exec", subject=ref)
         container = self._parts.registry.find(ref)
         _refuse_stopped(container, ref)
         options = decode_exec(body)
-        if not options.get("Cmd"):
-            raise WardianError(INVALID, "No exec command specified", operation="exec", subject=container.id)
         if options.get("User"):  # Docker refuses an unknown one here, and not when it starts
             await look(partial(_check_user, container, options["User"]), "exec")
             _refuse_stopped(container)
-        self._drop_stranded()
         found = Exec(secrets.token_hex(32), container, options)
         self._add(found)
         self._publish(found, f"exec_create: {found.command_line()}")
@@ -160,8 +159,8 @@ class Execs:
         except BaseException as error:
             found.running, found.exit_code = False, failed_start_code(str(error), 126)
             self._forget_later(found)
-            if isinstance(error, LaunchError):
-                raise say_launch_error(error, found.options["Cmd"][0]) from error
+            if isinstance(error, WardianError):
+                raise _said_as_docker(error, found) from error
             raise
         found.running = found.exit_code is None  # by then a client may have asked, and the record been read
         found.start_time = launched.start_time
@@ -189,7 +188,7 @@ class Execs:
             state.start_time,
             cgroup=create.cgroup_of(parts, container.config),
             supervisor_cgroup=f"{parts.home.cgroup_base}/supervisors",
-            seccomp=None if options.get("Privileged") else template.seccomp,
+            seccomp=template.seccomp,
         )
         plan = plan_exec(cast(Any, process), parts.host, facts, target, supervision)
         return await launch(plan, {}, attachers, run_dir)
@@ -272,16 +271,17 @@ class Execs:
 
     def _find(self, identity: str) -> Exec:
         found = self._execs.get(identity)
-        if found is None:
+        if found is None or self._parts.registry.get(found.container.id) is None:
             message = f"No such exec instance: {identity}"
             raise WardianError(NOT_FOUND, message, operation="exec", subject=identity)
         return found
 
-    def _drop_stranded(self) -> None:
-        """Those that were never started, and whose container has ended: they cannot be started any more."""
-        stranded = [found for found in self._execs.values() if not found.started and not found.container.state.live]
-        for found in stranded:
-            self._drop(found)
+    def follow(self, container: Container, before: RunState) -> None:
+        """Its state has changed. What was not started of a container that has ended cannot be started any more."""
+        if not container.state.live:
+            for found in [self._execs[identity] for identity in container.execs]:
+                if not found.started:
+                    self._drop(found)
 
     def _forget_later(self, found: Exec) -> None:
         found.container.execs.discard(found.id)
@@ -297,6 +297,15 @@ class Execs:
         container = found.container
         attributes = container.event_attributes() | {"execID": found.id} | more
         self._parts.events.publish("container", action, container.id, attributes)
+
+
+def _said_as_docker(error: WardianError, found: Exec) -> WardianError:
+    """People search for these words, and clients make an exit code of them."""
+    cause = say_launch_error(error, found.options["Cmd"][0]) if isinstance(error, LaunchError) else error
+    message = f"OCI runtime exec failed: exec failed: unable to start container process: {cause.message}"
+    return WardianError(
+        cause.kind, message, operation="exec", subject=cause.subject, errno=cause.errno, hint=cause.hint
+    )
 
 
 def _refuse_second(found: Exec) -> None:

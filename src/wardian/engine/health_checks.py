@@ -137,7 +137,7 @@ class HealthChecks:
         try:
             code, output = await self._probe(monitor)
         except WardianError as error:
-            code, output = health.KILLED, f"OCI runtime exec failed: {error.message}"
+            code, output = health.KILLED, error.message
         except Exception as error:  # a check that cannot be made is a failed one, and the next may go well
             log.exception("container %s: its health check", container.id[:12])
             code, output = health.KILLED, str(error)
