@@ -88,6 +88,54 @@ def test_exec_in_each_way(client, sleeper):
     assert plain < privileged
 
 
+def test_exec_s_frames_are_for_its_start_to_ask(client, sleeper):
+    """docker-py reads frames of an exec with a terminal too, and asks for them by `Tty: false` at the start."""
+    script = ["sh", "-c", "echo o; sleep 0.2; echo e >&2"]
+    both = b"o\r\ne\r\n"
+    made = [client.api.exec_create(sleeper.id, script, tty=True)["Id"] for _ in range(4)]
+    assert client.api.exec_start(made[0]) == both
+    assert client.api.exec_start(made[1], demux=True) == (both, None)
+    assert client.api.exec_start(made[2], tty=True) == both
+    assert b"".join(out for out, _ in client.api.exec_start(made[3], demux=True, stream=True)) == both
+
+
+def test_exec_s_detach_keys(client, sleeper, wait_until):
+    """docker-py writes them in lower case."""
+    client.api._general_configs["detachKeys"] = "ctrl-a,b"
+    made = client.api.exec_create(sleeper.id, ["cat"], stdin=True, tty=True)
+    assert client.api.exec_inspect(made["Id"])["DetachKeys"] == "AWI="
+    sock = client.api.exec_start(made["Id"], tty=True, socket=True)._sock
+    sock.settimeout(10)
+    sock.sendall(b"x\x01b")
+    said = b""
+    while data := sock.recv(1000):
+        said += data
+    sock.close()
+    assert said == b"x" and client.api.exec_inspect(made["Id"])["Running"]
+    client.api._general_configs["detachKeys"] = "foo"
+    with pytest.raises(errors.APIError, match=r"Invalid escape keys \(foo\) provided"):
+        client.api.exec_create(sleeper.id, ["cat"])
+
+
+def test_exec_of_what_ended_is_gone(client, sleeper):
+    ended, waiting = (client.api.exec_create(sleeper.id, ["true"])["Id"] for _ in range(2))
+    client.api.exec_start(ended)
+    sleeper.kill()
+    sleeper.wait()
+    assert client.api.exec_inspect(ended)["ExitCode"] == 0
+    with pytest.raises(errors.NotFound, match="No such exec instance"):
+        client.api.exec_inspect(waiting)
+    sleeper.remove()
+    with pytest.raises(errors.NotFound, match="No such exec instance"):
+        client.api.exec_inspect(ended)
+
+
+def test_a_privileged_exec_keeps_the_filter(sleeper):
+    """As Docker's and runc's: all capabilities, and still the container's seccomp filter."""
+    said = sleeper.exec_run(["grep", "-E", "CapEff|Seccomp:", "/proc/self/status"], privileged=True).output.split()
+    assert int(said[1], 16) & (1 << 21) and said[3] == b"2"
+
+
 def test_exec_over_a_socket(sleeper):
     sock = sleeper.exec_run(["cat"], stdin=True, socket=True).output._sock
     sock.settimeout(10)

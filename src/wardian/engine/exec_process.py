@@ -27,6 +27,9 @@ _FIELDS: dict[str, checks.Check] = {
 }
 
 
+_IN_LOWER_CASE = {name.lower(): name for name in _FIELDS}
+
+
 def _detach_keys(text: str) -> str:
     try:
         read_detach_keys(text)
@@ -44,9 +47,13 @@ class Template(NamedTuple):
 
 
 def decode_exec(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a body sets, checked. Raises INVALID or NOT_IMPLEMENTED, naming the field."""
+    """The options that a body sets, checked. Raises INVALID or NOT_IMPLEMENTED, naming the field.
+
+    docker-py says `detachKeys`: Docker reads names in whatever case (Go's encoding/json).
+    """
     options = {}
-    for key, value in body.items():
+    for given, value in body.items():
+        key = _IN_LOWER_CASE.get(given.lower(), given)
         check = _FIELDS.get(key)
         if value in (None, "", [], False):
             continue

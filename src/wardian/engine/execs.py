@@ -279,8 +279,8 @@ class Execs:
     def follow(self, container: Container, before: RunState) -> None:
         """Its state has changed. What was not started of a container that has ended cannot be started any more."""
         if not container.state.live:
-            for found in [self._execs[identity] for identity in container.execs]:
-                if not found.started:
+            for found in [self._execs.get(identity) for identity in container.execs]:
+                if found is not None and not found.started and not found.backstop:
                     self._drop(found)
 
     def _forget_later(self, found: Exec) -> None:
