@@ -61,7 +61,7 @@ def test_errors_say_what_docker_s_say(client, sleeper):
     sleeper.kill()
     sleeper.wait()
     for call in (sleeper.kill, lambda: sleeper.exec_run("true")):
-        with pytest.raises(errors.APIError, match="is not running") as caught:
+        with pytest.raises(docker_py.errors.APIError, match="is not running") as caught:
             call()
         assert caught.value.status_code == 409
 
@@ -106,14 +106,14 @@ def test_exec_s_detach_keys(client, sleeper, wait_until):
     assert client.api.exec_inspect(made["Id"])["DetachKeys"] == "AWI="
     sock = client.api.exec_start(made["Id"], tty=True, socket=True)._sock
     sock.settimeout(10)
-    sock.sendall(b"x\x01b")
-    said = b""
-    while data := sock.recv(1000):
-        said += data
+    sock.sendall(b"x")
+    assert sock.recv(1) == b"x"
+    sock.sendall(b"\x01b")
+    assert sock.recv(1000) == b""
     sock.close()
-    assert said == b"x" and client.api.exec_inspect(made["Id"])["Running"]
+    assert client.api.exec_inspect(made["Id"])["Running"]
     client.api._general_configs["detachKeys"] = "foo"
-    with pytest.raises(errors.APIError, match=r"Invalid escape keys \(foo\) provided"):
+    with pytest.raises(docker_py.errors.APIError, match=r"Invalid escape keys \(foo\) provided"):
         client.api.exec_create(sleeper.id, ["cat"])
 
 
@@ -123,10 +123,10 @@ def test_exec_of_what_ended_is_gone(client, sleeper):
     sleeper.kill()
     sleeper.wait()
     assert client.api.exec_inspect(ended)["ExitCode"] == 0
-    with pytest.raises(errors.NotFound, match="No such exec instance"):
+    with pytest.raises(docker_py.errors.NotFound, match="No such exec instance"):
         client.api.exec_inspect(waiting)
     sleeper.remove()
-    with pytest.raises(errors.NotFound, match="No such exec instance"):
+    with pytest.raises(docker_py.errors.NotFound, match="No such exec instance"):
         client.api.exec_inspect(ended)
 
 
