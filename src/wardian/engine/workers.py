@@ -1,16 +1,23 @@
 """Threads for what takes long: a pull may hang on its registry for minutes, and ten of them hold up nothing else.
 
-Each piece of work has a thread of its own (asyncio's shared executor has a handful, which uploads and the end of lost
-containers need too), and the engine's end does not wait for it: what it staged is swept by the next start.
+Each piece of work has a thread for itself as long as it takes (asyncio's shared executor has a handful, which uploads
+and the end of lost containers need too), and the engine's end does not wait for it: what it staged is swept by the next
+start. A thread that is done takes the next piece: to start one holds the event loop up until the kernel has run it,
+milliseconds on a busy machine.
 """
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 Emit = Callable[[dict[str, Any]], None]
 Result = TypeVar("Result")
+Jobs = queue.SimpleQueue[Callable[[], None]]
+
+_PATIENCE = 10.0  # seconds that a thread waits for more to do
+_idle: list[Jobs] = []
 
 
 class Abandoned(Exception):
@@ -43,9 +50,34 @@ async def work(job: Callable[[Emit], Result], emit: Emit, name: str, stop: Calla
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, *outcome)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    _hand(run, name)
     try:
         return await answer
     except asyncio.CancelledError:
         stop()
         raise
+
+
+def _hand(job: Callable[[], None], name: str) -> None:
+    """To the thread that was idle last, or to a new one."""
+    try:
+        _idle.pop().put(job)
+    except IndexError:
+        jobs: Jobs = queue.SimpleQueue()
+        jobs.put(job)
+        threading.Thread(target=_serve, args=(jobs,), name=name, daemon=True).start()
+
+
+def _serve(jobs: Jobs) -> None:
+    while True:
+        try:
+            job = jobs.get(timeout=_PATIENCE)
+        except queue.Empty:
+            try:
+                _idle.remove(jobs)
+            except ValueError:  # it was just taken: a job is on its way
+                continue
+            return
+        job()
+        del job  # nor what it holds, while there is nothing to do
+        _idle.append(jobs)

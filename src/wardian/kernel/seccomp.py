@@ -5,6 +5,7 @@ that an architecture does not have are left out. What `runc` does beyond libsecc
 is an errno, calls newer than any in the profile answer ENOSYS, so that a libc falls back to the older call.
 """
 
+import collections
 import functools
 import json
 import struct
@@ -59,9 +60,18 @@ Leaf = int | tuple[tuple[tuple[tuple[int, str, int, int], ...], int], ...]
 def compile_filter(profile: Mapping[str, Any], machine: str) -> tuple[int, bytes]:
     """(flags for seccomp(2), the program as struct sock_filter[]) of an OCI `linux.seccomp` object.
 
-    Raises WardianError(INVALID) naming an unknown action, operator, flag or architecture. Compiled once for a profile.
+    Raises WardianError(INVALID) naming an unknown action, operator, flag or architecture. Compiled once for a profile,
+    which may not change afterwards: the same object is not even read again (0.2 ms of each exec).
     """
-    return _compile(json.dumps(profile, sort_keys=True), machine)
+    for known, of, compiled in _newest:
+        if known is profile and of == machine:
+            return compiled
+    compiled = _compile(json.dumps(profile, sort_keys=True), machine)
+    _newest.append((profile, machine, compiled))
+    return compiled
+
+
+_newest: collections.deque[tuple[Mapping[str, Any], str, tuple[int, bytes]]] = collections.deque(maxlen=16)
 
 
 @functools.lru_cache(maxsize=64)

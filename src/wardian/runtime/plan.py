@@ -57,12 +57,22 @@ class Plan(NamedTuple):
 
 def _encode_step(step: Step, numbers: dict[str, int]) -> bytes:
     """Handles become numbers; one that the step makes gets the next."""
-    row = ops.ROWS[ops.row_name(type(step.op))]
-    types = protocol.field_types(row)
-    values = tuple(_resolve(kind, value, numbers) for kind, value in zip(types, step.op, strict=True))
+    number, types, has_handles = _CODINGS[type(step.op)]
+    values: tuple[object, ...] = step.op
+    if has_handles:
+        values = tuple(_resolve(kind, value, numbers) for kind, value in zip(types, values, strict=True))
     fields = protocol.encode_fields(types, values)
     flags = protocol.MAY_FAIL if step.may_fail else 0
-    return protocol.OP_HEADER.pack(row.number, step.phase, flags, len(fields)) + fields
+    return protocol.OP_HEADER.pack(number, step.phase, flags, len(fields)) + fields
+
+
+def _coding(name: str) -> tuple[int, str, bool]:
+    """An operation's number, the types of its fields, and whether there are handles among them."""
+    types = protocol.field_types(ops.ROWS[name])
+    return ops.ROWS[name].number, types, bool(set(types) & set("nhH"))
+
+
+_CODINGS: dict[type, tuple[int, str, bool]] = {kind: _coding(name) for name, kind in ops.CLASSES.items()}
 
 
 def _resolve(kind: str, value: object, numbers: dict[str, int]) -> object:
