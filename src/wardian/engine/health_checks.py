@@ -22,7 +22,6 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.state import RunState, State
 from wardian.errors import WardianError
-from wardian.kernel.pidfd import same_process
 from wardian.runtime import Attacher
 
 log = logging.getLogger(__name__)
@@ -30,6 +29,8 @@ log = logging.getLogger(__name__)
 Act = Callable[[str, Container], Awaitable[None]]
 _FILE = "health.json"
 _DEATH = 10.0  # seconds from SIGKILL to the end of a probe, unless the kernel holds it
+_END = 1.0  # from the end of a probe that was killed to its container's, if that is why
+_SIGKILLED = 137
 _APART = 0.02  # between the first checks of two containers that a new engine finds
 
 
@@ -141,11 +142,13 @@ class HealthChecks:
         except Exception as error:  # a check that cannot be made is a failed one, and the next may go well
             log.exception("container %s: its health check", container.id[:12])
             code, output = health.KILLED, str(error)
-        if not same_process(container.state.pid, container.state.start_time):
-            return  # it ended, and took the probe with it: its state will say so
+        end = time.time_ns()
+        if code in (health.KILLED, _SIGKILLED) and container.exit_watch is not None:
+            # the container's end takes its probe with it, and is heard of later: then this task is cancelled
+            await asyncio.wait({container.exit_watch}, timeout=_END)
         before = container.health
         assert before is not None, "of one that is checked"
-        result = Result(start, time.time_ns(), code, output)
+        result = Result(start, end, code, output)
         now = health.after(before, monitor.check, result, container.state.started_at)
         self._become(container, now)
         if now.status != before.status:
