@@ -134,16 +134,16 @@ class HealthChecks:
 
     async def _check(self, monitor: _Monitor) -> None:
         container = monitor.container
-        start = time.time_ns()
+        start, failed = time.time_ns(), False
         try:
             code, output = await self._probe(monitor)
         except WardianError as error:
-            code, output = health.KILLED, error.message
+            failed, code, output = True, health.KILLED, error.message
         except Exception as error:  # a check that cannot be made is a failed one, and the next may go well
             log.exception("container %s: its health check", container.id[:12])
             code, output = health.KILLED, str(error)
         end = time.time_ns()
-        if code in (health.KILLED, _SIGKILLED) and container.exit_watch is not None:
+        if (code == _SIGKILLED or failed) and container.exit_watch is not None:
             # the container's end takes its probe with it, and is heard of later: then this task is cancelled
             await asyncio.wait({container.exit_watch}, timeout=_END)
         before = container.health
