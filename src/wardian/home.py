@@ -58,6 +58,11 @@ class Home(_Fields):
         return os.path.join(self.data_root, "trash")
 
     @property
+    def events(self) -> str:
+        """What happened, bounded."""
+        return os.path.join(self.data_root, "events")
+
+    @property
     def turned_forwarding(self) -> str:
         """What says that this host forwards by our doing."""
         return os.path.join(self.run_root, "forwarding.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wardian.cli.command import Command, Failure
-from wardian.cli.moments import iso_nano, read_moment
+from wardian.cli.moments import iso_nano, read_moment, read_since
 from wardian.cli.pflag import Flag
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ def events(invocation: Invocation) -> int:
     show = _shower(invocation.text("format"))
     query = {
         "filters": filters_query(invocation["filter"]),
-        "since": read_moment(invocation.text("since")),
+        "since": read_since(invocation.text("since")),
         "until": read_moment(invocation.text("until")),
     }
     with invocation.client.stream("GET", "/events", query=query) as stream:
@@ -63,7 +63,13 @@ EVENTS = Command(
     (
         Flag("filter", "f", "filter", "", "Show only what fits (name=value)"),
         Flag("format", "", "string", "", "'json', or a Go template"),
-        Flag("since", "", "string", "", "Begin with what happened since a moment, or in the last 42m"),
+        Flag(
+            "since",
+            "",
+            "string",
+            "",
+            "Begin with what happened since a moment, in the last 42m, or after event id:N",
+        ),
         Flag("until", "", "string", "", "End at a moment"),
     ),
     most=0,

@@ -11,6 +11,11 @@ _GO_ZERO = -62135596800  # Time{}: an image may say that it was made then
 _NANO = 1_000_000_000
 
 
+def read_since(text: str) -> str | None:
+    """A moment, or `id:17`: what came after the event with that id (an engine's own, as `events --format` shows it)."""
+    return text if text.startswith("id:") and text[3:].isdigit() else read_moment(text)
+
+
 def read_moment(text: str, flag: str = "") -> str | None:
     """`10m` (ago), RFC 3339 with or without its later parts, or unix seconds → unix seconds as the API takes them."""
     if not text:

@@ -6,10 +6,11 @@ import uuid
 from contextlib import AsyncExitStack
 from functools import partial
 
+import wardian
 from wardian.database import Database
 from wardian.engine.commit import Commits
 from wardian.engine.containers import Containers
-from wardian.engine.events import Events
+from wardian.engine.events import Events, daemon_attributes
 from wardian.engine.execs import Execs
 from wardian.engine.files import Files
 from wardian.engine.health_checks import HealthChecks
@@ -69,7 +70,7 @@ class Engine:
             boot_id=procfs.boot_id(),
             store=store,
             registry=registry,
-            events=Events(store),
+            events=Events(store, home.events),
             images=ImageStore(home, layers),
             layers=layers,
             snapshots=Snapshots(home, layers, trash),
@@ -82,6 +83,7 @@ class Engine:
         self._lifecycle = lifecycle = Lifecycle(parts)
         self.events = parts.events
         self.events.load()
+        self._tell("start")
         self.containers = Containers(parts, lifecycle)
         self.execs = Execs(parts)
         self.files = Files(parts)
@@ -106,6 +108,10 @@ class Engine:
         if not parts.images.list_images({"reference": [HELLO]}):
             await asyncio.to_thread(parts.images.make_hello, launcher_path())
 
+    def _tell(self, action: str) -> None:
+        """That this engine started, or stops."""
+        self.events.publish("daemon", action, _identity(self.home), daemon_attributes(wardian.__version__))
+
     async def close(self) -> None:
         """Let go of everything. Containers and their supervisors run on. A step that fails holds no later one up; its
         error is raised at the end."""
@@ -121,6 +127,8 @@ class Engine:
                 steps.callback(cgroups.remove_empty, groups, parts.home.cgroup_base)
                 steps.push_async_callback(parts.networks.stop)
                 steps.callback(parts.events.close)
+                if self.events.last:  # else its start failed before they were loaded
+                    steps.callback(self._tell, "stop")
                 steps.callback(self._lifecycle.close)
                 steps.callback(self.execs.close)
                 steps.push_async_callback(self._health_checks.close)

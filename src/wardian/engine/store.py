@@ -2,10 +2,9 @@
 
 container(id, name, created, image, config)     one row from create to remove
 container_state(id → container, ...)            replaced at every step; a power loss may take the last ones
-event(id, time, body)                           what happened, for `events --since`; cut to the newest
+event(id, time, body)                           what happened, as an earlier version kept it: see event_journal.py
 """
 
-from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -89,13 +88,13 @@ class EngineStore:
                 "INSERT OR REPLACE INTO container_state VALUES (?, ?)", (identity, msgspec.json.encode(fields).decode())
             )
 
-    def add_events(self, events: Iterable[tuple[int, str]], keep: int) -> None:
-        with self._database.volatile() as db:
-            db.executemany("INSERT INTO event (time, body) VALUES (?, ?)", events)
-            db.execute("DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?", (keep,))
-
-    def events(self) -> Sequence[str]:
-        return [row["body"] for row in self._database.read("SELECT body FROM event ORDER BY id")]
+    def take_events(self) -> list[dict[str, Any]]:
+        """Those that an earlier version kept here; they are kept in files now."""
+        rows = self._database.read("SELECT body FROM event ORDER BY id")
+        if rows:
+            with self._database.volatile() as db:
+                db.execute("DELETE FROM event")
+        return [msgspec.json.decode(row["body"]) for row in rows]
 
 
 def _record(text: str, name: str) -> ContainerRecord:

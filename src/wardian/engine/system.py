@@ -126,6 +126,7 @@ class System:
             "SecurityOptions": self._security_options(),
             "FirewallBackend": {"Driver": parts.home.network_backend},
             "Warnings": [*parts.networks.info(), *boot_warnings()] or None,
+            "Wardian": {"LastEvent": parts.events.last},
         }
 
     def _security_options(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from wardian.errors import INVALID, WardianError
 from wardian.server.messages import Answer, Request, Streamed, json_answer
 
 _ALWAYS_SENT = frozenset({"api-version", "docker-experimental", "ostype", "server"})
@@ -36,10 +37,21 @@ async def disk_usage(request: Request) -> Answer:
 
 async def events(request: Request) -> Streamed:
     query = request.query
-    since, until = query.nanoseconds("since"), query.nanoseconds("until")
+    after = _event_id(query.text("since"))
+    since, until = 0 if after is not None else query.nanoseconds("since"), query.nanoseconds("until")
     if query.text("since") and not since:
         since = 1  # the epoch: all that is known; without `since`, only what comes
-    return Streamed(_lines(request.engine.events.subscribe(since, until, query.filters())))
+    return Streamed(_lines(request.engine.events.subscribe(since, until, query.filters(), after)))
+
+
+def _event_id(text: str) -> int | None:
+    """Our own form of `since`, "id:17": what came after the event with that id."""
+    if not text.startswith("id:"):
+        return None
+    number = text.removeprefix("id:")
+    if not number.isascii() or not number.isdecimal():
+        raise WardianError(INVALID, f"invalid value for since: {text!r} is no id of an event", operation="events")
+    return int(number)
 
 
 async def _lines(messages: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
