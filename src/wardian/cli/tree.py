@@ -26,7 +26,7 @@ CONTAINER = {
     "rm": ("lifecycle:RM", "Remove containers"),
     "run": ("run:RUN", "Make a container from an image and start it"),
     "start": ("attach:START", "Start containers that are stopped"),
-    "stats": ("", "Watch what containers use"),
+    "stats": ("stats:STATS", "Watch what containers use"),
     "stop": ("lifecycle:STOP", "Ask running containers to end, then make them"),
     "top": ("", "List the processes of a container"),
     "unpause": ("lifecycle:UNPAUSE", "Thaw all processes of containers"),

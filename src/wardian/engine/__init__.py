@@ -65,8 +65,10 @@ engine.volumes
     async create(body) -> dict;  async remove(name, force: bool = False) -> None
     async prune(filters: Filters | None = None) -> {"VolumesDeleted", "SpaceReclaimed"}
 engine.events
-    publish(kind, action, identity, attributes) ; subscribe(since_ns, until_ns, filters) -> AsyncIterator[dict]
+    publish(kind, action, identity, attributes) ; subscribe(since, until, filters, after) -> AsyncIterator[dict]
     (subscribe is live from the call itself, not from the first step of the iteration)
+engine.stats
+    async once(ref, one_shot: bool = False) -> dict ; stream(ref) -> AsyncIterator[dict]
 engine.system
     info() -> dict ; version() -> dict ; disk_usage() -> dict ; ping() -> dict[str, str] (headers: Api-Version ...)
 

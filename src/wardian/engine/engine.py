@@ -22,6 +22,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.recovery import recover
 from wardian.engine.registry import Registry
 from wardian.engine.sandbox import open_network
+from wardian.engine.stats import Stats
 from wardian.engine.store import ENGINE_SCHEMA, EngineStore
 from wardian.engine.system import System
 from wardian.engine.volume_use import Pins
@@ -49,6 +50,7 @@ class Engine:
     volumes: Volumes
     events: Events
     system: System
+    stats: Stats
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -93,6 +95,7 @@ class Engine:
         self.images = Images(parts)
         self.networks = Networks(parts)
         self.volumes = Volumes(parts)
+        self.stats = Stats(parts)
         self.system = System(parts, _identity(home))
         parts.volumes.load()
         await parts.networks.start()

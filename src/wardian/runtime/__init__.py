@@ -1,6 +1,7 @@
 """OCI spec → plan → launcher: what a container is (`plan`), who carries it out (`launch`), the runc-like command."""
 
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, TIMEOUT, ExitRecord, read_exit
+from wardian.runtime.group_files import Files, statistics_files
 from wardian.runtime.hostfacts import V2, HostFacts, probe_host
 from wardian.runtime.inputs import ExecTarget, Placement, Supervision
 from wardian.runtime.launch import Launched, LaunchError, Record, launch, launcher_path
@@ -21,6 +22,7 @@ __all__ = [
     "Attacher",
     "ExecTarget",
     "ExitRecord",
+    "Files",
     "HostFacts",
     "LaunchError",
     "Launched",
@@ -45,4 +47,5 @@ __all__ = [
     "read_exit",
     "read_root_facts",
     "resolve_user",
+    "statistics_files",
 ]

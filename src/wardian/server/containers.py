@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from wardian.engine import AttachOptions, LogOptions
 from wardian.errors import INVALID, WardianError
 from wardian.server import versions
@@ -82,6 +84,21 @@ async def rename(request: Request) -> Answer:
 
 async def update(request: Request) -> Answer:
     return json_answer(await request.engine.containers.update(_ref(request), await request.json_object()))
+
+
+async def stats(request: Request) -> Answer | Streamed:
+    """Two samples a second apart; one, and one every second, when asked for."""
+    streamed, one_shot = request.query.flag("stream", True), request.query.flag("one-shot")
+    if streamed and one_shot:
+        raise WardianError(INVALID, "cannot have stream=true and one-shot=true", operation="stats")
+    if not streamed:
+        return json_answer(await request.engine.stats.once(_ref(request), one_shot))
+    return Streamed(_samples(request.engine.stats.stream(_ref(request))), eager=False)
+
+
+async def _samples(bodies: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    async for body in bodies:
+        yield msgspec.json.encode(body) + b"\n"
 
 
 async def top(request: Request) -> Answer:

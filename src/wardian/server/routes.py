@@ -44,7 +44,7 @@ _CONTAINERS = (
     Route("GET", "/containers/{id}/logs", "containers:logs", READ, STREAM),
     Route("GET", "/containers/{id}/changes", "archive:changes", READ),
     Route("GET", "/containers/{id}/export", "archive:export", READ, STREAM),
-    Route("GET", "/containers/{id}/stats", "", READ, STREAM),
+    Route("GET", "/containers/{id}/stats", "containers:stats", READ, STREAM),
     Route("GET", "/containers/{id}/attach/ws", "", RUN, UPGRADED),
     Route("POST", "/containers/{id}/attach", "containers:attach", RUN, HANDED_OVER),
     Route("POST", "/containers/{id}/wait", "containers:wait", READ, STREAM),
