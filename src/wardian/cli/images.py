@@ -48,7 +48,7 @@ def ls(invocation: Invocation) -> int:
     whole, quiet = invocation.flag("no-trunc"), invocation.flag("quiet")
     form = invocation.text("format") or ("" if quiet else invocation.setting("imagesFormat"))
     rows = [row for image in found for row in _rows(image, digests or ".Digest" in form)]
-    records = [_record(*row, whole) for row in rows]
+    records = [image_record(*row, whole) for row in rows]
     table = "Repository Tag Digest ID CreatedSince Size" if digests else "Repository Tag ID CreatedSince Size"
     Listing("*formatter.imageContext", _HEADERS, table, "ID").show(records, form, quiet)
     return 0
@@ -70,7 +70,7 @@ def _rows(image: dict[str, Any], digests: bool) -> Iterator[tuple[dict[str, Any]
             yield image, repository, _NONE, digest if digests else _NONE
 
 
-def _record(image: dict[str, Any], repository: str, tag: str, digest: str, whole: bool) -> Record:
+def image_record(image: dict[str, Any], repository: str, tag: str, digest: str, whole: bool) -> Record:
     from wardian.cli.human import size_text
     from wardian.cli.moments import since, stamp
     from wardian.cli.record import Record

@@ -69,13 +69,13 @@ def ps(invocation: Invocation) -> int:
     if not isinstance(found, list):
         raise Failure("the engine answered no list of containers")
     whole = invocation.flag("no-trunc")
-    records = [_record(container, whole) for container in found]
+    records = [container_record(container, whole) for container in found]
     table = f"{_TABLE} Size" if size else _TABLE
     Listing("*formatter.ContainerContext", _HEADERS, table, "ID").show(records, form, quiet)
     return 0
 
 
-def _record(container: dict[str, Any], whole: bool) -> Record:
+def container_record(container: dict[str, Any], whole: bool) -> Record:
     from wardian.cli.moments import ago, stamp
     from wardian.cli.record import Record
 

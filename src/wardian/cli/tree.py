@@ -65,12 +65,12 @@ VOLUME = {
     "update": ("", "Update a volume (cluster volumes only)"),
 }
 SYSTEM = {
-    "df": ("", "Show what takes disk space"),
+    "df": ("disk_usage:DF", "Show what takes disk space"),
     "dial-stdio": ("dial:DIAL_STDIO", "Carry stdio to the engine's socket"),
     "events": ("events:EVENTS", "Watch what happens in the engine"),
     "info": ("system:INFO", "Show the engine and this host"),
     "install": ("install:INSTALL", "Write and enable the systemd units of the engine"),
-    "prune": ("", "Remove what is not used"),
+    "prune": ("system_prune:PRUNE", "Remove what is not used"),
     "uninstall": ("install:UNINSTALL", "Remove the systemd units of the engine"),
 }
 BUILDER = {"build": ("", "Build an image from a Dockerfile"), "prune": ("", "Remove the build cache")}

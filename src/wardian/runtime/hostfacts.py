@@ -97,7 +97,8 @@ def _cgroups(mounts: "list[procfs.MountInfo]") -> tuple[str, tuple[tuple[str, st
 # by how the kernel was built, which version it is, and which I/O scheduler is there
 _OPTIONAL_FILES = frozenset(
     "blkio.weight blkio.bfq.weight blkio.weight_device blkio.bfq.weight_device io.weight io.bfq.weight io.max "
-    "memory.swappiness memory.oom_control cpu.rt_runtime_us "
+    "memory.swappiness memory.oom_control memory.memsw.limit_in_bytes memory.kmem.tcp.limit_in_bytes "
+    "memory.max memory.swap.max cpu.rt_runtime_us cpu.cfs_quota_us "
     "blkio.throttle.read_bps_device blkio.throttle.write_bps_device "
     "blkio.throttle.read_iops_device blkio.throttle.write_iops_device".split()
 )

@@ -87,7 +87,7 @@ _IMAGES = (
     Route("GET", "/distribution/{name...}/json", "", READ, PLAIN, (1, 30)),
     Route("POST", "/commit", "archive:commit", BUILD),
     Route("POST", "/build", "", BUILD, STREAM),
-    Route("POST", "/build/prune", "", BUILD, PLAIN, (1, 31)),
+    Route("POST", "/build/prune", "system:prune_builds", BUILD, PLAIN, (1, 31)),
     Route("POST", "/build/cancel", "", BUILD, PLAIN, (1, 39)),
     Route("POST", "/session", "", BUILD, UPGRADED, (1, 31)),
     Route("POST", "/grpc", "", BUILD, UPGRADED, (1, 39)),

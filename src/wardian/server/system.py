@@ -32,7 +32,11 @@ async def info(request: Request) -> Answer:
 
 
 async def disk_usage(request: Request) -> Answer:
-    return json_answer(await asyncio.to_thread(request.engine.system.disk_usage))
+    return json_answer(await asyncio.to_thread(request.engine.system.disk_usage, request.query.texts("type")))
+
+
+async def prune_builds(request: Request) -> Answer:
+    return json_answer(request.engine.system.prune_builds())
 
 
 async def events(request: Request) -> Streamed:

@@ -67,6 +67,10 @@ def _virtual_sizes(images: Any) -> Any:
     return [_virtual_size(image) for image in images]
 
 
+def _virtual_sizes_on_disk(usage: Any) -> Any:
+    return {**usage, "Images": _virtual_sizes(usage["Images"])} if usage.get("Images") else usage
+
+
 def _none_tags(images: Any) -> Any:
     """Before 1.43 an image without a name was listed as <none>:<none>."""
     return [
@@ -167,6 +171,7 @@ ANSWERS = (
     Adapter("GET", "/images/json", (1, 51), _uncounted),
     Adapter("GET", "/images/json", (1, 44), _virtual_sizes),
     Adapter("GET", "/images/json", (1, 43), _none_tags),
+    Adapter("GET", "/system/df", (1, 44), _virtual_sizes_on_disk),
     Adapter("GET", "/images/{name...}/json", (1, 45), _made_by_container),
     Adapter("GET", "/images/{name...}/json", (1, 44), _virtual_size),
     Adapter("GET", "/images/{name...}/json", (1, 44), _creation_was_zero),
