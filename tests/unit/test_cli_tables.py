@@ -152,7 +152,7 @@ def test_a_plain_listing_needs_no_template_engine():
         from wardian.cli import ps, table
         listing = table.Listing("", ps._HEADERS, ps._TABLE, "ID")
         facts = {"Id": "1" * 64, "Command": "sh", "Created": 1, "Image": "bb"}
-        listing.render([ps._record(facts, False)], "", False)
+        listing.render([ps.container_record(facts, False)], "", False)
         print(*(name for name in sys.modules if "gotemplate" in name or name.endswith("cli.values")))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
