@@ -113,7 +113,9 @@ class Images:
 
 
 class Events:
-    async def subscribe(self, since: int, until: int, filters: dict[str, list[str]]) -> AsyncIterator[dict[str, Any]]:
+    async def subscribe(
+        self, since: int, until: int, filters: dict[str, list[str]], after: int | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         yield {"since": since, "filters": filters}
 
 
