@@ -59,8 +59,8 @@ def inspect_any(invocation: Invocation) -> int:
     if kind and kind not in _PATHS:
         raise Failure(f"wardian: 'inspect --type {kind}' is not built yet")
     if kind:
-        return _show_all(invocation, lambda name: _get(invocation, kind, name))
-    return _show_all(invocation, lambda name: _find(invocation, name))
+        return show_all(invocation, lambda name: _get(invocation, kind, name))
+    return show_all(invocation, lambda name: _find(invocation, name))
 
 
 def _find(invocation: Invocation, name: str) -> object:
@@ -94,15 +94,15 @@ def _get(invocation: Invocation, kind: str, name: str) -> object:
 
 
 def _of_kind(kind: str) -> Callable[[Invocation], int]:
-    return lambda invocation: _show_all(invocation, lambda name: _get(invocation, kind, name))
+    return lambda invocation: show_all(invocation, lambda name: _get(invocation, kind, name))
 
 
-def _show_all(invocation: Invocation, get: Callable[[str], object]) -> int:
-    """Shows what was found, then tells what was not."""
+def show_all(invocation: Invocation, get: Callable[[str], object], names: Sequence[str] = ()) -> int:
+    """Shows what was found of `names` (else of the arguments), then tells what was not."""
     form = invocation.text("format")
     render = _renderer(form)
     found, errors = [], []
-    for name in invocation.args:
+    for name in names or invocation.args:
         try:
             found.append(get(name))
         except WardianError as error:

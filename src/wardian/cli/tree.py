@@ -73,6 +73,17 @@ SYSTEM = {
     "prune": ("system_prune:PRUNE", "Remove what is not used"),
     "uninstall": ("install:UNINSTALL", "Remove the systemd units of the engine"),
 }
+CONTEXT = {
+    "create": ("contexts:CREATE", "Create a context: a name for an engine"),
+    "export": ("contexts:EXPORT", "Write a context as a tar archive"),
+    "import": ("contexts:IMPORT", "Make a context from a tar or zip archive"),
+    "inspect": ("contexts:INSPECT", "Show everything known about contexts"),
+    "ls": ("contexts:LS", "List contexts"),
+    "rm": ("contexts:RM", "Remove contexts"),
+    "show": ("contexts:SHOW", "Print the name of the current context"),
+    "update": ("contexts:UPDATE", "Change a context"),
+    "use": ("contexts:USE", "Make a context the current one of this command"),
+}
 BUILDER = {"build": ("", "Build an image from a Dockerfile"), "prune": ("", "Remove the build cache")}
 
 
@@ -96,7 +107,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     ),
     "config": ("Manage Swarm configs", _unbuilt("create inspect ls rm")),
     "container": ("Manage containers", CONTAINER),
-    "context": ("Manage contexts", _unbuilt("create export import inspect ls rm show update use")),
+    "context": ("Manage contexts", CONTEXT),
     "image": ("Manage images", IMAGE),
     "manifest": ("Manage image manifests and lists of them", _unbuilt("annotate create inspect push rm")),
     "network": ("Manage networks", NETWORK),
@@ -116,6 +127,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
 # A group's other names for a verb.
 ALIASES = {
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
+    "context": {"list": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
     "network": {"list": "ls", "remove": "rm"},
     "volume": {"list": "ls", "remove": "rm"},
