@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wardian.cli.pflag import Flag
 
 _COMMON = ("run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version", "info")
-_OURS = ("plan", "explain", "serve")
+_OURS = ("plan", "explain", "serve", "completion", "man")
 _WIDTH = 80
 
 
@@ -70,7 +70,7 @@ def _group(group: str) -> str:
 
 def _command(path: str, summary: str, command: Command) -> str:
     text = f"Usage:  wardian {path} {command.usage}".rstrip() + f"\n\n{summary}\n"
-    others = _other_names(path)
+    others = other_names(path)
     if len(others) > 1:
         text += f"\nAliases:\n  {', '.join(f'wardian {name}' for name in others)}\n"
     if command.flags:
@@ -78,7 +78,8 @@ def _command(path: str, summary: str, command: Command) -> str:
     return text
 
 
-def _other_names(path: str) -> list[str]:
+def other_names(path: str) -> list[str]:
+    """All names of a verb, the one in its group first."""
     first, _, second = path.partition(" ")
     group, verb = (first, second) if second else tree.SHORT.get(first, ("", ""))
     if not group:
@@ -115,10 +116,11 @@ def flag_lines(flags: Sequence[Flag]) -> str:
             short = f"-{flag.short}, " if flag.short else "    "
             heads.append((f"  {short}--{flag.name} {flag.shown_kind}".rstrip(), flag))
     column = max((len(head) for head, _ in heads), default=0) + 3
-    return "".join(_wrapped(head, column, flag.text + _default_note(flag)) for head, flag in heads)
+    return "".join(_wrapped(head, column, flag.text + default_note(flag)) for head, flag in heads)
 
 
-def _default_note(flag: Flag) -> str:
+def default_note(flag: Flag) -> str:
+    """What follows a flag's text where it has a default: ` (default 5)`."""
     if flag.default in ("", 0, None) or flag.default == [] or flag.default is False:
         return ""
     shown = f'"{flag.default}"' if isinstance(flag.default, str) else str(flag.default).lower()

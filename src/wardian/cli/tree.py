@@ -134,15 +134,19 @@ ALIASES = {
 }
 # Top-level verbs with a row of their own.
 OWN = {
+    "completion": ("completion:COMPLETION", "Print the completion script of a shell"),
     "explain": ("explain:EXPLAIN", "Show the plan that started a container, with durations"),
     "inspect": ("inspect:ANY", "Show everything known about objects of any kind"),
     "login": ("", "Sign in to a registry"),
     "logout": ("", "Sign out from a registry"),
+    "man": ("man:MAN", "Write the manual pages into a directory"),
     "plan": ("run:PLAN", "Show what run would do with the same arguments; nothing is made"),
     "search": ("", "Search a registry for images"),
     "serve": ("serve:SERVE", "Run the engine in the foreground"),
     "version": ("system:VERSION", "Show the versions of this command and of the engine"),
 }
+# What other programs call, in no help.
+HIDDEN = {"__complete": ("complete:COMPLETE", "")}
 # Top-level verbs that stand for a verb of a group.
 SHORT = {
     **{verb: ("container", verb) for verb in CONTAINER if verb not in ("inspect", "ls", "prune")},
@@ -158,8 +162,8 @@ SHORT = {
 def find(words: list[str]) -> tuple[str, str, str, list[str]] | None:
     """(path as typed, target, summary, the arguments left) of the verb that `words` begin with; None when none does."""
     verb, rest = words[0], words[1:]
-    if verb in OWN:
-        return verb, *OWN[verb], rest
+    if verb in OWN or verb in HIDDEN:
+        return verb, *(OWN.get(verb) or HIDDEN[verb]), rest
     if verb in SHORT:
         group, name = SHORT[verb]
         return verb, *GROUPS[group][1][name], rest
@@ -169,3 +173,12 @@ def find(words: list[str]) -> tuple[str, str, str, list[str]] | None:
         if row is not None:
             return f"{verb} {rest[0]}", *row, rest[1:]
     return None
+
+
+def canonical(words: list[str]) -> tuple[str, str]:
+    """(group, verb) that `words` begin with, whatever they are called there; group "" for one of the top level."""
+    if words[0] in SHORT:
+        return SHORT[words[0]]
+    if words[0] in GROUPS and len(words) > 1:
+        return words[0], ALIASES.get(words[0], {}).get(words[1], words[1])
+    return "", words[0]
