@@ -1,4 +1,4 @@
-"""Verbs that do one thing to each of several containers: stop, kill, pause, unpause, update, rm, wait."""
+"""Verbs that do one thing to each of several containers: stop, restart, kill, pause, unpause, update, rm, wait."""
 
 from __future__ import annotations
 
@@ -33,24 +33,36 @@ def for_each(names: list[str], act: Callable[[str], str]) -> int:
 
 
 def stop(invocation: Invocation) -> int:
+    return _signal_each(invocation, "stop", _patience(invocation))
+
+
+def restart(invocation: Invocation) -> int:
+    return _signal_each(invocation, "restart", _patience(invocation))
+
+
+def _patience(invocation: Invocation) -> dict[str, object]:
     seconds = invocation.number("timeout") if invocation.given("timeout") else invocation.number("time")
-    query = {
+    return {
         "signal": invocation.text("signal") or None,
         "t": str(seconds) if invocation.given("timeout") or invocation.given("time") else None,
     }
 
-    def act(name: str) -> str:
-        invocation.client.call("POST", f"/containers/{path_name(name)}/stop", query=query)
-        return name
-
-    return for_each(invocation.args, act)
-
 
 def kill(invocation: Invocation) -> int:
-    query = {"signal": invocation.text("signal") or None}
+    return _signal_each(invocation, "kill", {"signal": invocation.text("signal") or None})
+
+
+def _signal_each(invocation: Invocation, verb: str, query: dict[str, object]) -> int:
+    """What the engine notes, that the signal does nothing, say, is told on stderr."""
 
     def act(name: str) -> str:
-        invocation.client.call("POST", f"/containers/{path_name(name)}/kill", query=query)
+        path = f"/containers/{path_name(name)}/{verb}"
+        response = invocation.client.request("POST", path, query=query)
+        if response.status >= 400:
+            raise response.error(f"POST {path}")
+        note = response.headers.get("wardian-note")
+        if note:
+            sys.stderr.write(f"{name}: {note}\n")
         return name
 
     return for_each(invocation.args, act)
@@ -132,16 +144,13 @@ def update(invocation: Invocation) -> int:
 
 _USAGE = "[OPTIONS] CONTAINER [CONTAINER...]"
 _SIGNAL = Flag("signal", "s", "string", "", "Signal to send")
-STOP = Command(
-    stop,
-    _USAGE,
-    (
-        _SIGNAL,
-        Flag("time", "", "int", "", "Seconds until it is killed", deprecated="use --timeout instead"),
-        Flag("timeout", "t", "int", "", "Seconds until it is killed"),
-    ),
-    least=1,
+_PATIENCE = (
+    _SIGNAL,
+    Flag("time", "", "int", "", "Seconds until it is killed", deprecated="use --timeout instead"),
+    Flag("timeout", "t", "int", "", "Seconds until it is killed"),
 )
+STOP = Command(stop, _USAGE, _PATIENCE, least=1)
+RESTART = Command(restart, _USAGE, _PATIENCE, least=1)
 KILL = Command(kill, _USAGE, (_SIGNAL,), least=1)
 RM = Command(
     remove,

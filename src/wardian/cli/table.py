@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 _LEAST, _GAP = 10, 3  # a column's least width, and the space after its widest cell
 
 
-def columns(lines: Iterable[str]) -> str:
+def columns(lines: Iterable[str], least: int = _LEAST) -> str:
     """Lines with tab-separated cells → text. The last cell of a line belongs to no column (Go's text/tabwriter)."""
     rows = [line.split("\t") for line in lines]
     widths: list[int] = []
     for row in rows:
         for number, cell in enumerate(row[:-1]):
             if number == len(widths):
-                widths.append(_LEAST)
+                widths.append(least)
             widths[number] = max(widths[number], len(cell) + _GAP)
     return "".join(
         "".join(cell.ljust(widths[number]) for number, cell in enumerate(row[:-1])) + row[-1] + "\n" for row in rows
