@@ -132,7 +132,6 @@ def test_every_row_says_where_it_is() -> None:
     [
         ("HostConfig.PidMode", "container:", INVALID),
         ("HostConfig.NetworkMode", "container", INVALID),
-        ("HostConfig.RestartPolicy", {"Name": "always"}, NOT_IMPLEMENTED),
         ("HostConfig.Unheard", 1, NOT_IMPLEMENTED),
         ("HostConfig.UsernsMode", "private", NOT_IMPLEMENTED),
         ("HostConfig.Devices", [{"PathOnHost": "/dev/null", "CgroupPermissions": 1}], INVALID),

@@ -91,9 +91,8 @@ def _start_attached(invocation: Invocation, name: str) -> int:
     removes = bool(container["HostConfig"].get("AutoRemove"))
     with Session(client, f"containers/{identity}", tty, invocation.flag("sig-proxy") and not tty, keys) as session:
         hijacked = client.hijack("POST", f"/containers/{identity}/attach", query=_streams_query(keys, stdin))
-        waiting = client.stream(
-            "POST", f"/containers/{identity}/wait", query={"condition": "removed" if removes else "next-exit"}
-        )
+        condition = "removed" if removes else "next-exit"
+        waiting = client.stream("POST", f"/containers/{identity}/wait", query={"condition": condition})
         try:
             client.call("POST", f"/containers/{identity}/start", query={"detachKeys": keys or None})
         except WardianError:
@@ -102,7 +101,7 @@ def _start_attached(invocation: Invocation, name: str) -> int:
         if tty:
             session.resize()
         session.copy(hijacked, stdin)
-        return 0 if session.detached else session.exit_code(waiting)
+        return 0 if session.detached else session.exit_code(waiting, condition)
 
 
 ATTACH = Command(

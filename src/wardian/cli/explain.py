@@ -44,9 +44,23 @@ def show_plan(answer: dict[str, Any]) -> None:
         _show_end(answer, steps)
     for change in answer.get("Changes") or ():
         _show_change(change, width)
+    _show_last(answer.get("End") or {})
     sys.stdout.flush()
     for warning in answer.get("Warnings") or ():
         sys.stderr.write(f"WARNING: {warning}\n")
+
+
+def _show_last(end: dict[str, Any]) -> None:
+    """Why it ended, and who sent which signal."""
+    if not end:
+        return
+    print(f"\nend: {end['Reason']}")
+    for sent in end["Signals"]:
+        who = f" by {sent['Client']}" if sent["Client"] else ""
+        dropped = ", which its first process has no handler for" if sent["Dropped"] else ""
+        print(f"{sent['Signal']} at {sent['Time']}: {sent['Operation']}{who}{dropped}")
+    if end["Restarts"]:
+        print(f"restarted {end['Restarts']} times by its policy")
 
 
 def _show_network(steps: Iterable[dict[str, Any]], width: int) -> None:

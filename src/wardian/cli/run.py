@@ -213,16 +213,16 @@ def _run_attached(invocation: Invocation, identity: str, body: dict[str, Any]) -
             hijacked.sock.close()
             _wait_for_removal(waiting, condition)
             raise _failed(invocation, error) from None
-        return _follow(session, hijacked, waiting, tty, stdin)
+        return _follow(session, hijacked, waiting, condition, stdin)
 
 
-def _follow(session: Session, hijacked: Hijacked, waiting: Stream, tty: bool, stdin: bool) -> int:
-    if tty:
+def _follow(session: Session, hijacked: Hijacked, waiting: Stream, condition: str, stdin: bool) -> int:
+    if session.tty:
         session.resize()
     session.copy(hijacked, stdin)
     if session.detached:
         return 0
-    return session.exit_code(waiting)
+    return session.exit_code(waiting, condition)
 
 
 def _wait_for_removal(waiting: Stream, condition: str) -> None:

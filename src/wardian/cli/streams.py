@@ -105,7 +105,7 @@ class Session:
     def __init__(self, client: Client, resource: str, tty: bool, proxy: bool, keys: str, waits: bool = False) -> None:
         self._client = client
         self._resource = resource
-        self._tty = tty
+        self.tty = tty
         self._keys = _read_keys(keys)
         self.detached = False
         self._proxy = proxy
@@ -126,9 +126,9 @@ class Session:
 
     def copy(self, hijacked: Hijacked, stdin: bool) -> None:
         """Carries bytes until the output ends; `detached` tells whether the person left by the keys."""
-        multiplexed = hijacked.multiplexed if hijacked.multiplexed is not None else not self._tty
-        loop = CopyLoop(hijacked, multiplexed, 0 if stdin else None, keys=self._keys if self._tty else b"")
-        if self._tty and stdin:
+        multiplexed = hijacked.multiplexed if hijacked.multiplexed is not None else not self.tty
+        loop = CopyLoop(hijacked, multiplexed, 0 if stdin else None, keys=self._keys if self.tty else b"")
+        if self.tty and stdin:
             with RawMode(0):
                 loop.run(self.signals.fd, self.act)
         else:
@@ -149,7 +149,7 @@ class Session:
     def act(self) -> None:
         """Does what the signals that came ask for. Raises Failure for one that ends this command."""
         for number in self.signals.take():
-            if number == _signal.SIGWINCH and self._tty:
+            if number == _signal.SIGWINCH and self.tty:
                 self.resize()
             elif self._proxy:
                 self._quietly(f"/{self._resource}/kill", {"signal": signal_name(number)})
@@ -170,21 +170,21 @@ class Session:
         except WardianError:
             pass
 
-    def exit_code(self, waiting: Stream) -> int:
-        """The container's exit code, from the answer to a `wait`; signals are still passed on."""
+    def exit_code(self, waiting: Stream, condition: str = "") -> int:
+        """The container's exit code, from the answer to a `wait` for `condition`; signals are still passed on."""
         answer = waiting.fileno()
         while answer not in select.select([answer, self.signals.fd], [], [])[0]:
             self.act()
-        return read_exit_code(self._client, self._resource, waiting)
+        return read_exit_code(self._client, self._resource, waiting, condition)
 
 
-def read_exit_code(client: Client, resource: str, waiting: Stream) -> int:
+def read_exit_code(client: Client, resource: str, waiting: Stream, condition: str = "") -> int:
     """What the answer to a `wait` says; the next engine's, where this one ends. Raises Failure with what went wrong."""
     try:
         answer = waiting.json()
     except WardianError as lost:
         try:
-            answer = _wait_again(client, resource, lost)
+            answer = _wait_again(client, resource, lost, condition)
         except WardianError as final:
             raise Failure(f"error waiting for container: {error_text(final)}", 125) from None
     if not isinstance(answer, dict):
@@ -195,14 +195,17 @@ def read_exit_code(client: Client, resource: str, waiting: Stream) -> int:
     return int(answer["StatusCode"])
 
 
-def _wait_again(client: Client, resource: str, lost: WardianError) -> object:
-    """A container outlives its engine: the one that comes next is asked, if it comes within seconds."""
+def _wait_again(client: Client, resource: str, lost: WardianError, condition: str) -> object:
+    """A container outlives its engine: the one that comes next is asked, if it comes within seconds.
+
+    It may have ended meanwhile, even be removed: how is known to the next engine. The next exit may have been then."""
     import time
 
     end = time.monotonic() + _RETRY_SECONDS
     while True:
         try:
-            with client.stream("POST", f"/{resource}/wait") as waiting:
+            query = {"condition": condition if condition == "removed" else None}
+            with client.stream("POST", f"/{resource}/wait", query=query) as waiting:
                 return waiting.json()
         except WardianError as error:
             if hasattr(error, "status"):

@@ -255,17 +255,6 @@ def extra_hosts(value: Any, path: str) -> list[str]:
     return list(value)
 
 
-def restart_policy(value: Any, path: str) -> dict[str, Any]:
-    name = value.get("Name", "") if isinstance(value, dict) else None
-    if name not in ("", "no", "always", "unless-stopped", "on-failure"):
-        raise WardianError(
-            INVALID, f"invalid restart policy: unknown policy '{name}'", operation="create", subject=path
-        )
-    if name not in ("", "no"):
-        raise not_built(path, f"the restart policy {name!r}")
-    return {"Name": "no", "MaximumRetryCount": 0}
-
-
 def log_config(value: Any, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise invalid(path, value, "must be an object")

@@ -11,10 +11,12 @@ from functools import partial
 from typing import Any
 
 from wardian.engine import create, pausing, start, update
+from wardian.engine.askers import NOBODY, Asker
 from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.changes import changes_of, described
 from wardian.engine.endpoints import names_of
-from wardian.engine.filters import Filters, check_filters, matches_label
+from wardian.engine.filters import Filters, check_filters, matches_label, until
+from wardian.engine.inspect import render_end
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.links import unlink
 from wardian.engine.logs import LogOptions, LogReader, LogStream, log_path
@@ -24,6 +26,7 @@ from wardian.engine.reading import Reading
 from wardian.engine.registry import Container
 from wardian.engine.signals import signal_number
 from wardian.engine.state import State
+from wardian.engine.top import check_listable, top
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, NOT_MODIFIED, WardianError
 from wardian.insight.explain import explain, explain_container
 
@@ -53,28 +56,31 @@ class Containers:
             if container.state.state is State.PAUSED:
                 message = "cannot start a paused container, try unpause instead"
                 raise WardianError(CONFLICT, message, operation="start", subject=container.id)
-            if container.state.live:
+            if container.state.running:
                 raise WardianError(
                     NOT_MODIFIED, "container is already running", operation="start", subject=container.id
                 )
             await self._lifecycle.start(container)
 
-    async def stop(self, ref: str, signal: str | None = None, timeout: int | None = None) -> None:
+    async def stop(self, ref: str, signal: str | None = None, timeout: int | None = None, by: Asker = NOBODY) -> str:
+        """Returns what is worth saying: why it takes as long as it does."""
         container = self._registry.find(ref)
-        number = signal_number(signal) if signal else None
-        if not container.state.live:
+        if not container.state.running:
             raise WardianError(NOT_MODIFIED, "container is already stopped", operation="stop", subject=container.id)
-        await self._lifecycle.stop(container, number, timeout)
-
-    async def restart(self, ref: str, signal: str | None = None, timeout: int | None = None) -> None:
-        container = self._registry.find(ref)
         number = signal_number(signal) if signal else None
+        return await self._lifecycle.stop(container, number, timeout, by)
+
+    async def restart(self, ref: str, signal: str | None = None, timeout: int | None = None, by: Asker = NOBODY) -> str:
+        container = self._registry.find(ref)
+        note = ""
         async with self._held(container):
             with self._lifecycle.kept(container):
-                if container.state.live:
-                    await self._lifecycle.stop(container, number, timeout)
+                if container.state.running:
+                    number = signal_number(signal) if signal else None
+                    note = await self._lifecycle.stop(container, number, timeout, by)
             await self._lifecycle.start(container)
         self._parts.events.publish("container", "restart", container.id, container.event_attributes())
+        return note
 
     async def act(self, action: str, container: Container) -> None:
         """Of one that became unhealthy: --health-on-failure."""
@@ -87,19 +93,21 @@ class Containers:
         else:
             await self.restart(container.id)
 
-    async def kill(self, ref: str, signal: str = "KILL") -> None:
+    async def kill(self, ref: str, signal: str = "KILL", by: Asker = NOBODY) -> str:
         try:
             number = signal_number(signal or "KILL")
             container = self._registry.find(ref)
         except WardianError as error:
             message = f"cannot kill container: {ref}: {error.message}"
             raise WardianError(error.kind, message, operation="kill", subject=ref) from None
-        if not container.state.live:
+        if not container.state.running:
             message = f"cannot kill container: {ref}: container {container.id} is not running"
             raise WardianError(CONFLICT, message, operation="kill", subject=container.id)
-        await self._lifecycle.kill(container, number)
+        return await self._lifecycle.kill(container, number, by)
 
-    async def remove(self, ref: str, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+    async def remove(
+        self, ref: str, force: bool = False, volumes: bool = False, link: bool = False, by: Asker = NOBODY
+    ) -> None:
         if link:
             await unlink(self._parts, ref)
             return
@@ -107,14 +115,14 @@ class Containers:
         if container.state.state is State.REMOVING:
             message = f"removal of container {ref} is already in progress"
             raise WardianError(CONFLICT, message, operation="remove", subject=container.id)
-        if container.state.live:
+        if container.state.running:
             # before its turn with the lock: a restart that holds it may be waiting for a slow end
             self._refuse_live(container, ref, force)
-            await self._lifecycle.stop_now(container)
+            await self._lifecycle.stop_now(container, by)
         async with container.lock:
-            if container.state.live:  # started anew while we waited
+            if container.state.running:  # started anew while we waited
                 self._refuse_live(container, ref, force)
-                await self._lifecycle.stop_now(container)
+                await self._lifecycle.stop_now(container, by)
             if self._registry.get(container.id) is not None:  # else its own --rm was faster
                 self._lifecycle.remove(container, volumes)
 
@@ -132,6 +140,8 @@ class Containers:
             return
         if container.state.state is State.PAUSED:
             hint = "container is paused and must be unpaused first"
+        elif container.state.state is State.RESTARTING:
+            hint = "container is restarting: stop the container before removing or force remove"
         else:
             hint = "container is running: stop the container before removing or force remove"
         message = f'cannot remove container "{ref}": {hint}'
@@ -148,13 +158,21 @@ class Containers:
 
     async def rename(self, ref: str, name: str) -> None:
         container = self._registry.find(ref)
-        new = check_name(name)
+        try:
+            new = check_name(name)
+        except WardianError as error:
+            message = f"Error when allocating new name: {error.message}"
+            raise WardianError(error.kind, message, operation="rename", subject=container.id) from None
         async with self._held(container):
             old = container.name
             if new == old:
                 message = "Renaming a container with the same name as its current name"
                 raise WardianError(INVALID, message, operation="rename", subject=container.id)
-            self._registry.claim(new, container.id)
+            try:
+                self._registry.claim(new, container.id)
+            except WardianError as error:
+                message = f"Error when allocating new name: {error.message}"
+                raise WardianError(error.kind, message, operation="rename", subject=container.id) from None
             try:
                 self._parts.store.rename(container.id, new)
             except BaseException:
@@ -187,48 +205,45 @@ class Containers:
         return {"Warnings": warnings or None}
 
     async def top(self, ref: str, ps_args: str = "-ef") -> dict[str, Any]:
-        await self._not_built(ref, "top")
-        return {}
-
-    async def _not_built(self, ref: str, operation: str) -> None:
+        """In a thread: it reads a few files of each process."""
         container = self._registry.find(ref)
-        raise WardianError(
-            NOT_IMPLEMENTED, f"{operation} of a container is not built yet", operation=operation, subject=container.id
-        )
+        check_listable(container)
+        return await asyncio.to_thread(top, self._parts, container, ps_args)
 
     async def prune(self, wanted: Filters | None = None) -> dict[str, Any]:
-        check_filters(wanted or {}, ("label", "label!", "until"))
-        if (wanted or {}).get("until"):
-            raise WardianError(NOT_IMPLEMENTED, "prune: the filter 'until' is not built yet", operation="prune")
+        filters = wanted or {}
+        check_filters(filters, ("label", "label!", "until"))
+        before = until(filters, "prune containers")
         gone, freed = [], 0
         for container in self._registry:
-            labels = container.config["Labels"]
-            if not all(matches_label(labels, text) for text in (wanted or {}).get("label", ())):
-                continue
-            if any(matches_label(labels, text) for text in (wanted or {}).get("label!", ())):
-                continue
-            if container.state.live or container.lock.locked():
+            if container.state.running or container.lock.locked() or not _is_pruned(container, filters, before):
                 continue
             async with container.lock:
-                if self._registry.get(container.id) is None or container.state.live:
+                if self._registry.get(container.id) is None or container.state.running:
                     continue
                 freed += await asyncio.to_thread(self._parts.snapshots.size, container.id)
                 self._lifecycle.remove(container)
                 gone.append(container.id)
+        attributes = {"reclaimed": str(freed)}
+        self._parts.events.publish("container", "prune", "", attributes)
         return {"ContainersDeleted": gone or None, "SpaceReclaimed": freed}
 
     # --- streams and waiting ---
 
     def wait(self, ref: str, condition: str = "not-running") -> "asyncio.Future[dict[str, Any]]":
-        container = self._registry.find(ref)
         condition = condition or "not-running"
         if condition not in _CONDITIONS:
-            raise WardianError(INVALID, f'invalid condition: "{condition}"', operation="wait", subject=container.id)
-        return self._wait(container, condition)
+            raise WardianError(INVALID, f'invalid condition: "{condition}"', operation="wait", subject=ref)
+        ended = self._parts.store.exit_code_of_removed(ref) if condition == "removed" else None
+        if ended is not None:  # who waited lost its engine, and asks the next one by its id
+            future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+            future.set_result({"StatusCode": ended})
+            return future
+        return self._wait(self._registry.find(ref), condition)
 
     def _wait(self, container: Container, condition: str) -> "asyncio.Future[dict[str, Any]]":
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        if condition == "not-running" and not container.state.live:
+        if condition == "not-running" and not container.state.running:
             future.set_result({"StatusCode": container.state.exit_code})
         else:
             container.add_waiter(condition, future)
@@ -238,6 +253,9 @@ class Containers:
         container = self._registry.find(ref)
         if container.state.state is State.PAUSED:
             message = f"container {ref} is paused, unpause the container before attach"
+            raise WardianError(CONFLICT, message, operation="attach", subject=container.id)
+        if container.state.state is State.RESTARTING:
+            message = f"container {ref} is restarting, wait until the container is running"
             raise WardianError(CONFLICT, message, operation="attach", subject=container.id)
         self._parts.events.publish("container", "attach", container.id, container.event_attributes())
         return AttachSession(container, options)
@@ -279,4 +297,13 @@ class Containers:
         else:
             started = container.state.started_at > 0
             found = explain_container(container.config.directory, container.id, container.name, started)
-        return found | {"Changes": described(changes_of(container))}
+        return found | {"Changes": described(changes_of(container)), "End": render_end(container.state)}
+
+
+def _is_pruned(container: Container, filters: Filters, before: float | None) -> bool:
+    labels = container.config["Labels"]
+    return (
+        all(matches_label(labels, text) for text in filters.get("label", ()))
+        and not any(matches_label(labels, text) for text in filters.get("label!", ()))
+        and (before is None or container.record.created < before * 1e9)
+    )

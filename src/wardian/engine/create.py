@@ -22,6 +22,7 @@ from wardian.engine.options import ENDPOINTS, POINTS
 from wardian.engine.parts import Parts
 from wardian.engine.points import binds_of, host_source
 from wardian.engine.registry import Container
+from wardian.engine.restart_policy import check_with_removal
 from wardian.engine.sandbox import has_links, sandbox_want
 from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
@@ -84,6 +85,7 @@ def resolve_body(
     if not isinstance(body, Mapping):
         raise WardianError(INVALID, "the body of create must be an object", operation="create")
     values = decode(body)
+    check_with_removal(values.get("HostConfig.RestartPolicy"), bool(values.get("HostConfig.AutoRemove")))
     if not values.get("Image"):
         raise WardianError(INVALID, "no image specified", operation="create", subject="Image")
     image = parts.images.resolve(values["Image"], platform)

@@ -132,7 +132,7 @@ class Engine:
                 steps.callback(parts.events.close)
                 if self.events.last:  # else its start failed before they were loaded
                     steps.callback(self._tell, "stop")
-                steps.callback(self._lifecycle.close)
+                steps.push_async_callback(self._lifecycle.close)
                 steps.callback(self.execs.close)
                 steps.push_async_callback(self._health_checks.close)
                 steps.push_async_callback(_end_watches, parts.registry)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from wardian.errors import INVALID, WardianError
+from wardian.moments import unix_moment
 
 Filters = dict[str, list[str]]
 
@@ -31,6 +32,21 @@ def boolean(filters: Filters, key: str) -> bool | None:
     if values[0].lower() in ("0", "false", "f"):
         return False
     raise WardianError(INVALID, f"invalid filter '{key}={values[0]}'", operation="list", subject=key)
+
+
+def until(filters: Filters, operation: str) -> float | None:
+    """The moment of `until`, in unix seconds; None when it is not there. Raises INVALID in Docker's words."""
+    values = filters.get("until", [])
+    if not values:
+        return None
+    if len(values) > 1:
+        message = "more than one until filter specified"
+    else:
+        moment = unix_moment(values[0])
+        if moment is not None:
+            return moment
+        message = f'failed to parse value as time or duration: "{values[0]}"'
+    raise WardianError(INVALID, message, operation=operation, subject="until")
 
 
 def name_matches(pattern: str, name: str) -> bool:

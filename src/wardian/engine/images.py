@@ -72,7 +72,7 @@ class Images:
     async def _remove_in_thread(self, ref: str, force: bool, noprune: bool) -> Bodies:
         """It syncs, and moves layers that may be many."""
         registry = self._parts.registry
-        uses = [ImageUse(container.id, container.record.image, container.state.live) for container in registry]
+        uses = [ImageUse(container.id, container.record.image, container.state.running) for container in registry]
         layers = {layer for container in registry for layer in container.record.layers}
 
         def remove(_: Emit) -> Bodies:

@@ -14,6 +14,7 @@ from wardian.engine.logs import log_path
 from wardian.engine.options import POINTS
 from wardian.engine.points import PROPAGATIONS, binds_of, shown
 from wardian.engine.registry import Container
+from wardian.engine.signals import signal_name
 from wardian.engine.state import RunState, State
 from wardian.kernel.pidfd import same_process
 from wardian.network import HeldPort
@@ -36,9 +37,9 @@ def rfc3339(nanoseconds: int) -> str:
 def render_state(state: RunState) -> dict[str, Any]:
     return {
         "Status": state.state.value,
-        "Running": state.live,
+        "Running": state.running,
         "Paused": state.state is State.PAUSED,
-        "Restarting": False,
+        "Restarting": state.state is State.RESTARTING,
         "OOMKilled": state.oom_killed,
         "Dead": state.state is State.DEAD,
         "Pid": state.pid if state.live else 0,
@@ -46,6 +47,30 @@ def render_state(state: RunState) -> dict[str, Any]:
         "Error": state.error,
         "StartedAt": rfc3339(state.started_at),
         "FinishedAt": rfc3339(state.finished_at),
+        **({"Reason": state.reason} if state.reason else {}),
+    }
+
+
+def render_end(state: RunState) -> dict[str, Any] | None:
+    """How it ended, for `explain`: the sentence, and who sent which signal. None of what runs or never ran."""
+    if not state.reason:
+        return None
+    return {
+        "Reason": state.reason,
+        "ExitCode": state.exit_code,
+        "OOMKilled": state.oom_killed,
+        "FinishedAt": rfc3339(state.finished_at),
+        "Restarts": state.restarts,
+        "Signals": [
+            {
+                "Signal": signal_name(ask.signal),
+                "Operation": ask.operation,
+                "Client": ask.client,
+                "Time": rfc3339(ask.at),
+                "Dropped": ask.dropped,
+            }
+            for ask in state.asks
+        ],
     }
 
 
@@ -84,7 +109,7 @@ def render_container(
         "HostsPath": os.path.join(directory, "hosts"),
         "LogPath": log_path(directory, record.id) if config["HostConfig.LogConfig"]["Type"] == "json-file" else "",
         "Name": f"/{record.name}",
-        "RestartCount": 0,
+        "RestartCount": state.restarts,
         "Driver": "overlay2",
         "Platform": record.os,
         "MountLabel": "",
@@ -230,6 +255,8 @@ def status_text(state: RunState, now: int, health: Health | None = None) -> str:
         return f"Up {human_duration(now - state.started_at)}{in_status(health)}"
     if state.state is State.PAUSED:
         return f"Up {human_duration(now - state.started_at)} (Paused)"
+    if state.state is State.RESTARTING:
+        return f"Restarting ({state.exit_code}) {human_duration(now - state.finished_at)} ago"
     if state.state is State.EXITED:
         return f"Exited ({state.exit_code}) {human_duration(now - state.finished_at)} ago"
     return {State.CREATED: "Created", State.REMOVING: "Removal In Progress", State.DEAD: "Dead"}[state.state]

@@ -6,10 +6,19 @@ hand when its owner ends before those that joined.
 
 import contextlib
 import os
+from collections.abc import Iterator
 
+from wardian.engine.config import JOINS
+from wardian.engine.links import links_of
 from wardian.engine.registry import Container, Registry
 from wardian.engine.sandbox import network_owner, open_namespace
 from wardian.errors import WardianError
+
+
+def needed(registry: Registry, container: Container) -> Iterator[str]:
+    """The ids of those that must run before it starts: whose namespaces it joins, to whom it is linked."""
+    yield from filter(None, (container.config.joins(kind) for kind in JOINS))
+    yield from (one.other.id for one in links_of(registry, container))
 
 
 def open_left_behind(registry: Registry, identity: str) -> list[int]:

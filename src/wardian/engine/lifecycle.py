@@ -1,4 +1,4 @@
-"""What a container goes through after create: start, stop, kill, its exit, its removal.
+"""What a container goes through after create: start, stop, kill, its exit, its removal; its policy's starts.
 
 Who starts, renames or removes a container holds its lock. An exit comes by itself and takes none: it is one step of
 the event loop but for giving the network place back, and `start` waits for it. Signals take none either, so that a kill
@@ -10,15 +10,22 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from wardian.engine import attach, connections, create, pausing, sandbox, start, volume_use
+from wardian.engine.askers import NOBODY, Asker
+from wardian.engine.joined import needed
 from wardian.engine.parts import Parts
+from wardian.engine.reasons import Ask, dropped_note, reason_of, with_ask
 from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
+from wardian.engine.restart_policy import comes_with_engine, wait_after
+from wardian.engine.restarts import Restarts
 from wardian.engine.signals import signal_number
 from wardian.engine.state import Event, RunState, State
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
+from wardian.kernel import procfs
 from wardian.kernel.pidfd import send_signal
 from wardian.runtime import SUPERVISOR_LOST, TIMEOUT, ExitRecord, SupervisorClient, end_lost
 
@@ -37,15 +44,19 @@ class Lifecycle:
         self._parts = parts
         self._recorder = Recorder()
         self.followers: list[Callable[[Container, RunState], None]] = []  # told of each new state, and the one before
+        self._restarts = Restarts(self._start_again)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Of an engine that lets go of its containers."""
+        await self._restarts.close()
         self._recorder.close()
 
     # --- start ---
 
-    async def start(self, container: Container) -> None:
-        """Run it. On failure nothing is left; the container's state keeps the error and docker's exit code for it."""
+    async def start(self, container: Container, anew: bool = True) -> None:
+        """Run it. On failure nothing is left; the container's state keeps the error and docker's exit code for it.
+
+        `anew`: by hand, or with the engine; what its restart policy did so far is forgotten."""
         if container.exit_watch is not None:
             await container.exit_watch
         try:
@@ -63,17 +74,20 @@ class Lifecycle:
         self._recorder.keep(container, started.record)
         launched = started.launched
         self.watch(container)  # first: it runs, whatever becomes of the record of it
-        self.launched(container, launched.pid, launched.start_time, launched.started_at)
+        self.launched(container, launched.pid, launched.start_time, launched.started_at, anew)
         connections.publish_all(self._parts, container, "connect")
         volume_use.publish_mounts(self._parts, container, "mount")
         self._publish(container, "start")
         await attach.give_late(container, started.attached)
 
-    def launched(self, container: Container, pid: int, start_time: int, started_at: int) -> None:
+    def launched(self, container: Container, pid: int, start_time: int, started_at: int, anew: bool = False) -> None:
         """It runs: on record, with what names its first process."""
+        before = container.state
+        if anew:
+            before = before._replace(restarts=0, backoff=0, stopped_by_user=False)
         self.change(
             container,
-            container.state.after(
+            before.after(
                 Event.LAUNCHED,
                 pid=pid,
                 start_time=start_time,
@@ -84,6 +98,8 @@ class Lifecycle:
                 oom_killed=False,
                 reason="",
                 boot_id=self._parts.boot_id,
+                stays_down=False,
+                asks=(),
             ),
         )
 
@@ -91,8 +107,41 @@ class Lifecycle:
         attach.drop_attachers(container)
         code = failed_start_code(error.message, 128)
         self.change(container, container.state.after(Event.FAILED, error=str(error), exit_code=code))
+        container.answer_waiters(("not-running",), {"StatusCode": container.state.exit_code})
         if container.config["HostConfig.AutoRemove"]:
             self.remove_or_log(container)
+
+    # --- restart policies ---
+
+    async def _start_again(self, container: Container) -> None:
+        await self.start(container, anew=False)
+
+    def resume_policies(self) -> None:
+        """Of an engine that has settled what it found: what waited waits for the rest, what comes with an engine
+        comes."""
+        for container in self._parts.registry:
+            state = container.state
+            if state.state is State.RESTARTING:
+                self._restarts.wait(container, state.finished_at + state.backoff - time.time_ns())
+        coming = [
+            one for one in self._parts.registry if comes_with_engine(one.config["HostConfig.RestartPolicy"], one.state)
+        ]
+        self._restarts.start_all(coming, partial(needed, self._parts.registry), self.start)
+        self._restarts.open()
+
+    async def _give_up(self, container: Container) -> None:
+        """Of a container that waits to be started again: it is not. One that is being started at this moment runs
+        when this returns, unless that failed."""
+        if self._restarts.cancel(container) or not container.lock.locked():
+            self._given_up(container)
+        else:
+            async with container.lock:
+                return
+
+    def _given_up(self, container: Container) -> None:
+        state = container.state.after(Event.GIVEN_UP, stopped_by_user=True, finished_at=time.time_ns())
+        self.change(container, state, durable=True)
+        container.answer_waiters(("not-running", "next-exit"), {"StatusCode": state.exit_code})
 
     # --- exit ---
 
@@ -169,8 +218,12 @@ class Lifecycle:
             container.kept = False
 
     def _record_exit(self, container: Container, record: ExitRecord) -> None:
+        wait = None
         try:
-            state = exit_state(container.state, record)
+            before = container.state
+            ran = max(0, record.finished_at - before.started_at)
+            wait = wait_after(container.config["HostConfig.RestartPolicy"], before, record.exit_code, ran)
+            state = exit_state(before, record, wait)
             self.change(container, state)
             container.sandbox = None
             if state.oom_killed:
@@ -182,23 +235,36 @@ class Lifecycle:
         finally:
             answer = {"StatusCode": container.state.exit_code}
             container.answer_waiters(("not-running", "next-exit"), answer)
+            if wait is not None:
+                self._restarts.wait(container, wait)
 
     # --- stop, kill, remove ---
 
-    async def stop(self, container: Container, number: int | None, timeout: int | None) -> None:
-        """Its stop signal, then SIGKILL after the timeout (docker's 10 seconds; negative: never)."""
+    async def stop(self, container: Container, number: int | None, timeout: int | None, by: Asker = NOBODY) -> str:
+        """Its stop signal, then SIGKILL after the timeout (docker's 10 seconds; negative: never). Returns what is
+        worth saying about it."""
+        if container.state.state is State.RESTARTING:
+            await self._give_up(container)
+            if not container.state.live:
+                self._publish(container, "stop")
+                return ""
         config = container.config
         signal = number or (signal_number(config["StopSignal"]) if config["StopSignal"] else SIGTERM)
         if timeout is None:
             timeout = config["StopTimeout"] if config["StopTimeout"] is not None else _STOP_TIMEOUT
-        self._signal(container, signal)
+        note = self._signal(container, signal, by, ends=True)
         if not await self._ended(container, None if timeout < 0 else float(timeout)):
-            await self.stop_now(container)
+            await self.stop_now(container, by)
         self._publish(container, "stop")
+        return note
 
-    async def stop_now(self, container: Container) -> None:
+    async def stop_now(self, container: Container, by: Asker = NOBODY) -> None:
         """SIGKILL, and wait for the end. Raises WardianError(UNAVAILABLE) when the kernel does not let go of it."""
-        self._signal(container, SIGKILL)
+        if container.state.state is State.RESTARTING:
+            await self._give_up(container)
+            if not container.state.live:
+                return
+        self._signal(container, SIGKILL, by)
         if not await self._ended(container, _KILL_DEADLINE):
             pid = container.state.pid
             raise WardianError(
@@ -209,18 +275,38 @@ class Lifecycle:
                 hint=f"process {pid} is held in the kernel: see /proc/{pid}/stack",
             )
 
-    async def kill(self, container: Container, number: int) -> None:
+    async def kill(self, container: Container, number: int, by: Asker = NOBODY) -> str:
+        """Returns what is worth saying about it."""
+        if container.state.state is State.RESTARTING:
+            await self._give_up(container)
+            if not container.state.live:
+                return ""
         if number == SIGKILL:
-            return await self.stop_now(container)
-        return self._signal(container, number)
+            await self.stop_now(container, by)
+            return ""
+        return self._signal(container, number, by)
 
-    def _signal(self, container: Container, number: int) -> None:
+    def _signal(self, container: Container, number: int, by: Asker, ends: bool = False) -> str:
+        """`ends`: it is sent to end the container, whatever signal it is. Returns a note on one that does nothing."""
         state = container.state
-        self._publish(container, "kill", signal=str(number))
+        dropped = state.live and procfs.drops_signal(state.pid, number)
+        ask = Ask(by.operation, number, by.client(), time.time_ns(), dropped)
+        self._publish(container, "kill", signal=str(number), **({"dropped": "true"} if dropped else {}))
         if state.live:
+            self._asked(container, ask, ends or pausing.wakes(container, number))
             send_signal(state.pid, state.start_time, number)
         if state.state is State.PAUSED and pausing.wakes(container, number):
             self.unpause(container)
+        return dropped_note(ask)
+
+    def _asked(self, container: Container, ask: Ask, ends: bool) -> None:
+        """On record before the signal goes. That a policy must leave it down is safe from a power loss too."""
+        state = container.state
+        after = state._replace(
+            asks=with_ask(state.asks, ask), stopped_by_user=True, stays_down=state.stays_down or ends
+        )
+        has_policy = container.config["HostConfig.RestartPolicy"]["Name"] != "no"
+        self.change(container, after, durable=has_policy and not state.stopped_by_user)
 
     async def pause(self, container: Container) -> None:
         """Nothing of it runs any more, and it is on record. Raises WardianError; then it runs on."""
@@ -258,7 +344,7 @@ class Lifecycle:
             create.remove_run_directory(parts, container.id)
             if volumes or container.config["HostConfig.AutoRemove"]:
                 volume_use.release(parts, container)
-            parts.store.remove(container.id)
+            parts.store.remove(container.id, previous.exit_code)
         except BaseException as error:
             self.change(container, container.state.after(Event.FAILED, error=f"removal failed: {error}"))
             raise
@@ -276,14 +362,14 @@ class Lifecycle:
 
     # --- one place each ---
 
-    def change(self, container: Container, state: RunState) -> None:
+    def change(self, container: Container, state: RunState, durable: bool = False) -> None:
         """A new state, seen by every reader and stored. A disk that cannot take it (it is full, say) holds nothing up:
         the next engine settles a state that is a step behind (recovery.py)."""
         before, container.state = container.state, state
         for follow in self.followers:
             follow(container, before)
         try:
-            self._parts.store.set_state(container.id, state)
+            self._parts.store.set_state(container.id, state, durable)
         except Exception:
             log.exception("container %s: that it is %s was not stored", container.id[:12], state.state.value)
 
@@ -291,14 +377,15 @@ class Lifecycle:
         self._parts.events.publish("container", action, container.id, container.event_attributes() | more)
 
 
-def exit_state(state: RunState, record: ExitRecord) -> RunState:
-    """The state after an exit."""
-    return state.after(
-        Event.EXITED,
+def exit_state(state: RunState, record: ExitRecord, wait: int | None = None) -> RunState:
+    """The state after an exit; `wait`: how long until its policy starts it again, None when it does not."""
+    after = state.after(
+        Event.EXITED if wait is None else Event.COMES_BACK,
         pid=0,
         exit_code=record.exit_code,
         finished_at=record.finished_at,
         oom_killed=record.oom_killed,
-        reason=record.reason,
+        reason=reason_of(record, state.asks),
         error=record.reason if record.reason in (SUPERVISOR_LOST, TIMEOUT) else "",
     )
+    return after if wait is None else after._replace(restarts=state.restarts + 1, backoff=wait)

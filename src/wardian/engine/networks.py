@@ -5,11 +5,10 @@ from typing import Any
 
 from wardian.engine import connections
 from wardian.engine.endpoints import WITHOUT_LINKS, network_of
-from wardian.engine.filters import Filters
+from wardian.engine.filters import Filters, until
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.errors import INVALID, NOT_FOUND, WardianError
-from wardian.moments import unix_moment
 from wardian.network import NetworkConfig
 from wardian.uncancelled import to_the_end
 
@@ -55,7 +54,7 @@ class Networks:
 
     async def prune(self, filters: Filters | None = None) -> dict[str, Any]:
         filters = filters or {}
-        gone = await self._parts.networks.prune(filters, _until(filters))
+        gone = await self._parts.networks.prune(filters, until(filters, "prune networks"))
         for network in gone:
             self._publish("destroy", network)
         self._parts.events.publish("network", "prune", "", {"reclaimed": "0"})
@@ -88,17 +87,3 @@ class Networks:
     def _publish(self, action: str, network: NetworkConfig) -> None:
         attributes = {"name": network.name, "type": network.driver}
         self._parts.events.publish("network", action, network.id, attributes)
-
-
-def _until(filters: Filters) -> float | None:
-    values = filters.get("until", [])
-    if not values:
-        return None
-    if len(values) > 1:
-        message = "more than one until filter specified"
-    else:
-        moment = unix_moment(values[0])
-        if moment is not None:
-            return moment
-        message = f'failed to parse value as time or duration: "{values[0]}"'
-    raise WardianError(INVALID, message, operation="prune networks", subject="until")

@@ -44,7 +44,7 @@ class Reading:
         linked = names_by_links(self._registry)
         newest_first = sorted(self._registry, key=lambda container: container.record.created, reverse=True)
         for container in newest_first:
-            if not (every or limit > 0 or container.state.live or "status" in wanted):
+            if not (every or limit > 0 or container.state.running or "status" in wanted):
                 continue
             if not self._selected(container, wanted):
                 continue
@@ -70,7 +70,7 @@ class Reading:
                 known = ", ".join(health.STATUSES)
                 message = f"invalid filter 'health={value}': invalid value for health ({value}): must be one of {known}"
                 raise WardianError(INVALID, message, operation="list", subject="health")
-        states = {state.value for state in State} | {"restarting"}
+        states = {state.value for state in State}
         for value in wanted.get("status", ()):
             if value not in states:
                 raise WardianError(INVALID, f"invalid filter 'status={value}'", operation="list", subject="status")

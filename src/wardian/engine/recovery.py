@@ -4,6 +4,9 @@ supervisor answers on its socket     reconnect, and wait for the exit as if noth
 exit record in the run directory     it ended while no engine looked: its own code, its own time
 neither, same boot                   the supervisor was lost, and the container with it: 137
 neither, another boot                the host went down: 255, as docker says it, and the reason
+waited to be started again           goes on waiting, for the rest of its time
+
+Then the restart policies: what has ended, and comes back with an engine (restart_policy.py), is started.
 
 The state in the store may be one step behind: an engine that was killed between a launch and its row left a container
 that is "created" or "exited" and runs, or ran. Run directories and supervisors say what is so.
@@ -17,6 +20,7 @@ from wardian.engine import connections, create, links, pausing, sandbox
 from wardian.engine.container_files import write_hosts
 from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.parts import Parts
+from wardian.engine.reasons import HOST_WENT_DOWN
 from wardian.engine.registry import Container
 from wardian.engine.state import State
 from wardian.errors import WardianError
@@ -44,6 +48,7 @@ async def recover(parts: Parts, lifecycle: Lifecycle) -> None:
             except Exception:
                 log.exception("container %s: its state could not be settled", container.id[:12])
     _sweep(parts)
+    lifecycle.resume_policies()
 
 
 def _want(parts: Parts, identity: str) -> SandboxWant:
@@ -114,7 +119,7 @@ async def _settle(parts: Parts, lifecycle: Lifecycle, container: Container) -> N
             lifecycle.remove(container)
         return
     if record is None and state.boot_id != parts.boot_id:
-        lifecycle.voided(container, "the host went down while the container ran")
+        lifecycle.voided(container, HOST_WENT_DOWN)
         return
     if record is not None:
         await lifecycle.exited(container, record)

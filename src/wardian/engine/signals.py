@@ -10,6 +10,13 @@ _SIGNAL_NAMES = {name: number for number, name in enumerate(_SIGNALS.split(), st
     "IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": 34, "RTMAX": 64,
 }  # fmt: skip
 
+_NAMES = {number: f"SIG{name}" for name, number in reversed(_SIGNAL_NAMES.items())}
+
+
+def signal_name(number: int) -> str:
+    """SIGTERM for 15; "signal 40" for what has no name of its own."""
+    return _NAMES.get(number, f"signal {number}")
+
 
 def signal_number(value: str, path: str = "signal") -> int:
     """A name with or without SIG, RTMIN+n, RTMAX-n or a number. Raises WardianError(INVALID) in docker's words."""

@@ -3,6 +3,7 @@
 container(id, name, created, image, config)     one row from create to remove
 container_state(id → container, ...)            replaced at every step; a power loss may take the last ones
 event(id, time, body)                           what happened, as an earlier version kept it: see event_journal.py
+removed_container(number, id, exit_code)        how they had ended, for who waited over an engine's end; the newest
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from wardian.database import Database, Schema
+from wardian.engine.reasons import Ask
 from wardian.engine.state import RunState, State
+
+_KEEP_REMOVED = 1000
 
 ENGINE_SCHEMA = Schema(
     "engine",
@@ -23,7 +27,10 @@ ENGINE_SCHEMA = Schema(
             id TEXT PRIMARY KEY REFERENCES container(id) ON DELETE CASCADE, record TEXT NOT NULL
         ) WITHOUT ROWID;
         CREATE TABLE event (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, body TEXT NOT NULL)
+        """,
         """
+        CREATE TABLE removed_container (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, exit_code INTEGER NOT NULL)
+        """,
     ],
 )
 
@@ -77,13 +84,21 @@ class EngineStore:
             text = msgspec.json.encode(record._asdict()).decode()
             db.execute("UPDATE container SET record = ? WHERE id = ?", (text, record.id))
 
-    def remove(self, identity: str) -> None:
+    def remove(self, identity: str, exit_code: int = 0) -> None:
         with self._database.durable() as db:
             db.execute("DELETE FROM container WHERE id = ?", (identity,))
+            db.execute("INSERT OR REPLACE INTO removed_container (id, exit_code) VALUES (?, ?)", (identity, exit_code))
+            db.execute("DELETE FROM removed_container WHERE number <= last_insert_rowid() - ?", (_KEEP_REMOVED,))
 
-    def set_state(self, identity: str, state: RunState) -> None:
+    def exit_code_of_removed(self, identity: str) -> int | None:
+        """How one that is gone had ended; None when it never was, or went long ago."""
+        rows = self._database.read("SELECT exit_code FROM removed_container WHERE id = ?", (identity,))
+        return next((int(row["exit_code"]) for row in rows), None)
+
+    def set_state(self, identity: str, state: RunState, durable: bool = False) -> None:
+        """`durable`: a power loss must not take it."""
         fields = state._asdict() | {"state": state.state.value}
-        with self._database.volatile() as db:
+        with self._database.durable() if durable else self._database.volatile() as db:
             db.execute(
                 "INSERT OR REPLACE INTO container_state VALUES (?, ?)", (identity, msgspec.json.encode(fields).decode())
             )
@@ -106,4 +121,5 @@ def _state(text: str | None) -> RunState:
     if text is None:
         return RunState()
     fields = msgspec.json.decode(text)
-    return RunState(**fields | {"state": State(fields["state"])})
+    asks = tuple(Ask(*one) for one in fields.get("asks", ()))
+    return RunState(**fields | {"state": State(fields["state"]), "asks": asks})

@@ -48,6 +48,22 @@ def status(pid: "int | str" = "self") -> dict[str, str]:
     return {key: value.strip() for key, _, value in rows}
 
 
+def drops_signal(pid: int, number: int) -> bool:
+    """Whether a signal from outside does nothing to this process: it ignores it, or it is the first of its pid
+    namespace and has no handler (pid_namespaces(7)). What it blocks it may yet read, by sigwait(3) or signalfd(2)."""
+    if number in (9, 19):  # SIGKILL and SIGSTOP from an ancestor namespace are never dropped
+        return False
+    found = status(pid)
+
+    def has(mask: str) -> bool:
+        return bool(int(found.get(mask) or "0", 16) >> (number - 1) & 1)
+
+    if not found or has("SigBlk"):
+        return False
+    is_first = found.get("NSpid", "").split()[1:][-1:] == ["1"]
+    return has("SigIgn") or (is_first and not has("SigCgt"))
+
+
 def start_time(pid: "int | str" = "self") -> int:
     """When a process started, in clock ticks since boot: with the pid, its identity. Raises ProcessLookupError."""
     text = read(f"/proc/{pid}/stat")

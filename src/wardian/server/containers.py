@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from wardian.engine import AttachOptions, LogOptions
+from wardian.engine import Asker, AttachOptions, LogOptions
 from wardian.errors import INVALID, WardianError
 from wardian.server import versions
-from wardian.server.messages import NO_CONTENT, Answer, Handover, Request, Streamed, json_answer, json_line
+from wardian.server.messages import NO_CONTENT, NOTE_HEADER, Answer, Handover, Request, Streamed, json_answer, json_line
 
 
 async def index(request: Request) -> Answer:
@@ -49,19 +49,17 @@ async def start(request: Request) -> Answer:
 
 async def stop(request: Request) -> Answer:
     signal, seconds = request.query.text("signal") or None, request.query.number("t")
-    await request.engine.containers.stop(_ref(request), signal, seconds)
-    return NO_CONTENT
+    return _noted(await request.engine.containers.stop(_ref(request), signal, seconds, _asker(request, "stop")))
 
 
 async def restart(request: Request) -> Answer:
     signal, seconds = request.query.text("signal") or None, request.query.number("t")
-    await request.engine.containers.restart(_ref(request), signal, seconds)
-    return NO_CONTENT
+    return _noted(await request.engine.containers.restart(_ref(request), signal, seconds, _asker(request, "restart")))
 
 
 async def kill(request: Request) -> Answer:
-    await request.engine.containers.kill(_ref(request), request.query.text("signal") or "KILL")
-    return NO_CONTENT
+    signal = request.query.text("signal") or "KILL"
+    return _noted(await request.engine.containers.kill(_ref(request), signal, _asker(request, "kill")))
 
 
 async def pause(request: Request) -> Answer:
@@ -111,7 +109,8 @@ async def prune(request: Request) -> Answer:
 
 async def remove(request: Request) -> Answer:
     query = request.query
-    await request.engine.containers.remove(_ref(request), query.flag("force"), query.flag("v"), query.flag("link"))
+    flags = query.flag("force"), query.flag("v"), query.flag("link")
+    await request.engine.containers.remove(_ref(request), *flags, by=_asker(request, "rm"))
     return NO_CONTENT
 
 
@@ -169,6 +168,15 @@ async def logs(request: Request) -> Streamed:
 def _tail(text: str) -> int:
     """Docker takes what is no number, as "all", for all."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+
+
+def _asker(request: Request, operation: str) -> Asker:
+    return Asker(operation, request.caller.pid, request.caller.uid)
+
+
+def _noted(note: str) -> Answer:
+    """Docker's empty answer; what our own command tells a person travels in its head."""
+    return NO_CONTENT._replace(headers=((NOTE_HEADER, note),)) if note else NO_CONTENT
 
 
 def _ref(request: Request) -> str:

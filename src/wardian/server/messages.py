@@ -21,6 +21,8 @@ JSON = "application/json"
 RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
 JSON_BODY_LIMIT = 4 << 20
+# what is worth saying of an operation that has no body to say it in
+NOTE_HEADER = "Wardian-Note"
 
 
 class Request(NamedTuple):
