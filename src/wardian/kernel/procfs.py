@@ -50,7 +50,8 @@ def status(pid: "int | str" = "self") -> dict[str, str]:
 
 def drops_signal(pid: int, number: int) -> bool:
     """Whether a signal from outside does nothing to this process: it ignores it, or it is the first of its pid
-    namespace and has no handler (pid_namespaces(7)). What it blocks it may yet read, by sigwait(3) or signalfd(2)."""
+    namespace and has no handler (pid_namespaces(7)). What it blocks it may yet read, by signalfd(2) say; while it
+    waits in sigwait(3) the kernel shows nothing as blocked."""
     if number in (9, 19):  # SIGKILL and SIGSTOP from an ancestor namespace are never dropped
         return False
     found = status(pid)
@@ -58,7 +59,7 @@ def drops_signal(pid: int, number: int) -> bool:
     def has(mask: str) -> bool:
         return bool(int(found.get(mask) or "0", 16) >> (number - 1) & 1)
 
-    if not found or has("SigBlk"):
+    if not found or has("SigBlk") or "sigtimedwait" in read(f"/proc/{pid}/wchan"):
         return False
     is_first = found.get("NSpid", "").split()[1:][-1:] == ["1"]
     return has("SigIgn") or (is_first and not has("SigCgt"))
