@@ -114,8 +114,8 @@ def test_stop_of_what_has_no_handler_says_so(docker, request):
         assert done.stderr.startswith(b"deaf: SIGTERM does nothing here: the container's first process has no handler")
     found = json.loads(docker.out("inspect", "deaf"))[0]["State"]
     assert (found["ExitCode"], found["Error"]) == (137, "")
-    assert found["Reason"].startswith("ended by SIGKILL: stop by ")
-    assert found["Reason"].endswith(", user 0), 1 s after SIGTERM, for which its first process has no handler")
+    assert found["Reason"].startswith("ended by SIGKILL: stop by uid 0 pid ")
+    assert found["Reason"].endswith("), 1 s after SIGTERM, for which its first process has no handler")
     events = docker.out(
         "events", "--since", since, "--until", str(time.time()), "--format", "{{json .}}", "--filter", "event=kill"
     )

@@ -46,7 +46,7 @@ def kill_both(bench: Bench, identity: str) -> Callable[[], None]:
 
 
 def test_a_launch_that_was_not_written_down_yet_is_found_running(bench: Bench) -> None:
-    identity = bench.start("sh", "-c", "sleep 0.5; exit 7")
+    identity = bench.start("sh", "-c", "sleep 3; exit 7")
     pid = bench.state(identity)["Pid"]
     between_engines(bench, sql(bench, "DELETE FROM container_state"))
     assert bench.state(identity)["Running"] and bench.state(identity)["Pid"] == pid
@@ -120,7 +120,7 @@ def test_an_exec_outlives_its_engine(bench: Bench) -> None:
         return made
 
     ends = bench.run(begin("sh", "-c", "sleep 0.3; exit 5"))
-    runs = bench.run(begin("sh", "-c", "sleep 1.2; exit 6"))
+    runs = bench.run(begin("sh", "-c", "sleep 4; exit 6"))
     bench.run(bench.engine.close())
     bench.loop.run_until_complete(asyncio.sleep(0.6))
     bench.engine = Engine(bench.home)
@@ -132,7 +132,7 @@ def test_an_exec_outlives_its_engine(bench: Bench) -> None:
 
     assert seen(ends) == (False, 5)
     assert seen(runs) == (True, None)
-    bench.loop.run_until_complete(asyncio.sleep(1.0))
+    bench.loop.run_until_complete(asyncio.sleep(3.5))
     assert seen(runs) == (False, 6)
 
 

@@ -5,7 +5,7 @@ import pytest
 from wardian.engine.reasons import Ask, dropped_note, reason_of, with_ask
 from wardian.runtime import ExitRecord
 
-WHO = "docker (process 12, user 0)"
+WHO = "uid 0 pid 12 (docker)"
 TERM = Ask("stop", 15, WHO, 10_000_000_000)
 KILL = Ask("stop", 9, WHO, 20_100_000_000)
 

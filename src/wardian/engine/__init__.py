@@ -12,11 +12,11 @@ engine.containers
     inspect(ref, size: bool = False) -> dict
     list(all: bool = False, limit: int = 0, size: bool = False, filters: Filters | None = None) -> list[dict]
     async start(ref, detach_keys: str | None = None) -> None
-    async stop(ref, signal: str | None = None, timeout: int | None = None, by: Asker = NOBODY) -> str
-    async restart(ref, signal: str | None = None, timeout: int | None = None, by: Asker = NOBODY) -> str
-    async kill(ref, signal: str = "KILL", by: Asker = NOBODY) -> str   a name with or without SIG, or a number
+    async stop(ref, signal: str | None = None, timeout: int | None = None) -> str
+    async restart(ref, signal: str | None = None, timeout: int | None = None) -> str
+    async kill(ref, signal: str = "KILL") -> str   a name with or without SIG, or a number
         these three answer what is worth saying to a person ("" mostly): a signal that does nothing, say
-    async remove(ref, force: bool = False, volumes: bool = False, link: bool = False, by: Asker = NOBODY) -> None
+    async remove(ref, force: bool = False, volumes: bool = False, link: bool = False) -> None
     async resize(ref, height: int, width: int) -> None
     async rename(ref, name: str) -> None
     async pause(ref) / unpause(ref) -> None
@@ -76,11 +76,10 @@ engine.system
 `Filters` is dict[str, list[str]]: the server has turned the API's two spellings of filters into it.
 """
 
-from wardian.engine.askers import Asker
 from wardian.engine.attach import AttachOptions
 from wardian.engine.commit import Asked as CommitAsked
 from wardian.engine.engine import Engine
 from wardian.engine.filters import Filters
 from wardian.engine.logs import LogOptions, LogStream
 
-__all__ = ["Asker", "AttachOptions", "CommitAsked", "Engine", "Filters", "LogOptions", "LogStream"]
+__all__ = ["AttachOptions", "CommitAsked", "Engine", "Filters", "LogOptions", "LogStream"]

@@ -11,13 +11,12 @@ from functools import partial
 from typing import Any
 
 from wardian.engine import create, pausing, start, update
-from wardian.engine.askers import NOBODY, Asker
 from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.changes import changes_of, described
 from wardian.engine.endpoints import names_of
 from wardian.engine.filters import Filters, check_filters, matches_label, until
 from wardian.engine.inspect import render_end
-from wardian.engine.lifecycle import Lifecycle
+from wardian.engine.lifecycle import UNHEALTHY, Lifecycle
 from wardian.engine.links import unlink
 from wardian.engine.logs import LogOptions, LogReader, LogStream, log_path
 from wardian.engine.names import check_name
@@ -62,38 +61,38 @@ class Containers:
                 )
             await self._lifecycle.start(container)
 
-    async def stop(self, ref: str, signal: str | None = None, timeout: int | None = None, by: Asker = NOBODY) -> str:
+    async def stop(self, ref: str, signal: str | None = None, timeout: int | None = None) -> str:
         """Returns what is worth saying: why it takes as long as it does."""
         container = self._registry.find(ref)
         if not container.state.running:
             raise WardianError(NOT_MODIFIED, "container is already stopped", operation="stop", subject=container.id)
         number = signal_number(signal) if signal else None
-        return await self._lifecycle.stop(container, number, timeout, by)
+        return await self._lifecycle.stop(container, number, timeout)
 
-    async def restart(self, ref: str, signal: str | None = None, timeout: int | None = None, by: Asker = NOBODY) -> str:
+    async def restart(self, ref: str, signal: str | None = None, timeout: int | None = None) -> str:
         container = self._registry.find(ref)
         note = ""
         async with self._held(container):
             with self._lifecycle.kept(container):
                 if container.state.running:
                     number = signal_number(signal) if signal else None
-                    note = await self._lifecycle.stop(container, number, timeout, by)
+                    note = await self._lifecycle.stop(container, number, timeout, "restart")
             await self._lifecycle.start(container)
         self._parts.events.publish("container", "restart", container.id, container.event_attributes())
         return note
 
     async def act(self, action: str, container: Container) -> None:
-        """Of one that became unhealthy: --health-on-failure."""
+        """Of one that became unhealthy: --health-on-failure. One that is killed comes back by its restart policy."""
         if not container.state.live:
             return
         if action == "kill":
-            await self._lifecycle.stop_now(container)
+            await self._lifecycle.stop_now(container, UNHEALTHY)
         elif action == "stop":
-            await self._lifecycle.stop(container, None, None)
+            await self._lifecycle.stop(container, None, None, "stop of the unhealthy")
         else:
             await self.restart(container.id)
 
-    async def kill(self, ref: str, signal: str = "KILL", by: Asker = NOBODY) -> str:
+    async def kill(self, ref: str, signal: str = "KILL") -> str:
         try:
             number = signal_number(signal or "KILL")
             container = self._registry.find(ref)
@@ -103,11 +102,9 @@ class Containers:
         if not container.state.running:
             message = f"cannot kill container: {ref}: container {container.id} is not running"
             raise WardianError(CONFLICT, message, operation="kill", subject=container.id)
-        return await self._lifecycle.kill(container, number, by)
+        return await self._lifecycle.kill(container, number)
 
-    async def remove(
-        self, ref: str, force: bool = False, volumes: bool = False, link: bool = False, by: Asker = NOBODY
-    ) -> None:
+    async def remove(self, ref: str, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         if link:
             await unlink(self._parts, ref)
             return
@@ -118,11 +115,11 @@ class Containers:
         if container.state.running:
             # before its turn with the lock: a restart that holds it may be waiting for a slow end
             self._refuse_live(container, ref, force)
-            await self._lifecycle.stop_now(container, by)
+            await self._lifecycle.stop_now(container, "rm")
         async with container.lock:
             if container.state.running:  # started anew while we waited
                 self._refuse_live(container, ref, force)
-                await self._lifecycle.stop_now(container, by)
+                await self._lifecycle.stop_now(container, "rm")
             if self._registry.get(container.id) is not None:  # else its own --rm was faster
                 self._lifecycle.remove(container, volumes)
 

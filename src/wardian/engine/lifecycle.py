@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from wardian.caller import caller
 from wardian.engine import attach, connections, create, pausing, sandbox, start, volume_use
-from wardian.engine.askers import NOBODY, Asker
 from wardian.engine.joined import needed
 from wardian.engine.parts import Parts
 from wardian.engine.reasons import Ask, dropped_note, reason_of, with_ask
@@ -37,6 +37,7 @@ _KILL_DEADLINE = 15.0
 # between two tries to end a container whose supervisor is lost, twice as long each time
 _LOST_PAUSE, _LOST_PAUSE_MAX = 1.0, 60.0
 SIGKILL, SIGTERM = 9, 15
+UNHEALTHY = "kill of the unhealthy"  # nobody asked for this end: the restart policy has its say
 
 
 class Lifecycle:
@@ -240,9 +241,9 @@ class Lifecycle:
 
     # --- stop, kill, remove ---
 
-    async def stop(self, container: Container, number: int | None, timeout: int | None, by: Asker = NOBODY) -> str:
-        """Its stop signal, then SIGKILL after the timeout (docker's 10 seconds; negative: never). Returns what is
-        worth saying about it."""
+    async def stop(self, container: Container, number: int | None, timeout: int | None, by: str = "stop") -> str:
+        """Its stop signal, then SIGKILL after the timeout (docker's 10 seconds; negative: never). `by`: the operation
+        that it is part of. Returns what is worth saying about it."""
         if container.state.state is State.RESTARTING:
             await self._give_up(container)
             if not container.state.live:
@@ -258,7 +259,7 @@ class Lifecycle:
         self._publish(container, "stop")
         return note
 
-    async def stop_now(self, container: Container, by: Asker = NOBODY) -> None:
+    async def stop_now(self, container: Container, by: str = "stop") -> None:
         """SIGKILL, and wait for the end. Raises WardianError(UNAVAILABLE) when the kernel does not let go of it."""
         if container.state.state is State.RESTARTING:
             await self._give_up(container)
@@ -275,7 +276,7 @@ class Lifecycle:
                 hint=f"process {pid} is held in the kernel: see /proc/{pid}/stack",
             )
 
-    async def kill(self, container: Container, number: int, by: Asker = NOBODY) -> str:
+    async def kill(self, container: Container, number: int, by: str = "kill") -> str:
         """Returns what is worth saying about it."""
         if container.state.state is State.RESTARTING:
             await self._give_up(container)
@@ -286,11 +287,11 @@ class Lifecycle:
             return ""
         return self._signal(container, number, by)
 
-    def _signal(self, container: Container, number: int, by: Asker, ends: bool = False) -> str:
+    def _signal(self, container: Container, number: int, by: str, ends: bool = False) -> str:
         """`ends`: it is sent to end the container, whatever signal it is. Returns a note on one that does nothing."""
         state = container.state
         dropped = state.live and procfs.drops_signal(state.pid, number)
-        ask = Ask(by.operation, number, by.client(), time.time_ns(), dropped)
+        ask = Ask(by, number, caller(), time.time_ns(), dropped)
         self._publish(container, "kill", signal=str(number), **({"dropped": "true"} if dropped else {}))
         if state.live:
             self._asked(container, ask, ends or pausing.wakes(container, number))
@@ -302,11 +303,11 @@ class Lifecycle:
     def _asked(self, container: Container, ask: Ask, ends: bool) -> None:
         """On record before the signal goes. That a policy must leave it down is safe from a power loss too."""
         state = container.state
-        after = state._replace(
-            asks=with_ask(state.asks, ask), stopped_by_user=True, stays_down=state.stays_down or ends
-        )
+        after = state._replace(asks=with_ask(state.asks, ask))
+        if ask.operation != UNHEALTHY:
+            after = after._replace(stopped_by_user=True, stays_down=state.stays_down or ends)
         has_policy = container.config["HostConfig.RestartPolicy"]["Name"] != "no"
-        self.change(container, after, durable=has_policy and not state.stopped_by_user)
+        self.change(container, after, durable=has_policy and after.stopped_by_user > state.stopped_by_user)
 
     async def pause(self, container: Container) -> None:
         """Nothing of it runs any more, and it is on record. Raises WardianError; then it runs on."""

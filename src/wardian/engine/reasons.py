@@ -17,7 +17,7 @@ HOST_WENT_DOWN = "the host went down while the container ran"
 
 
 class Ask(NamedTuple):
-    """A signal that a call sent: by which operation, for whom ("docker (process 12, user 0)"), at which unix ns.
+    """A signal that a call sent: by which operation, for whom ("uid 0 pid 12 (docker)"), at which unix ns.
 
     `dropped`: the kernel throws it away, as the first process neither handles nor waits for it (pid_namespaces(7)).
     """

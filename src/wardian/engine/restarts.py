@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
+from wardian.caller import unasked
 from wardian.engine.registry import Container
 from wardian.engine.state import State
 
@@ -80,7 +81,8 @@ class Restarts:
             log.error("container %s: its restart policy could not start it: %s", container.id[:12], error)
 
     def _spawn(self, work: "Coroutine[None, None, None]") -> "asyncio.Task[None]":
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        with unasked():
+            task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

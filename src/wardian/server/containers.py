@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from wardian.engine import Asker, AttachOptions, LogOptions
+from wardian.engine import AttachOptions, LogOptions
 from wardian.errors import INVALID, WardianError
 from wardian.server import versions
 from wardian.server.messages import NO_CONTENT, NOTE_HEADER, Answer, Handover, Request, Streamed, json_answer, json_line
@@ -49,17 +49,17 @@ async def start(request: Request) -> Answer:
 
 async def stop(request: Request) -> Answer:
     signal, seconds = request.query.text("signal") or None, request.query.number("t")
-    return _noted(await request.engine.containers.stop(_ref(request), signal, seconds, _asker(request, "stop")))
+    return _noted(await request.engine.containers.stop(_ref(request), signal, seconds))
 
 
 async def restart(request: Request) -> Answer:
     signal, seconds = request.query.text("signal") or None, request.query.number("t")
-    return _noted(await request.engine.containers.restart(_ref(request), signal, seconds, _asker(request, "restart")))
+    return _noted(await request.engine.containers.restart(_ref(request), signal, seconds))
 
 
 async def kill(request: Request) -> Answer:
     signal = request.query.text("signal") or "KILL"
-    return _noted(await request.engine.containers.kill(_ref(request), signal, _asker(request, "kill")))
+    return _noted(await request.engine.containers.kill(_ref(request), signal))
 
 
 async def pause(request: Request) -> Answer:
@@ -109,8 +109,7 @@ async def prune(request: Request) -> Answer:
 
 async def remove(request: Request) -> Answer:
     query = request.query
-    flags = query.flag("force"), query.flag("v"), query.flag("link")
-    await request.engine.containers.remove(_ref(request), *flags, by=_asker(request, "rm"))
+    await request.engine.containers.remove(_ref(request), query.flag("force"), query.flag("v"), query.flag("link"))
     return NO_CONTENT
 
 
@@ -168,10 +167,6 @@ async def logs(request: Request) -> Streamed:
 def _tail(text: str) -> int:
     """Docker takes what is no number, as "all", for all."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
-
-
-def _asker(request: Request, operation: str) -> Asker:
-    return Asker(operation, request.caller.pid, request.caller.uid)
 
 
 def _noted(note: str) -> Answer:
