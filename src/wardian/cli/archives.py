@@ -46,6 +46,30 @@ def load(invocation: Invocation) -> int:
     return 0
 
 
+def save(invocation: Invocation) -> int:
+    from wardian.cli.command import path_name
+    from wardian.cli.output_file import check_output, write_pieces, write_whole
+    from wardian.cli.references import platform_query
+
+    path = invocation.text("output")
+    if not path and os.isatty(1):
+        raise Failure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    if path:
+        check_output(path, "save image")
+    query: dict[str, object] = {"platform": platform_query(invocation.text("platform"))}
+    target = "/images/get"
+    if len(invocation.args) == 1:
+        target = f"/images/{path_name(invocation.args[0], 'image')}/get"
+    else:
+        query["names"] = invocation.args
+    with invocation.client.stream("GET", target, None, query) as stream:
+        if path:
+            write_whole(stream.chunks(), path)
+        else:
+            write_pieces(1, stream.chunks())
+    return 0
+
+
 def import_(invocation: Invocation) -> int:
     from wardian.cli.pull import show_progress
 
@@ -91,4 +115,13 @@ IMPORT = Command(
     ),
     least=1,
     most=2,
+)
+SAVE = Command(
+    save,
+    "[OPTIONS] IMAGE [IMAGE...]",
+    (
+        Flag("output", "o", "string", "", "Write to this file in place of stdout"),
+        Flag("platform", "", "string", "", "Save only this platform (os/arch[/variant])"),
+    ),
+    least=1,
 )

@@ -9,8 +9,6 @@ from wardian.cli.pflag import Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from wardian.cli.command import Invocation
 
 _KINDS = "CAD"
@@ -24,48 +22,19 @@ def diff(invocation: Invocation) -> int:
 
 
 def export(invocation: Invocation) -> int:
+    from wardian.cli.output_file import check_output, write_pieces, write_whole
+
     path = invocation.text("output")
     if not path and os.isatty(1):
         raise Failure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     if path:
-        _check_output(path)
+        check_output(path, "export container")
     with invocation.client.stream("GET", f"/containers/{path_name(invocation.args[0])}/export") as stream:
         if path:
-            _write_whole(stream.chunks(), path)
+            write_whole(stream.chunks(), path)
         else:
-            for piece in stream.chunks():
-                _write(1, piece)
+            write_pieces(1, stream.chunks())
     return 0
-
-
-def _write_whole(pieces: Iterable[bytes], path: str) -> None:
-    """A file under its name once it is whole."""
-    part = f"{path}.{os.getpid()}.part"
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            for piece in pieces:
-                _write(fd, piece)
-        finally:
-            os.close(fd)
-        os.rename(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
-
-
-def _check_output(path: str) -> None:
-    parent = os.path.dirname(os.path.normpath(path))
-    if parent and not os.path.isdir(parent):
-        raise Failure(f'failed to export container: invalid output path: directory "{parent}" does not exist')
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise Failure(f'failed to export container: invalid output path: "{path}" must be a regular file')
-
-
-def _write(fd: int, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def commit(invocation: Invocation) -> int:

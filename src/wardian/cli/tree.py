@@ -44,7 +44,7 @@ IMAGE = {
     "pull": ("pull:PULL", "Fetch an image from a registry"),
     "push": ("", "Upload an image to a registry"),
     "rm": ("images:RM", "Remove images"),
-    "save": ("", "Write images as a tar archive"),
+    "save": ("archives:SAVE", "Write images as a tar archive"),
     "tag": ("images:TAG", "Give an image another name"),
 }
 NETWORK = {

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from wardian.engine.filters import Filters
 from wardian.engine.parts import Parts
+from wardian.engine.streaming import produced
 from wardian.engine.workers import Emit, work
 from wardian.errors import NOT_IMPLEMENTED, WardianError
 from wardian.images import Image, ImageUse, Stop, auth_from_api, summary
@@ -85,6 +86,13 @@ class Images:
         images = await work(lambda progress: self._store.load(chunks, progress), emit, "wardian-load")
         for image in images:
             self._publish("load", image.id, image.run_config.get("Labels"), image.id)
+
+    async def save(self, names: Sequence[str], platform: str) -> AsyncIterator[bytes]:
+        """The archive of what the names mean now. Raises NOT_FOUND before the first piece."""
+        images, pieces = self._store.save(names, platform=platform)
+        for image in images:
+            self._publish("save", image.id, image.run_config.get("Labels"), image.id)
+        return produced(lambda: pieces, "wardian-save")
 
     async def import_(
         self, file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit: Emit

@@ -16,14 +16,18 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 ACCEPTED = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 
 MANIFEST_LIMIT = 4 << 20  # what registries must accept at least (distribution-spec), and nobody exceeds
 CONFIG_LIMIT = 8 << 20
 _LAYERS_LIMIT = 499  # overlayfs takes 500 lowers (OVL_MAX_STACK); a container that ran is read with its upper as one
 _CONFIG_TYPES = (
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
+    OCI_CONFIG,
+    DOCKER_CONFIG,
     "application/octet-stream",  # some old Docker versions
     "",
 )

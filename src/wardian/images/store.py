@@ -123,6 +123,15 @@ class ImageStore:
                 chunks, name, self._records, self._layers, changes=changes, message=message, platform=platform
             )
 
+    def save(self, names: Sequence[str], *, platform: str = "") -> tuple[list[Image], Iterator[bytes]]:
+        """Images, and the archive of them for `load` here and in Docker. Raises NOT_FOUND at once, reads as it goes."""
+        from wardian.images import save
+
+        chosen = save.choose(names, self._records.snapshot, self.resolve)
+        for image, _ in chosen:
+            self.resolve(image.id, platform)
+        return [one.image for one in chosen], save.save(chosen, self._content, self._layers)
+
     def commit(self, chunks: Iterable[bytes], parent: Image, said: Commit, reference: str = "") -> Image:
         """Make an image of `parent` and one layer more, from its archive (worker thread)."""
         name = _tagged(reference) if reference else None

@@ -91,6 +91,26 @@ async def load(request: Request) -> Streamed:
     return Streamed(progress_lines(run, "load"), eager=False)
 
 
+async def save(request: Request) -> Streamed:
+    """Of one image by its path, or of those that `names` lists."""
+    names = [request.parameters["name"]] if "name" in request.parameters else request.query.texts("names")
+    pieces = await request.engine.images.save([name for name in names if name], _platform(request))
+    return Streamed(pieces, "application/x-tar", eager=False)
+
+
+def _platform(request: Request) -> str:
+    """`platform` as JSON, in which docker's CLI gives it to all but pull, or as os/arch[/variant]."""
+    text = request.query.text("platform")
+    if not text.startswith("{"):
+        return text
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise WardianError(INVALID, f"failed to parse platform: {error}", operation="read the query") from error
+    parts = [str(value.get(key) or "") for key in ("os", "architecture", "variant")]
+    return "/".join(filter(None, parts))
+
+
 def decode_auth(header: str) -> dict[str, Any] | None:
     """X-Registry-Auth: base64url of JSON; None when the client has none. Raises WardianError when malformed."""
     if not header:

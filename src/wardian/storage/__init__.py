@@ -18,6 +18,7 @@ from wardian.storage.locks import RootLock, lock_root
 from wardian.storage.pack import Packing, batched, pack_directory, pack_entry
 from wardian.storage.snapshots import ContainerRoot, Snapshots
 from wardian.storage.tarwriter import END as TAR_END
+from wardian.storage.tarwriter import header as tar_header
 from wardian.storage.trash import Trash, remove_tree
 from wardian.storage.usage import tree_size
 from wardian.storage.views import Bind, View, open_process_root, open_view
@@ -62,5 +63,6 @@ __all__ = [
     "pack_entry",
     "remove_tree",
     "sync_directory",
+    "tar_header",
     "tree_size",
 ]

@@ -1,6 +1,7 @@
 """Image layers on disk: each an unpacked directory named by its diff id, stored once however many images have it.
 
     layers/DIFF_ID/diff         the tree, as an overlay lower (whiteouts are 0/0 devices, opaque is an xattr)
+    layers/DIFF_ID/outline.gz   what else its archive had (outline.py): with the tree, the archive byte for byte
     layers/DIFF_ID/layer.json   LayerFacts: written before the directory gets its name
     staging/RANDOM              a layer on its way
 
@@ -21,18 +22,21 @@ from typing import NamedTuple
 from wardian.errors import INVALID, WardianError
 from wardian.home import Home
 from wardian.kernel.fds import sync_file_system
+from wardian.storage.outline import OutlineWriter, archive
 from wardian.storage.trash import Trash, remove_tree
-from wardian.storage.unpack import Unpacked, unpack
+from wardian.storage.unpack import unpack
 
 _HEX = frozenset("0123456789abcdef")
 
 
 class LayerFacts(NamedTuple):
-    """What is known of a layer: bytes in its files, entries in its archive, whether it hides all below it at `/`."""
+    """What is known of a layer: bytes in its files, entries in its archive, whether it hides all below it at `/`, and
+    the archive's size (-1 where an earlier engine did not note it)."""
 
     size: int
     entries: int
     opaque_root: bool
+    archive: int = -1
 
 
 class StagedLayer(NamedTuple):
@@ -82,6 +86,11 @@ class LayerStore:
             self._facts[layer_id] = found
         return found
 
+    def archive(self, layer_id: str) -> Iterator[bytes]:
+        """The layer's archive, uncompressed, byte for byte as it came: its digest is the layer's id, or SYSTEM is
+        raised at its end. Pin the layer meanwhile, or have it in an image that stays."""
+        return archive(os.path.dirname(self.path(layer_id)), layer_id)
+
     def lowers(self, layer_ids: Sequence[str]) -> tuple[str, ...]:
         """Directories for an overlay (top first). What lies below a layer with an opaque `/` is left out:
         overlayfs honours the opaque mark on every directory but the root itself."""
@@ -101,7 +110,8 @@ class LayerStore:
         os.mkdir(path, 0o710)
         try:
             digest = hashlib.sha256()
-            unpacked = unpack(_hashed(chunks, digest), os.path.join(path, "diff"))
+            with contextlib.closing(OutlineWriter(path)) as outline:
+                unpacked = unpack(_hashed(chunks, digest), os.path.join(path, "diff"), outline)
             diff_id = digest.hexdigest()
             if expected_diff_id and diff_id != expected_diff_id:
                 raise WardianError(
@@ -110,7 +120,7 @@ class LayerStore:
                     operation="unpack layer",
                     subject=f"sha256:{expected_diff_id}",
                 )
-            facts = _facts_of(unpacked)
+            facts = LayerFacts(unpacked.size, unpacked.entries, unpacked.opaque_root, outline.archive_size)
             with open(os.path.join(path, "layer.json"), "w", encoding="ascii") as file:
                 json.dump(facts._asdict(), file)
         except BaseException:
@@ -167,10 +177,6 @@ def _hashed(chunks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]
     for chunk in chunks:
         digest.update(chunk)
         yield chunk
-
-
-def _facts_of(unpacked: Unpacked) -> LayerFacts:
-    return LayerFacts(unpacked.size, unpacked.entries, unpacked.opaque_root)
 
 
 def sync_directory(path: str) -> None:

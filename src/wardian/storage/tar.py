@@ -6,7 +6,7 @@ file system: names are bytes as they were written, and hostile until `unpack` ha
 Sparse files are refused by name: an image layer has none (the OCI layer format does not allow the GNU extension).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
@@ -46,10 +46,13 @@ class TarReader:
 
     What is not read of an entry is skipped. After the last entry the stream is read to its end, so that whoever hashes
     it has seen every byte. Raises WardianError(INVALID) for what is no tar, or is cut short.
+
+    `keep` hears all bytes of the stream in their order, but those that `data()` gave to the caller.
     """
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes], keep: Callable[[bytes | memoryview], None] | None = None) -> None:
         self._chunks = iter(chunks)
+        self._keep = keep
         self._chunk = memoryview(b"")
         self._left = 0  # bytes of the current entry's data not handed out yet
         self._padding = 0
@@ -63,8 +66,13 @@ class TarReader:
                 self._extended = 0
                 self._left, self._padding = entry.size, -entry.size % BLOCK
                 yield entry
-        for _ in self._chunks:
-            pass
+        if self._keep is None:
+            for _ in self._chunks:
+                pass
+            return
+        self._keep(self._chunk)
+        for rest in self._chunks:
+            self._keep(rest)
 
     def data(self) -> Iterator[memoryview]:
         """The current entry's content, in pieces as they come."""
@@ -78,8 +86,9 @@ class TarReader:
 
     def _next_header(self) -> bytes | None:
         """The next header block, or None at the end: a zero block, or the stream's end at a block boundary."""
-        for _ in self.data():
-            pass
+        for piece in self.data():
+            if self._keep is not None:
+                self._keep(piece)
         self._take(self._padding)
         self._padding = 0
         if not self._chunk:
@@ -161,6 +170,12 @@ class TarReader:
 
     def _take(self, count: int) -> bytes:
         """Exactly `count` bytes."""
+        taken = self._taken(count)
+        if self._keep is not None and taken:
+            self._keep(taken)
+        return taken
+
+    def _taken(self, count: int) -> bytes:
         if count <= len(self._chunk):
             taken = bytes(self._chunk[:count])
             self._chunk = self._chunk[count:]

@@ -20,6 +20,7 @@ from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel import xattrs
 from wardian.kernel.paths import open_in_root
 from wardian.storage import tar
+from wardian.storage.outline import OutlineWriter
 from wardian.storage.tar import TarEntry, TarReader
 from wardian.storage.trash import remove_at
 
@@ -44,8 +45,8 @@ class Unpacked(NamedTuple):
     opaque_root: bool
 
 
-def unpack(chunks: Iterable[bytes], target: str) -> Unpacked:
-    """Make the directory `target` and write the archive's entries into it.
+def unpack(chunks: Iterable[bytes], target: str, outline: OutlineWriter | None = None) -> Unpacked:
+    """Make the directory `target` and write the archive's entries into it; `outline` hears what else is in it.
 
     Raises INVALID naming the entry that cannot be written as it says, SYSTEM when the disk is full or fails. What was
     written until then is left to the caller's cleaning.
@@ -53,15 +54,17 @@ def unpack(chunks: Iterable[bytes], target: str) -> Unpacked:
     os.mkdir(target, 0o755)
     os.chmod(target, 0o755)
     root = os.open(target, _DIRECTORY)
-    unpacker = Unpacker(root)
+    unpacker = Unpacker(root, outline)
     name = b""
     try:
-        reader = TarReader(chunks)
+        reader = TarReader(chunks, outline.raw if outline is not None else None)
         for entry in reader:
             name = entry.name
             unpacker.add(entry, reader)
         name = b""
         unpacker.finish()
+        if outline is not None:
+            outline.finish(root)
     except OSError as error:
         raise explained(error, name) from error
     except (OverflowError, ValueError) as error:  # a number or a name that no kernel call takes
@@ -85,11 +88,12 @@ class Unpacker:
     So nothing here relies on a name still being what was made under it: a container's processes may have swapped it.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, outline: OutlineWriter | None = None) -> None:
         self.size = 0
         self.entries = 0
         self.opaque_root = False
         self._root = root
+        self._outline = outline
         self._open: dict[bytes, int] = {}  # directories by path, least recently opened first
         self._later: dict[bytes, _Later] = {}  # directories whose times and attributes come last
         self._later_size = 0
@@ -129,7 +133,7 @@ class Unpacker:
         if entry.kind == tar.DIRECTORY:
             self._add_directory(path, parent, name, entry)
         elif entry.kind == tar.REGULAR:
-            self._add_file(parent, name, entry, reader)
+            self._add_file(path, parent, name, entry, reader)
         else:
             self._add_special(path, parent, name, entry)
 
@@ -175,13 +179,15 @@ class Unpacker:
         if self._later_size > _LATER_LIMIT:
             raise refused(entry.name, f"names and attributes of directories take more than {_LATER_LIMIT >> 20} MiB")
 
-    def _add_file(self, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
+    def _add_file(self, path: bytes, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
         try:
             fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
         except FileExistsError:
             self._clear(parent, name)
             fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
         try:
+            if self._outline is not None and entry.size:
+                self._outline.file(path, fd, entry.size)
             for piece in reader.data():
                 write_all(fd, piece)
             os.fchown(fd, *self.owner(entry))  # before chmod and attributes: it clears setuid and capabilities
@@ -316,7 +322,10 @@ class Unpacker:
             # Paths that led through it lead elsewhere now: forget every cached descriptor but the one in use.
             for path in [path for path, fd in self._open.items() if fd != parent]:
                 os.close(self._open.pop(path))
-        remove_at(parent, name)
+        if self._outline is not None and stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+            self._outline.replacing(parent, name)
+        else:
+            remove_at(parent, name)
 
 
 def _memory(path: bytes, later: _Later) -> int:
