@@ -199,10 +199,10 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "StorageOpt", "--storage-opt", device_checks.storage_options, None, absent=({},)),
     _unbuilt(HOST + "Runtime", "--runtime", "", "wardian"),
     Option(HOST + "Isolation", "--isolation", device_checks.isolation, "", absent=("default",)),
-    _unbuilt(HOST + "CpuCount", "", 0),
-    _unbuilt(HOST + "CpuPercent", "", 0),
-    Option(HOST + "IOMaximumIOps", "", device_checks.io_maximum, 0),
-    Option(HOST + "IOMaximumBandwidth", "", device_checks.io_maximum, 0),
+    _unbuilt(HOST + "CpuCount", "--cpu-count", 0),
+    _unbuilt(HOST + "CpuPercent", "--cpu-percent", 0),
+    Option(HOST + "IOMaximumIOps", "--io-maxiops", device_checks.io_maximum, 0),
+    Option(HOST + "IOMaximumBandwidth", "--io-maxbandwidth", device_checks.io_maximum, 0),
 )
 ROWS = {row.path: row for row in TABLE if row.path}
 DEFAULTS = {row.path: row.default for row in TABLE if row.path}

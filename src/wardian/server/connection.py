@@ -31,6 +31,7 @@ from wardian.server.callers import Caller, peer
 from wardian.server.errors import explain_error, log_error
 from wardian.server.messages import JSON_BODY_LIMIT, Answer, Handover, Reply, Request, Streamed, json_answer
 from wardian.server.query import Query
+from wardian.server.refusals import reason
 from wardian.server.routes import HANDED_OVER, PLAIN, READ, STREAM, Route
 
 if TYPE_CHECKING:
@@ -212,7 +213,8 @@ class Connection(asyncio.Protocol):
         try:
             self._admit(request)
             if not route.handler:
-                raise WardianError(NOT_IMPLEMENTED, f"{what} is not built yet in Wardian", operation=what)
+                message = f"{what} is not built yet in Wardian"
+                raise WardianError(NOT_IMPLEMENTED, message, operation=what, hint=reason(route))
             reply = await self._application.handler(route)(request)
             await self._send_reply(request, reply)
         except (ConnectionError, _ClientGone):
