@@ -229,13 +229,16 @@ def test_http_1_0_gets_its_stream_to_the_end_of_the_connection(server: RunningSe
 _RESIZE = "resize needs a height (h) and a width (w), each from 0 to 65535"
 
 
+_NO_BUILDER = "no image is built from a Dockerfile yet"
+
+
 def test_errors_are_docker_shaped(client: Client) -> None:
     cases = [
         ("GET", "/containers/nope/json", 404, "No such container: nope"),
         ("GET", "/nowhere", 404, "page not found"),
         ("PATCH", "/containers/json", 404, "page not found"),
         ("POST", "/containers/create?name=taken", 409, 'Conflict. The container name "/taken" is already in use'),
-        ("POST", "/build", 501, "POST /build is not built yet in Wardian"),
+        ("POST", "/build", 501, f"POST /build is not built yet in Wardian ({_NO_BUILDER})"),
         ("POST", "/containers/broken/start", 500, "internal error: ZeroDivisionError: surprise"),
         ("POST", "/containers/x/resize", 400, _RESIZE),
         ("POST", "/containers/x/resize?h=-1&w=1", 400, _RESIZE),
