@@ -1,6 +1,5 @@
 """Filters of the list calls: dict[str, list[str]], as the server made them of the API's two spellings."""
 
-import re
 from collections.abc import Iterable, Mapping
 
 from wardian.errors import INVALID, WardianError
@@ -47,12 +46,3 @@ def until(filters: Filters, operation: str) -> float | None:
             return moment
         message = f'failed to parse value as time or duration: "{values[0]}"'
     raise WardianError(INVALID, message, operation=operation, subject="until")
-
-
-def name_matches(pattern: str, name: str) -> bool:
-    """docker's name filter: a regular expression anywhere in the name, which it knows with and without its slash."""
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise WardianError(INVALID, f"invalid filter 'name={pattern}': {error}", operation="list") from None
-    return bool(expression.search(name) or expression.search(f"/{name}"))

@@ -21,8 +21,8 @@ class Container:
     """
 
     __slots__ = (
-        "attachers", "config", "execs", "exit_watch", "health", "kept", "launch_record", "lock", "record", "sandbox",
-        "state", "supervisor", "waiters",
+        "attachers", "config", "execs", "exit_watch", "health", "kept", "launch_record", "listed", "lock", "record",
+        "sandbox", "state", "supervisor", "waiters",
     )  # fmt: skip
 
     def __init__(self, record: ContainerRecord, config: ContainerConfig, state: RunState) -> None:
@@ -39,6 +39,7 @@ class Container:
         self.sandbox: Any = None
         self.exit_watch: asyncio.Task[None] | None = None
         self.launch_record: Any = None
+        self.listed: Any = None  # its line of a list, and the values that this was made of
 
     @property
     def id(self) -> str:
