@@ -19,8 +19,8 @@ from newest import peers
 from registry import registry
 from street import street, whole_street
 from wardian.home import Home
-from wardian.runtime.launch import launcher_path
 from wardian.runtime.program import protected
+from wardian.runtime.ready import launcher_path
 
 # fixtures that live beside what they start
 __all__ = [

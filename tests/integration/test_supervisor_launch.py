@@ -22,8 +22,9 @@ from supervised import Client, frames
 from wardian.kernel import procfs
 from wardian.runtime import ops, protocol
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, read_exit
-from wardian.runtime.launch import Launched, LaunchError, launch, launcher_path
+from wardian.runtime.launch import Launched, LaunchError, launch
 from wardian.runtime.plan import Plan
+from wardian.runtime.ready import launcher_path
 from wardian.runtime.supervisor import SupervisorClient, end_lost
 
 EATER = "dd if=/dev/zero of=/dev/null bs=500M count=1"  # of memory

@@ -40,7 +40,8 @@ async def look(job: Callable[[At], Result], operation: str) -> Result:
         message = f"{_MOST} looks at paths of this host are waiting for an answer; is a file system gone?"
         raise WardianError(UNAVAILABLE, message, operation=operation)
     try:
-        return await asyncio.wait_for(work(run, lambda _: None, "wardian-look"), SECONDS)
+        async with asyncio.timeout(SECONDS):
+            return await work(run, lambda _: None, "wardian-look")
     except TimeoutError as error:  # ours, or the file system's own ETIMEDOUT
         message = f"{place} does not answer: no reply from its file system within {SECONDS:g} s"
         raise WardianError(SYSTEM, message, operation=operation, subject=place) from error

@@ -32,7 +32,7 @@ from wardian.images import ImageStore
 from wardian.kernel import cgroups, procfs
 from wardian.network import SCHEMA as NETWORK_SCHEMA
 from wardian.network import Networks as HostNetworks
-from wardian.runtime import launcher_path, probe_host
+from wardian.runtime import keep_none, keep_ready, launcher_path, probe_host
 from wardian.storage import VOLUME_SCHEMA, LayerStore, Snapshots, Trash, VolumeStore
 
 HELLO = "wardian/hello"
@@ -105,6 +105,7 @@ class Engine:
         trash.sweep()
         layers.sweep()
         await self._make_hello(parts)
+        keep_ready()
 
     async def _make_hello(self, parts: Parts) -> None:
         """The built-in image, once: its one file is the launcher's own binary."""
@@ -133,6 +134,7 @@ class Engine:
                 if self.events.last:  # else its start failed before they were loaded
                     steps.callback(self._tell, "stop")
                 steps.push_async_callback(self._lifecycle.close)
+                steps.callback(keep_none)
                 steps.callback(self.execs.close)
                 steps.push_async_callback(self._health_checks.close)
                 steps.push_async_callback(_end_watches, parts.registry)

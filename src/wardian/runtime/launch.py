@@ -1,8 +1,8 @@
 """Hand a plan to a launcher: one process is started, it carries the plan out and stays as the supervisor.
 
-The way is short because it is the hot path: a memfd, a socket pair, posix_spawn (vfork-fast, nothing inherited but
-descriptor 3), one sendmsg, then the event loop until RUNNING or FAILED. The same socket goes on as the supervisor's
-first client, and its EXITED comes unasked.
+The way is short because it is the hot path: a process that waits already (ready.py), a memfd, one sendmsg, then the
+event loop until RUNNING or FAILED. The same socket goes on as the supervisor's first client, and its EXITED comes
+unasked.
 """
 
 import asyncio
@@ -13,12 +13,11 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+from wardian.errors import SYSTEM, WardianError
 from wardian.kernel.fds import memory_file
 from wardian.kernel.pidfd import send_signal
-from wardian.runtime import protocol
+from wardian.runtime import protocol, ready
 from wardian.runtime.plan import Plan
-from wardian.runtime.program import protected
 from wardian.runtime.supervisor import (
     Attacher,
     Publication,
@@ -34,10 +33,6 @@ DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not w
 _KINDS = {number: name for name, number in protocol.KINDS.items()}
 _MAX_RECORDS = 1 << 17
 _REAP_AGAIN = 0.01
-# What Python ignores or a terminal may have set: the container starts with the kernel's defaults.
-_DEFAULT_SIGNALS = (
-    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD,
-)  # fmt: skip
 
 
 class Record(NamedTuple):
@@ -73,11 +68,6 @@ class LaunchError(WardianError):
         self.detail = detail
 
 
-def launcher_path() -> str:
-    """The program that `pip install` compiled into the package."""
-    return os.path.join(os.path.dirname(os.path.dirname(__file__)), "_bin", "wardian-launcher")
-
-
 async def launch(
     plan: Plan,
     descriptors: Mapping[str, int],
@@ -91,16 +81,14 @@ async def launch(
     """Carry out a plan. `descriptors` has what `plan.descriptors` names; they, the attachers' and those of `publishing`
     stay the caller's to close. Raises LaunchError; then nothing is left. A cancelled launch is undone by the launcher.
     """
-    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    control.setblocking(False)
-    with theirs:
-        process = _spawn(theirs)
+    control, process = ready.take()
     unsent: Sequence[Publication] = ()
     try:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # why it ended can be read still
             _send_plan(control, plan.encode(fail_step), [descriptors[name] for name in plan.descriptors], attachers)
             unsent = _publish(control, publishing)
-        records, running = await asyncio.wait_for(_answer(control, plan), deadline)
+        async with asyncio.timeout(deadline):
+            records, running = await _answer(control, plan)
     except BaseException as error:
         _abandon(control)
         _reap(process)
@@ -130,32 +118,6 @@ def _why(error: BaseException, deadline: float) -> BaseException:
     if isinstance(error, OSError):
         return LaunchError(f"the launcher: {error.strerror}", errno=error.errno or 0)
     return error
-
-
-def _spawn(control: socket.socket) -> int:
-    try:
-        return os.posix_spawn(
-            protected(launcher_path()),
-            ["wardian-launcher"],
-            {},
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, control.fileno(), 3),
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_DUP2, 0, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_DEFAULT_SIGNALS,
-        )
-    except FileNotFoundError as error:
-        raise WardianError(
-            UNAVAILABLE,
-            f"the launcher is not there: {launcher_path()}",
-            operation="launch",
-            errno=error.errno or 0,
-            hint="`pip install .` compiles it",
-        ) from error
 
 
 def _send_plan(control: socket.socket, data: bytes, slots: Sequence[int], attachers: Sequence[Attacher]) -> None:
@@ -191,10 +153,10 @@ async def _answer(control: socket.socket, plan: Plan) -> tuple[tuple[Record, ...
     loop = asyncio.get_running_loop()
     records: list[Record] = []
     while True:
-        await _readable(loop, control)
         try:
             data = control.recv(_MAX_RECORDS)
         except BlockingIOError:
+            await _readable(loop, control)
             continue
         except ConnectionResetError:
             # it ended with a message of ours unread; what it said before that is read after this error (unix(7))
