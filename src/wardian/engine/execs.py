@@ -271,13 +271,14 @@ class Execs:
 
     def _find(self, identity: str) -> Exec:
         found = self._execs.get(identity)
-        if found is None or self._parts.registry.get(found.container.id) is None:
+        if found is None:
             message = f"No such exec instance: {identity}"
             raise WardianError(NOT_FOUND, message, operation="exec", subject=identity)
         return found
 
     def follow(self, container: Container, before: RunState) -> None:
-        """Its state has changed. What was not started of a container that has ended cannot be started any more."""
+        """Its state has changed. What was not started of a container that has ended cannot be started any more; how the
+        others ended is known for a while, also when it is removed: their clients are about to ask."""
         if not container.state.live:
             for found in [self._execs.get(identity) for identity in container.execs]:
                 if found is not None and not found.started and not found.backstop:
