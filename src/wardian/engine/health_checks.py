@@ -72,7 +72,8 @@ class HealthChecks:
             check = health.check_of(container.config)
             if check is None:
                 return
-            if before.state is not State.PAUSED or container.health is None:
+            container.health = container.health or _stored(container)
+            if not before.live or container.health is None:
                 self._become(container, health.begun(container.health))
             self._begin(container, check)
         elif not runs and monitor is not None:
