@@ -56,11 +56,17 @@ class Terminal:
     def wait(self, timeout: float = 10) -> int:
         return self.process.wait(timeout)
 
+    def hang_up(self) -> None:
+        """The window is closed: the kernel sends SIGHUP (termios(3), tty_ioctl(4))."""
+        os.close(self._master)
+        self._master = -1
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            self.hang_up()
 
 
 def _take_terminal() -> None:

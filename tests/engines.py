@@ -37,6 +37,7 @@ class TestEngine:
         self.arguments = arguments
         self.log = os.path.join(os.path.dirname(home.data_root), "engine.log")
         self.client = Client(Target(home.socket))
+        self.groups: list[str] = []  # directories of control groups that the next process is started in
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -63,6 +64,7 @@ class TestEngine:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
+                preexec_fn=self._enter_groups if self.groups else None,
             )
         end = time.monotonic() + _DEADLINE
         while not engine_answers(self.home.socket):
@@ -72,6 +74,11 @@ class TestEngine:
                 self.kill()
                 pytest.fail(f"the engine did not answer in {_DEADLINE} s:\n{self.log_text()}", pytrace=False)
             time.sleep(0.01)
+
+    def _enter_groups(self) -> None:
+        for group in self.groups:
+            with open(f"{group}/cgroup.procs", "w") as file:
+                file.write("0")
 
     def kill(self) -> None:
         """SIGKILL to the engine's whole process group; containers must not notice."""

@@ -48,6 +48,12 @@ def status(pid: "int | str" = "self") -> dict[str, str]:
     return {key: value.strip() for key, _, value in rows}
 
 
+def group2(pid: "int | str" = "self") -> str:
+    """The group of the v2 hierarchy that a process is in (cgroups(7)); "" where there is none."""
+    lines = read(f"/proc/{pid}/cgroup").splitlines()
+    return next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")
+
+
 def drops_signal(pid: int, number: int) -> bool:
     """Whether a signal from outside does nothing to this process: it ignores it, or it is the first of its pid
     namespace and has no handler (pid_namespaces(7)). What it blocks it may yet read, by signalfd(2) say; while it

@@ -188,8 +188,11 @@ def _groups(group: str) -> list[str]:
     mounts = [mount for mount in procfs.mounts() if mount.type in ("cgroup", "cgroup2") and mount.root == "/"]
     # A hierarchy may be mounted twice, as below the root of another engine's: the first mount serves.
     version1 = list({m.super_options: m for m in reversed(mounts) if m.type == "cgroup"}.values())
+    version2 = [mount for mount in mounts if mount.type == "cgroup2"][:1]
+    if version1 and procfs.group2() == "/":
+        version2 = []
     files = []
-    for mount in version1 or mounts[:1]:
+    for mount in version1 + version2:
         path = mount.target
         for name in group.split("/"):
             above, path = path, f"{path}/{name}"
@@ -197,7 +200,7 @@ def _groups(group: str) -> list[str]:
                 os.mkdir(path)
             if "cpuset" in mount.super_options.split(","):
                 _inherit_cpuset(above, path)
-        files.append(f"{path}/{'tasks' if version1 else 'cgroup.procs'}")
+        files.append(f"{path}/{'tasks' if mount.type == 'cgroup' else 'cgroup.procs'}")
     return files
 
 

@@ -35,6 +35,7 @@ class HostFacts(NamedTuple):
 
     # of the files that not every kernel has, those that groups have here
     group_files: frozenset[str] = frozenset()
+    own_group2: str = ""  # the group of the v2 hierarchy that we are in: "/", "/system.slice/wardian.service"
 
     def kernel_at_least(self, major: int, minor: int) -> bool:
         return self.kernel >= (major, minor)
@@ -69,6 +70,7 @@ def probe_host(*, files: bool = False) -> HostFacts:
         cpus=os.cpu_count() or 1,
         devices=_thermal_throttles(),
         group_files=_group_files(v1, v2) if files else frozenset(),
+        own_group2=procfs.group2(),
     )
 
 

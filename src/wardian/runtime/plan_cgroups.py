@@ -107,21 +107,23 @@ def plan_enter(host: HostFacts, cgroup: str, supervisor_cgroup: str) -> CgroupSt
 def _supervisor_steps(host: HostFacts, path: str) -> tuple[Step, ...]:
     """The launcher leaves the engine's group, so that the end of that group is not the end of the containers.
 
-    Beside v1 the v2 hierarchy holds no controllers and is left alone: entering it would wait for an RCU grace period.
+    Beside v1 the v2 hierarchy holds no controllers, and to enter it waits for an RCU grace period. It is left alone
+    but where the engine has a group there, by which systemd kills: a unit of a host with both.
     """
     if not path:
         return ()
     path = group_path(path)
     steps: list[Step] = []
-    mounts = host.cgroup_mounts if host.cgroup_layout != V2 else (("unified", host.cgroup2),)
+    mounts = host.cgroup_mounts if host.cgroup_layout != V2 else ()
+    if host.cgroup2 and (host.cgroup_layout == V2 or host.own_group2 not in ("", "/")):
+        mounts += (("unified", host.cgroup2),)
     for controllers, mount in mounts:
         handle, tasks = f"supervisors {controllers}", f"supervisors' tasks {controllers}"
         steps.append(Step(ops.CgroupMake(handle, f"{mount}/{path}", 1), HOST))
         if "cpuset" in controllers.split(","):
             steps += [Step(ops.CgroupInherit(handle, f"cpuset.{file}"), HOST) for file in ("cpus", "mems")]
-        steps.append(
-            Step(ops.CgroupTasks(tasks, handle, "tasks" if host.cgroup_layout != V2 else "cgroup.procs"), HOST)
-        )
+        file = "cgroup.procs" if controllers == "unified" else "tasks"
+        steps.append(Step(ops.CgroupTasks(tasks, handle, file), HOST))
         steps.append(Step(ops.CgroupEnter(tasks), HOST))
     return tuple(steps)
 

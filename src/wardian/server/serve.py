@@ -1,6 +1,6 @@
 """The foreground engine: one process for a data root, on its unix socket and wherever else it is told to listen.
 
-    lock DATA_ROOT/engine.lock ─▶ Engine.start ─▶ listen ─▶ … SIGTERM, SIGINT or /wardian/shutdown ─▶ Engine.close
+    lock DATA_ROOT/engine.lock ─▶ Engine.start ─▶ listen ─▶ … SIGTERM, INT, HUP or /wardian/shutdown ─▶ Engine.close
 
 The lock says who is the engine (flock: it ends with the process, however that ends). The socket appears under its name
 when the engine answers: readiness is a connect that works. Containers run on when the engine ends.
@@ -63,12 +63,18 @@ def _lock(data_root: str) -> int:
     return fd
 
 
+def _ending_signals() -> list[signal.Signals]:
+    """Its terminal's end is the engine's, unless it is to be ignored: nohup(1)."""
+    hears_hang_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hears_hang_up else [])]
+
+
 async def _serve(home: Home, listeners: Listeners, policy: Policy | None) -> None:
     from wardian.engine import Engine
 
     loop = asyncio.get_running_loop()
     end = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ending_signals():
         loop.add_signal_handler(number, end.set)
     engine = Engine(home)
     await engine.start()

@@ -1,0 +1,141 @@
+"""What containers, and who watches them, live through: the engine's whole group killed, its terminal closed."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import homes
+from clients_shared import IMAGE, Terminal
+from engines import TestEngine
+from images_made import busybox_image, docker_archive
+from wardian.client import Client, Target
+from wardian.client.start import engine_answers, server_arguments
+
+COUNTS = ("sh", "-c", "i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.05; done")
+
+
+@pytest.fixture
+def engines_group(engine_with_image: TestEngine) -> Iterator[list[str]]:
+    """A group of its own for the engine, in every hierarchy, as a service manager makes it."""
+    name = f"{homes.CGROUP_PARENT}/{homes.RUN}-engine"
+    groups = [os.path.join(mount, name) for mount in homes.cgroup_mounts()]
+    groups = [group for group in groups if _made(group)]
+    if not groups:
+        pytest.skip("needs a hierarchy of control groups that takes processes")
+    engine_with_image.terminate()
+    engine_with_image.groups = groups
+    engine_with_image.start()
+    yield groups
+    engine_with_image.terminate()
+    engine_with_image.groups = []
+    engine_with_image.start()
+    homes.remove_empty_groups(name)
+
+
+def _made(group: str) -> bool:
+    """A cpuset of version 1 takes processes only with processors and memory of its own."""
+    try:
+        os.makedirs(group, exist_ok=True)
+        for file in ("cpuset.mems", "cpuset.cpus"):
+            for directory in (os.path.dirname(group), group):
+                if os.path.exists(f"{directory}/{file}") and not _read(f"{directory}/{file}").strip():
+                    _write(f"{directory}/{file}", _read(f"{os.path.dirname(directory)}/{file}"))
+    except OSError:
+        return False
+    return os.path.exists(f"{group}/cgroup.procs")
+
+
+def _named(pid: int) -> str:
+    return _read(f"/proc/{pid}/cmdline").replace("\0", " ") + _read(f"/proc/{pid}/cgroup")
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def _members(groups: list[str]) -> set[int]:
+    return {int(line) for group in groups for line in _read(f"{group}/cgroup.procs").split()}
+
+
+def test_the_engines_whole_group_is_killed(docker, engine, engines_group):
+    """As `systemctl kill`, or a unit without KillMode=process: what is not in the engine's group does not notice."""
+    docker("network", "create", "lives")
+    docker("run", "-d", "--name", "counts", "--network", "lives", "--restart", "always", IMAGE, *COUNTS)
+    docker("run", "-d", "--name", "other", "--network", "lives", IMAGE, "sleep", "1000")
+    before = docker.out("inspect", "-f", "{{.State.Pid}} {{.State.StartedAt}}", "counts")
+    attached = docker.start("attach", "--no-stdin", "counts")
+    executed = docker.start("exec", "other", "sh", "-c", "echo begun; sleep 2; echo done")
+    assert attached.stdout.readline() and executed.stdout.readline()
+    members = _members(engines_group)
+    assert {pid: _named(pid) for pid in members} == {engine.pid: _named(engine.pid)}
+    for pid in members:
+        os.kill(pid, 9)
+    engine.kill()  # takes note of its end
+    time.sleep(0.3)
+    lines = [int(attached.stdout.readline()) for _ in range(10)]
+    engine.start()
+    assert docker.out("inspect", "-f", "{{.State.Pid}} {{.State.StartedAt}}", "counts") == before
+    assert docker.out("inspect", "-f", "{{.RestartCount}}", "counts") == "0"
+    assert lines == list(range(lines[0], lines[0] + 10))  # no gap, nothing twice
+    assert executed.communicate(timeout=20)[0] == b"done\n"
+    assert docker.out("exec", "other", "ping", "-c", "1", "-W", "3", "counts").startswith("PING counts")
+    attached.kill()
+    attached.communicate()
+    docker("rm", "-f", "counts", "other")
+    docker("network", "rm", "lives")
+
+
+_START = """
+import sys
+from wardian.client.start import start_engine
+from wardian.home import make_home
+start_engine(make_home(data_root=sys.argv[1], run_root=sys.argv[2], cgroup_base=sys.argv[3], bridge=sys.argv[4]))
+input()
+"""
+
+
+@pytest.mark.parametrize("how", ["serve", "started by a command"])
+def test_the_terminal_of_the_engine_closes(new_home, how, wait_until):
+    """In the foreground the engine ends with its terminal, and cleanly; one that a command started does not notice."""
+    home = new_home()
+    if how == "serve":
+        command = [sys.executable, "-m", "wardian.cli", "serve", *server_arguments(home)]
+    else:
+        words = (home.data_root, home.run_root, home.cgroup_base, home.bridge)
+        command = [sys.executable, "-c", _START, *words]
+    terminal = Terminal(command, dict(os.environ))
+    wait_until(lambda: engine_answers(home.socket), "the engine answers")
+    client = Client(Target(home.socket))
+    with client.stream("POST", "/images/load", docker_archive({IMAGE: busybox_image()}), {"quiet": True}) as stream:
+        assert list(stream.objects())
+    body = {"Image": IMAGE, "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "none"}}
+    identity = client.call("POST", "/containers/create", body)["Id"]
+    client.call("POST", f"/containers/{identity}/start")
+    pid = client.call("GET", f"/containers/{identity}/json")["State"]["Pid"]
+    client.close()
+    terminal.hang_up()
+    if how == "serve":
+        assert terminal.wait() == 0
+        assert not os.path.exists(home.socket)
+    else:
+        terminal.wait()
+        time.sleep(0.3)
+        assert client.call("GET", f"/containers/{identity}/json")["State"]["Pid"] == pid
+        client.call("POST", "/wardian/shutdown")
+        wait_until(lambda: not engine_answers(home.socket), "it ends when it is told to")
+        client.close()
+    assert os.path.exists(f"/proc/{pid}/root/bin")
+    after = TestEngine(home)
+    try:
+        assert [(line["Id"], line["State"]) for line in after.containers()] == [(identity, "running")]
+    finally:
+        after.close()
