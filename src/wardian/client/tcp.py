@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 30.0
 _READ = 65536
+_HELD = 1 << 20
 
 
 def dial(target: TcpTarget) -> _socket.socket:
     """A connected socket that carries clear bytes. Raises OSError, WardianError."""
     sock = _connect(target)
     if target.tls is None:
+        sock.settimeout(None)
         return sock
     try:
         tls = _shake_hands(target, sock)
@@ -54,7 +56,6 @@ def _connect(target: TcpTarget) -> _socket.socket:
             sock.close()
             failed = failed or error
             continue
-        sock.settimeout(None)
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
         return sock
@@ -95,32 +96,89 @@ def _shake_hands(target: TcpTarget, sock: _socket.socket) -> TlsStream:
             raise _refused(target, error) from error
 
 
-def _carry(target: TcpTarget, tls: TlsStream, sock: _socket.socket, clear: _socket.socket) -> None:
-    """Both ways, until the engine has said its last; each way ends by itself. What went wrong is left with `target`."""
-    try:
-        sources = {sock.fileno(), clear.fileno()}
+class _Carrier:
+    """Both ways between the engine's TLS and our own end of the pair; neither waits for the other.
+
+    What cannot be passed on yet is bounded: past _HELD bytes its source is not read.
+    """
+
+    def __init__(self, tls: TlsStream, sock: _socket.socket, clear: _socket.socket) -> None:
+        self._tls, self._sock, self._clear = tls, sock, clear
+        self._to_engine = bytearray()
+        self._to_us = bytearray()
+        self._our_end = False
+        sock.setblocking(False)
+        clear.setblocking(False)
+
+    def run(self) -> None:
+        """Until the engine has said its last, or nobody listens any more. Raises OSError (ssl.SSLError is one)."""
         poll = select.poll()
-        for fd in sources:
-            poll.register(fd, select.POLLIN)
-        while sock.fileno() in sources:
-            ready = {fd for fd, _ in poll.poll()}
-            if clear.fileno() in ready:
-                data = clear.recv(_READ)
-                if data:
-                    tls.send(data)
+        while not (self._tls.ended and not self._to_us):
+            for sock, wanted in self._wanted():
+                poll.register(sock, wanted)
+            for fd, events in poll.poll():
+                if fd == self._sock.fileno():
+                    self._engine(events)
                 else:
-                    poll.unregister(clear)
-                    sources.discard(clear.fileno())
-                    tls.finish()
-                    if _hung_up(clear):
-                        break
-                sock.sendall(tls.take())
-            if sock.fileno() in ready:
-                data = sock.recv(_READ)
-                clear.sendall(tls.receive(data))
-                sock.sendall(tls.take())
-                if tls.ended:
-                    break
+                    self._ours(events)
+                    if self._our_end and events & select.POLLHUP:
+                        return
+
+    def _wanted(self) -> list[tuple[_socket.socket, int]]:
+        engine = select.POLLIN if len(self._to_us) < _HELD else 0
+        ours = select.POLLIN if len(self._to_engine) < _HELD and not self._our_end else 0
+        return [
+            (self._sock, engine | (select.POLLOUT if self._to_engine else 0)),
+            (self._clear, ours | (select.POLLOUT if self._to_us else 0)),
+        ]
+
+    def _engine(self, events: int) -> None:
+        if events & select.POLLOUT:
+            _send_some(self._sock, self._to_engine)
+        if events & ~select.POLLOUT and len(self._to_us) < _HELD:
+            data = _receive_some(self._sock)
+            if data is None:
+                return
+            self._to_us += self._tls.receive(data)
+            self._to_engine += self._tls.take()
+            _send_some(self._clear, self._to_us)
+
+    def _ours(self, events: int) -> None:
+        if events & select.POLLOUT:
+            _send_some(self._clear, self._to_us)
+        if events & ~select.POLLOUT and not self._our_end:
+            data = _receive_some(self._clear)
+            if data is None:
+                return
+            if data:
+                self._tls.send(data)
+            else:
+                self._our_end = True
+                self._tls.finish()
+            self._to_engine += self._tls.take()
+            _send_some(self._sock, self._to_engine)
+
+
+def _receive_some(sock: _socket.socket) -> bytes | None:
+    """None: there was nothing after all (poll(2), BUGS); b"" at the end."""
+    try:
+        return sock.recv(_READ)
+    except BlockingIOError:
+        return None
+
+
+def _send_some(sock: _socket.socket, data: bytearray) -> None:
+    try:
+        while data:
+            del data[: sock.send(data)]
+    except BlockingIOError:
+        pass  # poll says when
+
+
+def _carry(target: TcpTarget, tls: TlsStream, sock: _socket.socket, clear: _socket.socket) -> None:
+    """What a connection's thread does. What went wrong is left with `target`."""
+    try:
+        _Carrier(tls, sock, clear).run()
     except ssl.SSLError as error:
         target.trouble = f"TLS: {error.reason or error}"
     except OSError as error:
@@ -128,10 +186,3 @@ def _carry(target: TcpTarget, tls: TlsStream, sock: _socket.socket, clear: _sock
     finally:
         clear.close()
         sock.close()
-
-
-def _hung_up(sock: _socket.socket) -> bool:
-    """Both ways are closed: nobody reads what the engine still says."""
-    poll = select.poll()
-    poll.register(sock, 0)
-    return any(events & select.POLLHUP for _, events in poll.poll(0))

@@ -60,6 +60,7 @@ class Relay(asyncio.Protocol):
         if self._tls.ready and self._joining is None:
             self._deadline.cancel()
             self._joining = self._loop.create_task(self._join())
+            self._joining.add_done_callback(self._joined)
         self._pass_on(clear)
 
     def eof_received(self) -> bool:
@@ -97,6 +98,11 @@ class Relay(asyncio.Protocol):
         if self._tls.ended:
             inner.write_eof()
 
+    def _joined(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("cannot serve %s: %s", self._address, task.exception())  # no descriptor is left
+            self._transport.abort()
+
     def _pass_on(self, clear: bytes) -> None:
         if self._inner is None:
             if clear:
@@ -115,12 +121,14 @@ class Relay(asyncio.Protocol):
     # What the pair's side calls.
 
     def answer(self, clear: bytes) -> None:
-        self._tls.send(clear)
-        self._flush()
+        if not self._transport.is_closing():
+            self._tls.send(clear)
+            self._flush()
 
     def answer_ended(self) -> None:
-        self._tls.finish()
-        self._flush()
+        if not self._transport.is_closing():
+            self._tls.finish()
+            self._flush()
 
     def close(self) -> None:
         self._transport.close()
