@@ -42,7 +42,7 @@ IMAGE = {
     "ls": ("images:LS", "List images"),
     "prune": ("", "Remove images that nothing uses"),
     "pull": ("pull:PULL", "Fetch an image from a registry"),
-    "push": ("", "Upload an image to a registry"),
+    "push": ("push:PUSH", "Upload an image to a registry"),
     "rm": ("images:RM", "Remove images"),
     "save": ("archives:SAVE", "Write images as a tar archive"),
     "tag": ("images:TAG", "Give an image another name"),

@@ -9,8 +9,8 @@ from wardian.engine.filters import Filters
 from wardian.engine.parts import Parts
 from wardian.engine.streaming import produced
 from wardian.engine.workers import Emit, work
-from wardian.errors import NOT_IMPLEMENTED, WardianError
-from wardian.images import Image, ImageUse, Stop, auth_from_api, summary
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.images import Image, ImageUse, Stop, auth_from_api, parse_reference, summary
 
 Bodies = list[dict[str, Any]]
 
@@ -93,6 +93,21 @@ class Images:
         for image in images:
             self._publish("save", image.id, image.run_config.get("Labels"), image.id)
         return produced(lambda: pieces, "wardian-save")
+
+    async def push(self, name: str, tag: str, platform: str, auth: Mapping[str, Any] | None, emit: Emit) -> None:
+        """A tag, or all tags of the repository."""
+        reference = parse_reference(f"{name}:{tag}" if tag else name)
+        if reference.digest:
+            raise WardianError(INVALID, "cannot push a digest reference", operation="push", subject=name)
+        credentials = auth_from_api(auth)
+        stop = Stop()
+
+        def push(progress: Emit) -> list[tuple[str, Image]]:
+            return self._store.push(reference, platform=platform, auth=credentials, progress=progress, stop=stop)
+
+        for pushed, image in await work(push, emit, "wardian-push", stop.set):
+            whole = reference._replace(tag=pushed).familiar
+            self._publish("push", whole, image.run_config.get("Labels"), reference.familiar_name)
 
     async def import_(
         self, file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit: Emit

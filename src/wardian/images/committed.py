@@ -37,7 +37,7 @@ def commit(
             layers.commit([staged])
         document = _document(parent, said, staged.diff_id if staged.facts.entries else "")
         encoded = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
-        return records.add(encoded, parent.size + staged.facts.size, b"", [name] if name else [], [])
+        return records.add(encoded, parent.size + staged.facts.size, b"", [name] if name else [], [], parent.id)
 
 
 def _document(parent: Image, said: Commit, diff_id: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def summary(image: Image, containers: int = -1) -> dict[str, Any]:
     """One element of GET /images/json."""
     return {
         "Id": image.id,
-        "ParentId": "",
+        "ParentId": image.parent,
         "RepoTags": list(image.repo_tags),
         "RepoDigests": list(image.repo_digests),
         "Created": image.created_unix,
@@ -36,7 +36,7 @@ def inspect(image: Image, layers: LayerStore) -> dict[str, Any]:
         "Id": image.id,
         "RepoTags": list(image.repo_tags),
         "RepoDigests": list(image.repo_digests),
-        "Parent": "",
+        "Parent": image.parent,
         "Comment": str(config.get("comment") or history[-1].get("comment") or ""),
         "DockerVersion": str(config.get("docker_version") or ""),
         "Author": str(config.get("author") or ""),

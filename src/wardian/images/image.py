@@ -15,6 +15,7 @@ class Image(NamedTuple):
     size: int  # bytes in the files of all layers
     repo_tags: tuple[str, ...] = ()  # familiar: "busybox:latest"
     repo_digests: tuple[str, ...] = ()  # familiar: "busybox@sha256:…"
+    parent: str = ""  # the id of the image that a commit was made of, while that is here
     tagged_at: int = 0  # unix nanoseconds of the last tag, 0 when never
 
     @property

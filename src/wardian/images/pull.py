@@ -6,10 +6,10 @@ and whatever fails takes away what was staged.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images.auth import RegistryAuth
@@ -17,7 +17,7 @@ from wardian.images.image import Image
 from wardian.images.manifests import CONFIG_LIMIT, Descriptor, Index, Manifest, descriptor, parse_config, parse_manifest
 from wardian.images.platforms import Platform, choose, host_platform, matches, parse_platform, platform_of
 from wardian.images.progress import Cancelled, Reporter
-from wardian.images.records import ImageRecords, layers_of
+from wardian.images.records import ImageRecords, KnownBlob, layers_of
 from wardian.images.reference import Reference
 from wardian.images.registry import RegistryClient
 from wardian.images.streams import counted, inflated, verified
@@ -107,10 +107,23 @@ def _bring(
         raise wrong_platform(reference.familiar, wanted, actual)
     layer_ids = layers_of(config)
     with layers.pin(layer_ids):
-        fetch_layers(client, list(zip(reversed(layer_ids), manifest.layers, strict=True)), layers, report)
+        pairs = list(zip(reversed(layer_ids), manifest.layers, strict=True))
+        fetched = fetch_layers(client, pairs, layers, report)
+        records.remember(_seen(pairs, fetched, reference, records))
         size = sum(layers.facts(layer).size for layer in layer_ids)
         names = [reference] if not reference.digest else []
         return records.add(config_bytes, size, found.data, names, [digest])
+
+
+def _seen(
+    pairs: Sequence[tuple[str, Descriptor]], fetched: Collection[str], reference: Reference, records: ImageRecords
+) -> list[KnownBlob]:
+    """The blobs that are known to be these layers: just unpacked, or an earlier time. Not by the manifest's word."""
+    return [
+        KnownBlob(layer, blob.digest, blob.size, blob.media_type, reference.name)
+        for layer, blob in pairs
+        if layer in fetched or any(known.digest == blob.digest for known in records.blobs(layer))
+    ]
 
 
 def wrong_platform(name: str, wanted: Platform, actual: Platform) -> WardianError:
@@ -126,8 +139,10 @@ def wrong_platform(name: str, wanted: Platform, actual: Platform) -> WardianErro
 
 def fetch_layers(
     client: RegistryClient, wanted: Sequence[tuple[str, Descriptor]], layers: LayerStore, report: Reporter
-) -> None:
-    """Fetch and unpack what is missing of (layer id, blob) pairs, bottom first, in parallel; commit all together."""
+) -> Collection[str]:
+    """Fetch and unpack what is missing of (layer id, blob) pairs, bottom first, in parallel; commit all together.
+
+    Returns the ids of those that were."""
     missing: dict[str, Descriptor] = {}
     for layer_id, blob in wanted:
         if layers.has(layer_id) or layer_id in missing:
@@ -138,11 +153,12 @@ def fetch_layers(
     with _staged(layers) as staged:
         with ThreadPoolExecutor(_PARALLEL, "wardian-pull") as pool:
             jobs = [pool.submit(_fetch, client, layer, blob, layers, report, staged) for layer, blob in missing.items()]
-            _finish(jobs, report)
+            finish(jobs, report)
         layers.commit(staged)
         staged.clear()
     for blob in missing.values():
         report.status("Pull complete", short(blob))
+    return missing
 
 
 @contextmanager
@@ -156,7 +172,7 @@ def _staged(layers: LayerStore) -> Iterator[list[StagedLayer]]:
             layers.discard(layer)
 
 
-def _finish(jobs: Sequence["Future[None]"], report: Reporter) -> None:
+def finish(jobs: Sequence["Future[Any]"], report: Reporter) -> None:
     """Wait for all jobs; when one fails the others are told to stop, and its error is raised."""
     done, pending = wait(jobs, return_when=FIRST_EXCEPTION)
     if any(job.exception() is not None for job in done):

@@ -2,7 +2,8 @@
 
     image         one row for each image id; its config is a blob of the content store
     image_tag     reference in full ("docker.io/library/busybox:latest") → image
-    image_digest  repository and manifest (or index) digest that an image was pulled by → image
+    image_digest  repository and manifest (or index) digest that an image was pulled or pushed by → image
+    image_blob    layer → blobs in registries that unpack to it
 
 Writes come from worker threads (pulls) and from the event loop: one lock orders them, each is one durable transaction,
 and then the snapshot is replaced as a whole. Blobs are written before it: while a transaction is open, every other
@@ -49,8 +50,29 @@ SCHEMA = Schema(
             PRIMARY KEY (repository, digest)
         )
         """,
+        """
+        ALTER TABLE image ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+        CREATE TABLE image_blob (
+            layer TEXT NOT NULL,
+            repository TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            media_type TEXT NOT NULL,
+            PRIMARY KEY (layer, repository, digest)
+        )
+        """,
     ),
 )
+
+
+class KnownBlob(NamedTuple):
+    """A blob that was seen to be this layer (by its id), and a repository (in full) that has it, or had it once."""
+
+    layer: str
+    digest: str
+    size: int
+    media_type: str
+    repository: str
 
 
 class Snapshot(NamedTuple):
@@ -76,7 +98,13 @@ class ImageRecords:
         self._database.close()
 
     def add(
-        self, config: bytes, size: int, manifest: bytes, names: Sequence[Reference], digests: Sequence[Reference]
+        self,
+        config: bytes,
+        size: int,
+        manifest: bytes,
+        names: Sequence[Reference],
+        digests: Sequence[Reference],
+        parent: str = "",
     ) -> Image:
         """Record an image whose layers are on disk, with the tags and repository digests it came by; returns it.
 
@@ -85,7 +113,8 @@ class ImageRecords:
         image_id, now = digest_of(config), time.time_ns()
 
         def write(db: Connection) -> None:
-            db.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)", (image_id, size, manifest_digest, now))
+            row = (image_id, size, manifest_digest, now, parent)
+            db.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?, ?)", row)
             for name in names:
                 db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)", (str(name), image_id, now))
             for one in digests:
@@ -103,6 +132,28 @@ class ImageRecords:
             image_id
         ]
 
+    def pushed(self, image_id: str, name: Reference) -> None:
+        """The image can be had by `name`, a repository's digest, from here on."""
+        row = (name.name, name.digest, image_id)
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO image_digest VALUES (?, ?, ?)", row))
+
+    def remember(self, blobs: Sequence[KnownBlob]) -> None:
+        """Note where blobs are that were seen to be these layers."""
+        rows = [(one.layer, one.repository, one.digest, one.size, one.media_type) for one in blobs]
+        with self._lock, self._database.durable() as db:
+            db.executemany("INSERT OR REPLACE INTO image_blob VALUES (?, ?, ?, ?, ?)", rows)
+
+    def blobs(self, layer: str) -> list[KnownBlob]:
+        rows = self._database.read("SELECT * FROM image_blob WHERE layer = ? ORDER BY rowid DESC", (layer,))
+        return [
+            KnownBlob(row["layer"], row["digest"], row["size"], row["media_type"], row["repository"]) for row in rows
+        ]
+
+    def manifests(self, image_id: str) -> list[bytes]:
+        """The manifest that the image was pulled by, if it was."""
+        rows = self._database.read("SELECT manifest FROM image WHERE id = ?", (image_id,))
+        return [self._content.read(row["manifest"]) for row in rows if row["manifest"]]
+
     def forget(self, names: Sequence[Reference] = (), image_id: str = "") -> None:
         """Remove tags and repository digests, and the image's own row when `image_id` is given."""
 
@@ -115,6 +166,7 @@ class ImageRecords:
                     db.execute("DELETE FROM image_tag WHERE reference = ?", (str(name),))
             if image_id:
                 db.execute("DELETE FROM image WHERE id = ?", (image_id,))
+                db.execute("UPDATE image SET parent = '' WHERE parent = ?", (image_id,))
 
         self._write(write)
 
@@ -123,6 +175,10 @@ class ImageRecords:
         with self._blobs_lock:  # an image that is being added has its blobs before its row
             rows = self._database.read("SELECT id, manifest FROM image")
             self._content.keep_only({digest for row in rows for digest in row if digest})
+        kept = {layer for image in self.snapshot.images.values() for layer in image.layers}
+        gone = [(row["layer"],) for row in self._database.read("SELECT DISTINCT layer FROM image_blob")]
+        with self._lock, self._database.durable() as db:
+            db.executemany("DELETE FROM image_blob WHERE layer = ?", [row for row in gone if row[0] not in kept])
 
     def _write(self, write: Callable[[Connection], object]) -> Snapshot:
         with self._lock:
@@ -145,6 +201,7 @@ class ImageRecords:
                 config=config,
                 layers=layers_of(config),
                 size=row["size"],
+                parent=row["parent"],
                 repo_tags=tuple(parse_reference(tag["reference"]).familiar for tag in mine),
                 repo_digests=tuple(_familiar(one) for one in digests if one["image"] == row["id"]),
                 tagged_at=max((tag["tagged_at"] for tag in mine), default=0),

@@ -1,4 +1,5 @@
-"""A registry's client: the pull half of the OCI distribution-spec over urllib3, used from worker threads.
+"""A registry's client: the OCI distribution-spec over urllib3, used from worker threads. Reading is here, and what both
+halves need: authentication, redirects, errors; writing is in uploads.py.
 
 Where credentials go (CVE-2020-15157 and its family):
 
@@ -12,23 +13,23 @@ urllib3 is imported with this module, which is imported at the first pull.
 
 import base64
 import contextlib
-import json
 import os
 import re
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 
 from wardian import __version__
-from wardian.errors import FORBIDDEN, INVALID, NOT_FOUND, SYSTEM, UNAVAILABLE, WardianError
+from wardian.errors import FORBIDDEN, INVALID, SYSTEM, UNAVAILABLE, WardianError
 from wardian.images.auth import RegistryAuth
 from wardian.images.content import digest_of, mismatch
 from wardian.images.manifests import ACCEPTED, MANIFEST_LIMIT, Descriptor
 from wardian.images.progress import Cancelled
 from wardian.images.reference import DEFAULT_DOMAIN, Reference
+from wardian.images.refusals import LOGIN, PULL, PUSH, denial, json_object, refusal
 from wardian.images.streams import CHUNK
 from wardian.images.unreachable import failure
 
@@ -48,11 +49,32 @@ def is_loopback(domain: str) -> bool:
     return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
-class RegistryClient:
-    """One repository of one registry. Thread-safe: layers are fetched in parallel. `close` drops its connections."""
+class Said(NamedTuple):
+    """A whole answer of a registry; header names in lower case."""
 
-    def __init__(self, reference: Reference, auth: RegistryAuth | None = None) -> None:
+    status: int
+    headers: dict[str, str]
+    data: bytes
+
+
+class RegistryClient:
+    """One repository of one registry. Thread-safe: layers are fetched in parallel. `close` drops its connections.
+
+    `operation` says what for: the access that is asked for, and the words of errors. `sources` are other repositories
+    of the same registry that blobs are to be mounted from.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        auth: RegistryAuth | None = None,
+        operation: str = PULL,
+        sources: Sequence[str] = (),
+    ) -> None:
         self._reference = reference
+        self._operation = operation
+        self._sources = sources
+        self.identity_token = ""  # that a token server gave at a login
         host = _HUB if reference.domain == DEFAULT_DOMAIN else reference.domain
         self._plain = is_loopback(reference.domain)
         self._base = f"{'http' if self._plain else 'https'}://{host}"
@@ -84,7 +106,7 @@ class RegistryClient:
     def manifest(self, at: str) -> tuple[bytes, str, str]:
         """A manifest or index by tag or digest: bytes, digest, media type. Verified when `at` is a digest."""
         path = f"/v2/{self._reference.path}/manifests/{at}"
-        response = self._get(path, {"Accept": ", ".join(ACCEPTED)})
+        response = self._open("GET", path, {"Accept": ", ".join(ACCEPTED)})
         try:
             data = self._body(response, MANIFEST_LIMIT, path)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
@@ -127,7 +149,7 @@ class RegistryClient:
                     raise self._unreachable(path, error) from error
 
     def _blob_from(self, path: str, start: int) -> Iterator[bytes]:
-        response = self._get(path, {"Range": f"bytes={start}-"} if start else {})
+        response = self._open("GET", path, {"Range": f"bytes={start}-"} if start else {})
         try:
             skip = start if start and response.status != 206 else 0  # a server without ranges begins anew
             for chunk in response.stream(CHUNK, decode_content=False):
@@ -165,37 +187,93 @@ class RegistryClient:
         finally:
             self._end(response)
 
-    def _get(self, path: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
-        """GET with authentication and redirects; an answer of 200 or 206, for the caller to `_end`, or WardianError."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+        expected: Sequence[int] = (200,),
+    ) -> Said:
+        """One request with a short answer. `path` may be a whole URL of this registry's choice. Raises for a status
+        that is not expected."""
+        response = self._open(method, path, headers or {}, body, expected)
+        try:
+            data = self._body(response, MANIFEST_LIMIT, path) if method != "HEAD" else b""
+            return Said(response.status, {name.lower(): text for name, text in response.headers.items()}, data)
+        finally:
+            self._end(response)
+
+    def location(self, path: str, said: Said) -> str:
+        """Where a registry says that an upload goes on. Raises WardianError."""
+        found = said.headers.get("location", "")
+        if not found:
+            message = f"registry {self._reference.domain} does not say where the upload goes on"
+            raise WardianError(SYSTEM, message, operation=self._operation, subject=path)
+        return self._redirected(self._url(path), found)
+
+    def _url(self, path: str) -> str:
+        return path if "://" in path else self._base + path
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | Iterable[bytes] | None = None,
+        expected: Sequence[int] = (200, 206),
+    ) -> urllib3.BaseHTTPResponse:
+        """With authentication and redirects; an answer that is expected, for the caller to `_end`, or WardianError.
+
+        A body that comes in pieces is sent once: what it goes to has let us in just before.
+        """
         authorization = self._authorization
-        response, own = self._follow(path, headers, authorization)
-        if response.status == 401 and own:
+        response, own = self._follow(method, path, headers, body, authorization)
+        if response.status == 401 and own and (body is None or isinstance(body, bytes)) and 401 not in expected:
             challenge = response.headers.get("WWW-Authenticate", "")
             self._skip(response)
             with self._lock:  # one thread gets the token, the others take it
                 if self._authorization == authorization:
-                    self._authorization = self._authorize(challenge, self._base + path)
-            response, _ = self._follow(path, headers, self._authorization)
-        if response.status not in (200, 206):
+                    self._authorization = self._authorize(challenge, self._url(path))
+            response, _ = self._follow(method, path, headers, body, self._authorization)
+        if response.status not in expected:
             try:
-                raise self._refusal(response, path)
+                data = self._body(response, _ERROR_LIMIT, path) if method != "HEAD" else b""
+                raise refusal(
+                    self._operation,
+                    self._reference,
+                    response.status,
+                    response.reason or "",
+                    data,
+                    self._url(path),
+                    known=self._auth is not None,
+                )
             finally:
                 self._end(response)
         return response
 
-    def _follow(self, path: str, headers: dict[str, str], authorization: str) -> tuple[urllib3.BaseHTTPResponse, bool]:
-        """The answer at the end of the redirects, and whether it is the registry's own."""
-        url = self._base + path
+    def _follow(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | Iterable[bytes] | None,
+        authorization: str,
+    ) -> tuple[urllib3.BaseHTTPResponse, bool]:
+        """The answer at the end of the redirects (only what reads has any), and whether it is the registry's own."""
+        url = self._url(path)
         for _ in range(_MAX_REDIRECTS):
             own = _origin(url) == _origin(self._base)
             sent = {**headers, "Authorization": authorization} if own and authorization else headers
             try:
-                response = self._pool.request("GET", url, headers=sent, redirect=False, preload_content=False)
+                response = self._pool.request(
+                    method, url, body=body, headers=sent, redirect=False, preload_content=False
+                )
             except urllib3.exceptions.HTTPError as error:
-                raise self._unreachable(path, error) from error
+                raise self._unreachable(url, error) from error
             self._begin(response)
             location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or not location:
+            if response.status not in _REDIRECTS or not location or method not in ("GET", "HEAD"):
                 return response, own
             self._skip(response)
             url = self._redirected(url, location)
@@ -218,9 +296,12 @@ class RegistryClient:
         fields = {key.lower(): value for key, value in _CHALLENGE.findall(rest)}
         if scheme.lower() == "basic":
             if self._auth is None or not self._auth.username:
-                raise WardianError(
-                    SYSTEM, f'Get "{url}": no basic auth credentials', operation="pull", hint="docker login first"
+                said = (
+                    "no basic auth credentials"
+                    if self._operation == PUSH
+                    else f'Get "{url}": no basic auth credentials'
                 )
+                raise WardianError(SYSTEM, said, operation=self._operation, hint="docker login first")
             return _basic(self._auth)
         if scheme.lower() != "bearer" or not fields.get("realm"):
             raise WardianError(SYSTEM, f'Get "{url}": unsupported authentication {scheme or "without a scheme"!r}')
@@ -234,37 +315,46 @@ class RegistryClient:
             scheme = host = ""
         if scheme != "https" and not (scheme == "http" and self._plain and is_loopback(host)):
             message = f"token server {realm[:200]} of {self._reference.domain} is not https: refused"
-            raise WardianError(FORBIDDEN, message, operation="pull", subject=self._reference.domain)
-        query = {"service": fields.get("service", ""), "scope": f"repository:{self._reference.path}:pull"}
+            raise WardianError(FORBIDDEN, message, operation=self._operation, subject=self._reference.domain)
         pool = _pool(realm)
         try:
-            if self._auth is not None and self._auth.identity_token:
-                form = {**query, "grant_type": "refresh_token", "refresh_token": self._auth.identity_token}
-                body = urlencode({**form, "client_id": "wardian"})
-                headers = {"Content-Type": "application/x-www-form-urlencoded"}
-                response = pool.request(
-                    "POST", realm, body=body, headers=headers, redirect=False, preload_content=False
-                )
-            else:
-                joint = "&" if urlsplit(realm).query else "?"
-                headers = {"Authorization": _basic(self._auth)} if self._auth and self._auth.username else {}
-                url = f"{realm}{joint}{urlencode({key: value for key, value in query.items() if value})}"
-                response = pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
+            response = self._ask_for_token(pool, realm, fields.get("service", ""))
             self._begin(response)
             try:
                 data = self._body(response, MANIFEST_LIMIT, realm)
             finally:
                 self._end(response)
-            if response.status != 200:
-                raise self._denied(data, response.status)
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(realm, error) from error
         finally:
             pool.clear()
-        token = _object(data).get("token") or _object(data).get("access_token")
+        if response.status != 200:
+            known = self._auth is not None
+            raise denial(self._operation, self._reference, data, response.status, self._base + "/v2/", known=known)
+        self.identity_token = str(json_object(data).get("refresh_token") or "")
+        token = json_object(data).get("token") or json_object(data).get("access_token")
         if not isinstance(token, str) or not token:
-            raise WardianError(SYSTEM, f"token server {realm} gave no token", operation="pull")
+            raise WardianError(SYSTEM, f"token server {realm} gave no token", operation=self._operation)
         return token
+
+    def _ask_for_token(self, pool: urllib3.PoolManager, realm: str, service: str) -> urllib3.BaseHTTPResponse:
+        scopes = [] if self._operation == LOGIN else [f"repository:{self._reference.path}:{self._access()}"]
+        scopes += [f"repository:{source}:pull" for source in self._sources]
+        if self._auth is not None and self._auth.identity_token:
+            form = {"service": service, "scope": " ".join(scopes), "client_id": "wardian"}
+            body = urlencode({**form, "grant_type": "refresh_token", "refresh_token": self._auth.identity_token})
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            return pool.request("POST", realm, body=body, headers=headers, redirect=False, preload_content=False)
+        query = [("service", service), *(("scope", scope) for scope in scopes)]
+        if self._operation == LOGIN:
+            query += [("client_id", "wardian"), ("offline_token", "true")]
+        joint = "&" if urlsplit(realm).query else "?"
+        headers = {"Authorization": _basic(self._auth)} if self._auth and self._auth.username else {}
+        url = f"{realm}{joint}{urlencode([pair for pair in query if pair[1]])}"
+        return pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
+
+    def _access(self) -> str:
+        return "pull,push" if self._operation == PUSH else "pull"
 
     def _body(self, response: urllib3.BaseHTTPResponse, limit: int, path: str) -> bytes:
         try:
@@ -279,43 +369,13 @@ class RegistryClient:
             raise WardianError(INVALID, f"{self._reference.domain}{path} is larger than {limit} bytes")
         return data
 
-    def _refusal(self, response: urllib3.BaseHTTPResponse, path: str) -> WardianError:
-        """Docker's words for what the registry answered: clients match on them."""
-        data = self._body(response, _ERROR_LIMIT, path)
-        code, text = _first_error(data)
-        name = self._reference.familiar_name
-        if response.status == 404 and "/manifests/" in path and code in ("", "MANIFEST_UNKNOWN"):
-            message = f"manifest for {self._reference.familiar} not found: manifest unknown: manifest unknown"
-            return WardianError(NOT_FOUND, message, operation="pull", subject=self._reference.familiar)
-        if code == "NAME_UNKNOWN":
-            return WardianError(NOT_FOUND, f"repository {name} not found: {text}", operation="pull")
-        if response.status in (401, 403):
-            return self._denied(data, response.status)
-        if response.status == 429:
-            return WardianError(UNAVAILABLE, text or "toomanyrequests: the registry limits pulls", operation="pull")
-        kind = NOT_FOUND if response.status == 404 else UNAVAILABLE if response.status >= 500 else SYSTEM
-        said = text or f"{response.status} {response.reason or ''}".strip()
-        return WardianError(kind, f'Get "{self._base}{path}": {said}', operation="pull", subject=path)
-
-    def _denied(self, data: bytes, status: int) -> WardianError:
-        code, text = _first_error(data)
-        if status == 401 and code != "DENIED" and self._auth is not None:
-            message = f'Get "{self._base}/v2/": unauthorized: {text or "authentication required"}'
-            return WardianError(SYSTEM, message, operation="pull", subject=self._reference.familiar_name)
-        said = text if code == "DENIED" else "denied: requested access to the resource is denied"
-        return WardianError(
-            NOT_FOUND,
-            f"pull access denied for {self._reference.familiar_name}, "
-            f"repository does not exist or may require 'docker login': {said}",
-            operation="pull",
-            subject=self._reference.familiar_name,
-        )
-
     def _unreachable(self, path: str, error: Exception) -> WardianError:
-        url = path if "://" in path else self._base + path
+        url = self._url(path)
         text, number = failure(error, url)
         message = f'Get "{url}": {text}'
-        return WardianError(UNAVAILABLE, message, operation="pull", subject=self._reference.domain, errno=number)
+        return WardianError(
+            UNAVAILABLE, message, operation=self._operation, subject=self._reference.domain, errno=number
+        )
 
 
 def _pool(base: str) -> urllib3.PoolManager:
@@ -342,21 +402,3 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 def _basic(auth: RegistryAuth) -> str:
     return "Basic " + base64.b64encode(f"{auth.username}:{auth.password}".encode()).decode()
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _first_error(data: bytes) -> tuple[str, str]:
-    """Code and text of a registry's error body: ("DENIED", "denied: requested access …"); empty when it has none."""
-    errors = _object(data).get("errors")
-    first = errors[0] if isinstance(errors, list) and errors else {}
-    if not isinstance(first, dict) or not first.get("code"):
-        return "", ""
-    code = str(first["code"])[:100]
-    return code, f"{code.lower().replace('_', ' ')}: {str(first.get('message') or '')[:500]}"

@@ -132,6 +132,24 @@ class ImageStore:
             self.resolve(image.id, platform)
         return [one.image for one in chosen], save.save(chosen, self._content, self._layers)
 
+    def push(
+        self,
+        reference: Reference,
+        *,
+        platform: str = "",
+        auth: RegistryAuth | None = None,
+        progress: Progress = silent,
+        stop: Stop | None = None,
+    ) -> list[tuple[str, Image]]:
+        """Bring the image of a tag to its registry, or of all tags of a repository (worker thread)."""
+        from wardian.images import push
+
+        report = Reporter(progress, stop)
+        with self._stoppable(report.stopped), _said_clearly(f"push {reference.familiar}"):
+            return push.push(
+                reference, self._records, self._layers, self._content, report, platform=platform, auth=auth
+            )
+
     def commit(self, chunks: Iterable[bytes], parent: Image, said: Commit, reference: str = "") -> Image:
         """Make an image of `parent` and one layer more, from its archive (worker thread)."""
         name = _tagged(reference) if reference else None

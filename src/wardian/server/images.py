@@ -91,6 +91,15 @@ async def load(request: Request) -> Streamed:
     return Streamed(progress_lines(run, "load"), eager=False)
 
 
+async def push(request: Request) -> Streamed:
+    auth = decode_auth(request.headers.get("x-registry-auth", ""))
+
+    async def run(emit: Emit) -> None:
+        await request.engine.images.push(_name(request), request.query.text("tag"), _platform(request), auth, emit)
+
+    return Streamed(progress_lines(run, "push"), eager=False)
+
+
 async def save(request: Request) -> Streamed:
     """Of one image by its path, or of those that `names` lists."""
     names = [request.parameters["name"]] if "name" in request.parameters else request.query.texts("names")

@@ -82,7 +82,7 @@ _IMAGES = (
     Route("GET", "/images/{name...}/json", "images:inspect", READ),
     Route("GET", "/images/{name...}/history", "images:history", READ),
     Route("POST", "/images/{name...}/tag", "images:tag", RUN),
-    Route("POST", "/images/{name...}/push", "", PUSH, STREAM),
+    Route("POST", "/images/{name...}/push", "images:push", PUSH, STREAM),
     Route("DELETE", "/images/{name...}", "images:remove", RUN),
     Route("GET", "/distribution/{name...}/json", "", READ, PLAIN, (1, 30)),
     Route("POST", "/commit", "archive:commit", BUILD),
