@@ -25,6 +25,7 @@ FLAGS = (
     Flag("host", "H", "list", "", "Listen there, too: unix:///path, tcp://address:port, fd:// (systemd's sockets)"),
     Flag("init", "", "bool", "", "Run an init as process 1 of containers that do not say whether they want one"),
     Flag("ip-forward-no-drop", "", "bool", "", "Let other links' forwarding pass where Wardian turned it on"),
+    Flag("metrics-addr", "", "string", "", "Answer GET /metrics there, on a loopback address (127.0.0.1:9323)"),
     Flag("respect-host-firewall", "", "bool", "", "Add no rule where another firewall's chain drops forwarded packets"),
     Flag("run-root", "", "string", "", "Directory of sockets and what a reboot may lose"),
     Flag("socket", "", "string", "", "Path of the API's socket"),

@@ -72,6 +72,7 @@ engine.stats
     async once(ref, one_shot: bool = False) -> dict ; stream(ref) -> AsyncIterator[dict]
 engine.system
     info() -> dict ; version() -> dict ; disk_usage() -> dict ; ping() -> dict[str, str] (headers: Api-Version ...)
+    metrics() -> list[Family]
 
 `Filters` is dict[str, list[str]]: the server has turned the API's two spellings of filters into it.
 """
@@ -81,5 +82,6 @@ from wardian.engine.commit import Asked as CommitAsked
 from wardian.engine.engine import Engine
 from wardian.engine.filters import Filters
 from wardian.engine.logs import LogOptions, LogStream
+from wardian.engine.metrics import Family, Sample
 
-__all__ = ["AttachOptions", "CommitAsked", "Engine", "Filters", "LogOptions", "LogStream"]
+__all__ = ["AttachOptions", "CommitAsked", "Engine", "Family", "Filters", "LogOptions", "LogStream", "Sample"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import wardian
-from wardian.engine import disk_usage, info
+from wardian.engine import disk_usage, info, metrics
 from wardian.engine.parts import Parts
 
 
@@ -28,6 +28,9 @@ class System:
 
     def info(self) -> dict[str, Any]:
         return info.info(self._parts, self._identity)
+
+    def metrics(self) -> list[metrics.Family]:
+        return metrics.families(self._parts, self._identity)
 
     def disk_usage(self, kinds: Sequence[str] = ()) -> dict[str, Any]:
         return disk_usage.disk_usage(self._parts, kinds)

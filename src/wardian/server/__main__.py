@@ -50,6 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="run an init as process 1 of containers that do not say whether they want one",
     )
+    parser.add_argument(
+        "--metrics-addr",
+        default="",
+        metavar="ADDRESS:PORT",
+        help="answer GET /metrics there, on a loopback address, for Prometheus (127.0.0.1:9323 for example)",
+    )
     parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -60,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     from wardian.server.callers import read_policy
     from wardian.server.listening import read_endpoints
+    from wardian.server.metrics_listener import read_address
     from wardian.server.serve import serve
 
     try:
@@ -77,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
             ip_forward_no_drop=given.ip_forward_no_drop,
             init=given.init,
         )
-        serve(home, endpoints, read_policy(given.allow))
+        serve(home, endpoints, read_policy(given.allow), read_address(given.metrics_addr))
     except (WardianError, OSError, sqlite3.Error) as error:
         print(f"wardian serve: {_sentence(error)}", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ from wardian import __version__
 from wardian.server import MAX_API_VERSION
 from wardian.server.callers import Policy
 from wardian.server.messages import Handler
+from wardian.server.metrics import Times
 from wardian.server.routes import ROUTES, Route
 from wardian.server.routing import Router, format_version
 
@@ -27,6 +28,7 @@ class Application:
         self.shut_down = shut_down
         self.router = Router(ROUTES)
         self.connections: set[Connection] = set()
+        self.times = Times()
         self.headers = (
             ("Api-Version", format_version(MAX_API_VERSION)),
             ("Docker-Experimental", "false"),

@@ -149,6 +149,7 @@ class Connection(asyncio.Protocol):
             self._caller,
             self._body,
             self._application.shut_down,
+            self._application.times,
         )
         self._start(self._serve(request))
 
@@ -215,7 +216,7 @@ class Connection(asyncio.Protocol):
             if not route.handler:
                 message = f"{what} is not built yet in Wardian"
                 raise WardianError(NOT_IMPLEMENTED, message, operation=what, hint=reason(route))
-            reply = await self._application.handler(route)(request)
+            reply = await self._reply(request)
             await self._send_reply(request, reply)
         except (ConnectionError, _ClientGone):
             self._transport.abort()
@@ -223,6 +224,18 @@ class Connection(asyncio.Protocol):
             await self._answer_error(error, what)
         else:
             self._finish()
+
+    async def _reply(self, request: Request) -> Reply:
+        """What the handler says, timed."""
+        times, begun = self._application.times, time.perf_counter()
+        try:
+            reply = await self._application.handler(request.route)(request)
+        except Exception as error:
+            times.add(request.route, time.perf_counter() - begun, STATUS[explain_error(error).kind])
+            raise
+        status = reply.status if isinstance(reply, Answer) else 200
+        times.add(request.route, time.perf_counter() - begun, status)
+        return reply
 
     def _admit(self, request: Request) -> None:
         """The caller is known to the operation from here on. Raises WardianError when they may not ask for it."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wardian.engine import Engine
     from wardian.server.body import Body
     from wardian.server.callers import Caller
+    from wardian.server.metrics import Times
     from wardian.server.routes import Route
 
 JSON = "application/json"
@@ -37,6 +38,7 @@ class Request(NamedTuple):
     caller: Caller
     body: Body
     shut_down: Callable[[], None]
+    times: Times
 
     async def json(self) -> Any:
         """The decoded body, None when there is none. Raises WardianError for one that is too long or no JSON."""

@@ -158,6 +158,7 @@ _SWARM = (
 _WARDIAN = (
     Route("POST", "/wardian/plan", "own:plan", RUN),
     Route("GET", "/wardian/containers/{id}/explain", "own:explain", READ),
+    Route("GET", "/metrics", "metrics:show", READ),
     Route("POST", "/wardian/shutdown", "own:shutdown", ADMIN),
 )
 

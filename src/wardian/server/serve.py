@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from wardian.errors import CONFLICT, WardianError
 from wardian.server.application import Application
 from wardian.server.listening import Endpoints, Listeners
+from wardian.server.metrics_listener import Address, open_metrics
 from wardian.server.systemd import inherited_sockets, notify
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ log = logging.getLogger("wardian.server")
 _CLOSE_GRACE = 5.0
 
 
-def serve(home: Home, endpoints: Endpoints | None = None, policy: Policy | None = None) -> None:
+def serve(
+    home: Home, endpoints: Endpoints | None = None, policy: Policy | None = None, metrics: Address | None = None
+) -> None:
     """Runs the engine of `home` until it is told to end. Raises WardianError when it cannot be that engine."""
     listeners = Listeners(endpoints or Endpoints(), home.socket, inherited_sockets())
     os.makedirs(home.data_root, mode=0o711, exist_ok=True)
@@ -38,7 +41,7 @@ def serve(home: Home, endpoints: Endpoints | None = None, policy: Policy | None 
     lock = _lock(home.data_root)
     try:
         listeners.refuse_living()
-        asyncio.run(_serve(home, listeners, policy))
+        asyncio.run(_serve(home, listeners, policy, metrics))
     finally:
         os.close(lock)
 
@@ -69,7 +72,7 @@ def _ending_signals() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hears_hang_up else [])]
 
 
-async def _serve(home: Home, listeners: Listeners, policy: Policy | None) -> None:
+async def _serve(home: Home, listeners: Listeners, policy: Policy | None, metrics: Address | None) -> None:
     from wardian.engine import Engine
 
     loop = asyncio.get_running_loop()
@@ -80,14 +83,19 @@ async def _serve(home: Home, listeners: Listeners, policy: Policy | None) -> Non
     await engine.start()
     try:
         application = Application(engine, end.set, policy)
+        counted: asyncio.Server | None = None
         try:
             said = await listeners.open(application)
+            if metrics is not None:
+                counted = await open_metrics(application, metrics)
             log.info("listening on %s (process %d)", ", ".join(said), os.getpid())
             notify("READY=1")
             await end.wait()
             notify("STOPPING=1")
         finally:
             listeners.close()
+            if counted is not None:
+                counted.close()
         await _drain(application)
     finally:
         await engine.close()
