@@ -90,6 +90,7 @@ struct child {
 };
 
 /* supervise.c; each returns 0 or an errno unless said otherwise. */
+void stdio_prepare(void); /* before the plan comes: the input of a process that has none */
 int stdio_open(struct supervision *supervision, struct stdio *stdio);       /* before clone: pipes (or nothing for a tty), log, socket */
 int stdio_child(struct stdio *stdio, uid_t owner); /* in the child: dup2 onto 0, 1, 2; a pipe's owner may reopen /dev/stdout */
 void stdio_close(struct supervision *supervision, struct stdio *stdio); /* instead of supervise: the launch failed, nothing stays */

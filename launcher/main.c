@@ -139,6 +139,7 @@ int main(int argc, char **argv) {
     fcntl(CONTROL, F_SETFD, FD_CLOEXEC);
     syscall(SYS_close_range, CONTROL + 1, ~0U, 0); /* whatever the engine's own starter left open is not the container's to hold */
     umask(0);
+    stdio_prepare();
     run.control = CONTROL;
     run.name = argc ? argv[0] : NULL;
     return launch(&run);

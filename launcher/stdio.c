@@ -8,7 +8,9 @@
 
 #include "supervisor.h"
 
-static int listener_ = -1;
+enum { OUT_OF_THE_WAY = 512 };
+
+static int listener_ = -1, null_ = -1;
 
 int stdio_listener(void) { return listener_; }
 
@@ -36,15 +38,35 @@ static int open_null(void) {
     return null;
 }
 
+/* Its mount takes long to be let go of (an RCU grace period): made while the launcher waits for its plan. On a high number,
+ * where it leaves no gap between those of the plan when it is not wanted. */
+void stdio_prepare(void) {
+    int null = open_null();
+    if (null < 0)
+        return;
+    null_ = fcntl(null, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+    close(null);
+}
+
+/* What was made, or what is made now when that failed. */
+static int take_null(bool wanted) {
+    int null = null_;
+    null_ = -1;
+    if (wanted)
+        return null >= 0 ? null : open_null();
+    if (null >= 0)
+        close(null);
+    return -1;
+}
+
 static int make_streams(const struct supervision *supervision, struct stdio *stdio) {
+    bool from_null = !(supervision->flags & (SUPERVISE_TTY | SUPERVISE_OPEN_STDIN));
+    if ((stdio->child[0] = take_null(from_null)) < 0 && from_null)
+        return -1;
     if (supervision->flags & SUPERVISE_TTY)
         return 0;
-    if (supervision->flags & SUPERVISE_OPEN_STDIN) {
-        if (make_pipe(&stdio->child[0], &stdio->ours[0], true) < 0)
-            return -1;
-    } else if ((stdio->child[0] = open_null()) < 0) {
+    if (supervision->flags & SUPERVISE_OPEN_STDIN && make_pipe(&stdio->child[0], &stdio->ours[0], true) < 0)
         return -1;
-    }
     if (make_pipe(&stdio->child[1], &stdio->ours[1], false) < 0)
         return -1;
     return make_pipe(&stdio->child[2], &stdio->ours[2], false);

@@ -51,8 +51,6 @@ def test_errors_say_what_docker_s_say(client, sleeper):
         (errors.APIError, 409, "container is running: stop the container before removing", sleeper.remove),
         (errors.APIError, 400, "Bad Request", lambda: sleeper.kill("NOPE")),
         (errors.APIError, 400, 'invalid condition: "nope"', lambda: sleeper.wait(condition="nope")),
-        (errors.APIError, 501, "Not Implemented", lambda: sleeper.put_archive("/", b"")),
-        (errors.APIError, 501, "Not Implemented", lambda: sleeper.get_archive("/etc")),
     ]
     for kind, status, words, call in cases:
         with pytest.raises(kind) as caught:
