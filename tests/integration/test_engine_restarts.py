@@ -14,6 +14,7 @@ from benches import Bench, refused
 from wardian.engine import Engine
 from wardian.errors import CONFLICT, NOT_FOUND
 from wardian.kernel.procfs import boot_id
+from wardian.storage import lock_root
 
 SLEEP = ("sleep", "1000")
 
@@ -192,6 +193,20 @@ def test_what_cannot_be_done_while_it_waits(bench: Bench) -> None:
     assert words in refused(CONFLICT, lambda: bench.run(containers.top(identity)))
     assert words in refused(CONFLICT, lambda: bench.run(bench.engine.execs.create(identity, {"Cmd": ["true"]})))
     assert identity[:12] in [line["Id"][:12] for line in containers.list()]
+
+
+def test_it_waits_for_who_looks_at_its_files(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "sleep 0.5; exit 1", **policy("always"))
+    wait_until(bench, lambda: status(bench, identity) == "restarting", "it waits")
+    with lock_root(bench.home, identity, "cp"):
+        bench.loop.run_until_complete(asyncio.sleep(0.6))
+        assert (status(bench, identity), restarts(bench, identity)) == ("restarting", 1)
+    wait_until(bench, lambda: status(bench, identity) == "running", "it comes back")
+    with lock_root(bench.home, identity, "cp"):
+        wait_until(bench, lambda: status(bench, identity) == "restarting", "it ends again")
+        bench.loop.run_until_complete(asyncio.sleep(0.4))
+        bench.run(bench.engine.containers.stop(identity))
+        assert status(bench, identity) == "exited"
 
 
 def test_a_start_that_fails_ends_the_policy(bench: Bench, tmp_path: Any) -> None:

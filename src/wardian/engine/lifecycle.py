@@ -23,11 +23,12 @@ from wardian.engine.restart_policy import comes_with_engine, wait_after
 from wardian.engine.restarts import Restarts
 from wardian.engine.signals import signal_number
 from wardian.engine.state import Event, RunState, State
-from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
+from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel import procfs
 from wardian.kernel.pidfd import send_signal
 from wardian.runtime import SUPERVISOR_LOST, TIMEOUT, ExitRecord, SupervisorClient, end_lost
+from wardian.storage import lock_root
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Lifecycle:
         self._parts = parts
         self._recorder = Recorder()
         self.followers: list[Callable[[Container, RunState], None]] = []  # told of each new state, and the one before
-        self._restarts = Restarts(self._start_again)
+        self._restarts = Restarts(self._start_again, self._is_free)
 
     async def close(self) -> None:
         """Of an engine that lets go of its containers."""
@@ -116,6 +117,14 @@ class Lifecycle:
 
     async def _start_again(self, container: Container) -> None:
         await self.start(container, anew=False)
+
+    def _is_free(self, container: Container) -> bool:
+        """Nobody reads or writes its files through a view (cp, export): that and a start exclude each other."""
+        try:
+            with lock_root(self._parts.home, container.id, "restart"):
+                return True
+        except WardianError as error:
+            return error.kind != CONFLICT
 
     def resume_policies(self) -> None:
         """Of an engine that has settled what it found: what waited waits for the rest, what comes with an engine

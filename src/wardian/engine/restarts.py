@@ -13,17 +13,20 @@ from wardian.engine.state import State
 
 log = logging.getLogger(__name__)
 
+_NOT_FREE = 0.2  # seconds between two looks
 _AT_ONCE = 8  # starts under way together when an engine begins
 
 
 class Restarts:
-    """The clock. `again` starts a container that waits; it is called with the container's lock held.
+    """The clock. `again` starts a container that waits; it is called with the container's lock held. `is_free` says
+    whether it can be started now: a copy from its files may go on after its end.
 
     Nothing is started before `open`: an engine first settles what it finds.
     """
 
-    def __init__(self, again: Callable[[Container], Awaitable[None]]) -> None:
+    def __init__(self, again: Callable[[Container], Awaitable[None]], is_free: Callable[[Container], bool]) -> None:
         self._again = again
+        self._is_free = is_free
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._open = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -49,6 +52,8 @@ class Restarts:
     async def _after(self, container: Container, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
         await self._open.wait()
+        while not self._is_free(container):
+            await asyncio.sleep(_NOT_FREE)
         async with container.lock:
             if self._waiting.pop(container.id, None) is None or container.state.state is not State.RESTARTING:
                 return
