@@ -84,7 +84,7 @@ CONTEXT = {
     "update": ("contexts:UPDATE", "Change a context"),
     "use": ("contexts:USE", "Make a context the current one of this command"),
 }
-BUILDER = {"build": ("", "Build an image from a Dockerfile"), "prune": ("", "Remove the build cache")}
+BUILDER = {"build": ("", "Build an image from a Dockerfile"), "prune": ("builder:PRUNE", "Remove the build cache")}
 
 
 def _unbuilt(verbs: str) -> dict[str, tuple[str, str]]:
