@@ -385,3 +385,73 @@ def test_the_engine_stays_small_and_answers_while_it_copies(client, engine_with_
         after = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
     assert after - before < 64 << 10
     assert slowest < 0.5
+
+
+def test_volumes_of_a_stopped_container(docker, tmp_path):
+    """As while it runs: what is copied there is in the volume, and read-only is read-only."""
+    docker("run", "--rm", "-v", "cp-data:/v", IMAGE, "sh", "-c", "echo of-volume >/v/f; mkdir /v/d; ln -s /f /v/d/link")
+    flags = ["-v", "cp-data:/data", "-v", "cp-data:/fixed:ro", "-v", "/anonymous"]
+    docker("create", "--name", "stopped", *flags, IMAGE, "true")
+    (tmp_path / "new").write_text("new\n")
+    docker("cp", "stopped:/data/f", str(tmp_path / "out"))
+    assert (tmp_path / "out").read_text() == "of-volume\n"
+    docker("cp", str(tmp_path / "new"), "stopped:/data/d/")
+    docker("cp", str(tmp_path / "new"), "stopped:/anonymous/")
+    refused = docker("cp", str(tmp_path / "new"), "stopped:/fixed/", status=1)
+    assert b"mounted volume is marked read-only" in refused.stderr
+    assert docker.out("run", "--rm", "-v", "cp-data:/v", IMAGE, "cat", "/v/d/new") == "new"
+    assert docker.out("run", "--rm", "--volumes-from", "stopped", IMAGE, "cat", "/anonymous/new") == "new"
+    assert "/data" not in docker.out("diff", "stopped").replace("A /data", "")
+    docker("rm", "-v", "stopped")
+    docker("volume", "rm", "cp-data")
+
+
+def test_part_of_a_volume_of_a_stopped_container(wardian, tmp_path):
+    script = "mkdir -p /v/a/b; echo deep >/v/a/b/f; ln -s /a/b /v/short; ln -s /etc /v/out"
+    wardian("run", "--rm", "-v", "cp-part:/v", IMAGE, "sh", "-c", script)
+    (tmp_path / "new").write_text("new\n")
+    for path in ("a/b", "short"):
+        flags = ("--mount", f"type=volume,src=cp-part,dst=/x,volume-subpath={path}")
+        wardian("create", "--name", "part", *flags, IMAGE, "true")
+        wardian("cp", "part:/x/f", str(tmp_path / "out"))
+        assert (tmp_path / "out").read_text() == "deep\n"
+        wardian("cp", str(tmp_path / "new"), "part:/x/new")
+        wardian("rm", "part")
+    assert wardian.out("run", "--rm", "-v", "cp-part:/v", IMAGE, "ls", "/v", "/v/a/b").split() == (
+        "/v: a out short /v/a/b: f new".split()
+    )
+    wardian("volume", "rm", "cp-part")
+
+
+def test_a_volume_that_is_mounted_at_a_start_only(wardian, tmp_path):
+    options = ("-o", "type=ext4", "-o", "device=/dev/wardian-no-such-device")
+    wardian("volume", "create", *options, "cp-device")
+    wardian("create", "--name", "far", "-v", "cp-device:/x", IMAGE, "true")
+    (tmp_path / "f").write_text("f\n")
+    assert b"is seen while the container runs" in wardian("cp", "far:/x", str(tmp_path), status=1).stderr
+    for source, target in ((f"{tmp_path}/f", "far:/x/"), (f"{tmp_path}/f", "far:/x"), (str(tmp_path), "far:/x")):
+        wardian("cp", source, target, status=1)
+    wardian("cp", "far:/etc/passwd", str(tmp_path))
+    wardian("rm", "far")
+    wardian("volume", "rm", "cp-device")
+
+
+def test_commit_pauses_and_unpauses(docker):
+    """What writes while it is committed stands still meanwhile, and runs on; one that just ended is committed too."""
+    script = "while :; do date +%N >/stamp; done"
+    identity = docker.out("run", "-d", "--name", "busy", IMAGE, "sh", "-c", script)
+    docker("commit", "busy", "busy:1")
+    moments = ("--since", "0", "--until", f"{time.time():.9f}")
+    said = docker.out("events", *moments, "--filter", f"container={identity}", "--format", "{{.Action}}")
+    actions = [word for word in said.split() if word in ("pause", "unpause", "commit")]
+    assert sorted(actions) == ["commit", "pause", "unpause"]
+    assert actions[0] == "pause"
+    assert docker.out("inspect", "-f", "{{.State.Status}}", "busy") == "running"
+    docker("commit", "--pause=false", "busy", "busy:2")
+    docker("pause", "busy")
+    docker("commit", "busy", "busy:3")
+    assert docker.out("inspect", "-f", "{{.State.Status}}", "busy") == "paused"
+    docker("rm", "-f", "busy")
+    for number in range(8):
+        docker("run", "-d", "--name", f"short{number}", IMAGE, "touch", "/done")
+        docker("commit", f"short{number}")

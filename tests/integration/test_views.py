@@ -18,6 +18,9 @@ def mount(tmp_path: Path) -> Mount:
     for name in ("lower", "upper", "work", "volume", "fixed"):
         (tmp_path / name).mkdir()
     (tmp_path / "volume/f").write_text("volume\n")
+    (tmp_path / "volume/deep/er").mkdir(parents=True)
+    (tmp_path / "volume/deep/er/g").write_text("deeper\n")
+    (tmp_path / "volume/deep/link").symlink_to("/f")
     (tmp_path / "fixed/f").write_text("fixed\n")
     (tmp_path / "file").write_text("file\n")
     directory = str(tmp_path)
@@ -34,6 +37,9 @@ def test_paths_of_the_host_are_attached(
         Bind(f"{tmp_path}/fixed", "/fixed", read_only=True),
         Bind(f"{tmp_path}/file", "/etc/file"),
         Bind(f"{tmp_path}/missing", "/missing"),
+        Bind(f"{tmp_path}/volume", "/part", part="deep/er"),
+        Bind(f"{tmp_path}/volume", "/part-file", part="deep/link"),  # within the volume it leads to its own f
+        Bind(f"{tmp_path}/volume", "/none", part="deep/none"),
     ]
     with open("/proc/self/mountinfo") as file:
         before = file.read()
@@ -44,14 +50,16 @@ def test_paths_of_the_host_are_attached(
             view.attach(binds)
         assert view.read("/v/data/f") == b"volume\n"
         assert view.read("/etc/file") == b"file\n"
+        assert view.read("/part/g") == b"deeper\n"
+        assert view.read("/part-file") == b"volume\n"
         os.close(view.open("/v/data/new", os.O_CREAT | os.O_WRONLY, 0o600))
         with pytest.raises(OSError, match="Read-only"):
             view.open("/fixed/new", os.O_CREAT | os.O_WRONLY, 0o600)
         os.close(view.open("/own", os.O_CREAT | os.O_WRONLY, 0o600))
         with open("/proc/self/mountinfo") as file:
             assert file.read() == before
-    assert sorted(os.listdir(tmp_path / "volume")) == ["f", "new"]
-    assert sorted(os.listdir(tmp_path / "upper")) == ["etc", "fixed", "own", "v"]
+    assert sorted(os.listdir(tmp_path / "volume")) == ["deep", "f", "new"]
+    assert sorted(os.listdir(tmp_path / "upper")) == ["etc", "fixed", "own", "part", "part-file", "v"]
     assert os.listdir(tmp_path / "upper/v/data") == []
 
 

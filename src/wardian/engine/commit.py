@@ -9,7 +9,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.state import State
 from wardian.engine.workers import work
-from wardian.errors import NOT_FOUND, WardianError
+from wardian.errors import CONFLICT, NOT_FOUND, WardianError
 from wardian.images import Commit, Image, apply_changes, parse_reference
 
 # What of a container's configuration is an image's (OCI image-spec, config.md, and Docker's own additions)
@@ -73,7 +73,13 @@ class Commits:
         if not wanted or container.state.state is not State.RUNNING:
             yield
             return
-        await self._pause(container.id)
+        try:
+            await self._pause(container.id)
+        except WardianError as error:
+            if error.kind is not CONFLICT:
+                raise
+            yield  # it has just ended, or somebody else paused it, and unpauses it
+            return
         try:
             yield
         finally:

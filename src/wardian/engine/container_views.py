@@ -14,6 +14,7 @@ from typing import Any
 
 from wardian.engine import create, options
 from wardian.engine.parts import Parts
+from wardian.engine.points import volumes_of
 from wardian.engine.registry import Container
 from wardian.engine.spec import Spec
 from wardian.errors import CONFLICT, NOT_FOUND, WardianError
@@ -119,7 +120,9 @@ class ContainerViews:
         root = self._parts.snapshots.prepare(container.id, container.record.layers)
         view = open_view(root.mount, lock)
         try:
-            view.attach([_bind(one) for one in spec_of(self._parts, container)["mounts"] if one["type"] == "bind"])
+            binds = [_bind(one) for one in spec_of(self._parts, container)["mounts"] if one["type"] == "bind"]
+            # Nothing gets below the place of a volume that is not mounted: its own directory is there, read-only.
+            view.attach([*binds, *(Bind(source, place, read_only=True) for place, source in unseen_volumes(container))])
         except BaseException:
             view.close()
             raise
@@ -129,7 +132,16 @@ class ContainerViews:
 def _bind(mount: Mapping[str, Any]) -> Bind:
     words = mount["options"]
     read_only = not {"ro", "rro"}.isdisjoint(words)
-    return Bind(mount["source"], mount["destination"], "bind" not in words, read_only)
+    return Bind(mount["source"], mount["destination"], "bind" not in words, read_only, mount.get("subpath", ""))
+
+
+def unseen_volumes(container: Container) -> list[tuple[str, str]]:
+    """Places and directories of volumes that are a file system of their own (NFS, a device): only a running container
+    has them mounted. A tmpfs has no content then."""
+    if container.state.live:
+        return []
+    found = volumes_of(container.config)
+    return [(one["Destination"], one["Source"]) for one in found if one["mount"]["type"] not in ("bind", "tmpfs")]
 
 
 def spec_of(parts: Parts, container: Container) -> Spec:

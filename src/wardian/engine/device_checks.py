@@ -56,7 +56,7 @@ def isolation(value: Any, path: str) -> str:
     if text(value, path) not in ("", "default"):
         message = f"invalid isolation ({value}): linux only supports 'default'"
         raise WardianError(INVALID, message, operation="create", subject=path)
-    return ""
+    return str(value)
 
 
 def io_maximum(value: Any, path: str) -> int:

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from wardian.engine.container_views import ContainerViews, spec_of
+from wardian.engine.container_views import ContainerViews, spec_of, unseen_volumes
 from wardian.engine.inspect import rfc3339
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.streaming import consumed, produced
 from wardian.engine.workers import work
-from wardian.errors import INVALID, NOT_FOUND, SYSTEM, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.images import decompressed
 from wardian.kernel.mounts import Mount
 from wardian.kernel.paths import followed_in_root, open_in_root
@@ -75,6 +75,7 @@ class Files:
 
         def look(_: object) -> PathStat:
             with _said(ref, path, place), self._views.view(container, "cp") as view:
+                _refuse_unseen(view, container, place)
                 return _path_stat(view, place)
 
         return await work(look, lambda _: None, "wardian-stat")
@@ -87,6 +88,7 @@ class Files:
 
         def pieces() -> Iterator[PathStat | bytes]:
             with _said(ref, path, place), self._views.view(container, "cp") as view:
+                _refuse_unseen(view, container, place)
                 found = _path_stat(view, place)
                 yield found
                 yield from batched(_packed(view, place, found, ids))
@@ -110,6 +112,7 @@ class Files:
         def write(chunks: Iterator[bytes]) -> None:
             with self._views.view(container, "cp") as view:
                 with _said(ref, path, place):
+                    _refuse_unseen(view, container, place)
                     destination = _destination(view, container, place)
                 owner = None
                 if owned_by_user and container.config["User"]:
@@ -262,6 +265,14 @@ def _destination(view: View, container: Container, place: str) -> str:
     if system.f_flag & os.ST_RDONLY:
         raise WardianError(INVALID, "mounted volume is marked read-only", operation="cp", subject=place)
     return place
+
+
+def _refuse_unseen(view: View, container: Container, place: str) -> None:
+    """Below the place of a volume that is not mounted now lies what is not the volume's."""
+    for volume, _ in unseen_volumes(container):
+        if f"{followed_in_root(view.fd, place)}/".startswith(f"{posixpath.normpath(volume)}/"):
+            message = f"{volume} is a volume with a file system of its own: it is seen while the container runs"
+            raise WardianError(CONFLICT, message, operation="cp", subject=place, hint="start the container first")
 
 
 def _own_places(upper: int, image: int) -> set[bytes]:

@@ -198,7 +198,7 @@ TABLE: tuple[Option, ...] = (
     _unbuilt(HOST + "DeviceRequests", "--gpus", None, []),
     Option(HOST + "StorageOpt", "--storage-opt", device_checks.storage_options, None, absent=({},)),
     _unbuilt(HOST + "Runtime", "--runtime", "", "wardian"),
-    Option(HOST + "Isolation", "--isolation", device_checks.isolation, "", absent=("default",)),
+    Option(HOST + "Isolation", "--isolation", device_checks.isolation, ""),
     _unbuilt(HOST + "CpuCount", "--cpu-count", 0),
     _unbuilt(HOST + "CpuPercent", "--cpu-percent", 0),
     Option(HOST + "IOMaximumIOps", "--io-maxiops", device_checks.io_maximum, 0),

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from wardian.errors import CONFLICT, SYSTEM, WardianError
 from wardian.kernel import pidfd
 from wardian.kernel.mounts import (
+    AT_EMPTY_PATH,
     AT_RECURSIVE,
     MOUNT_ATTR_RDONLY,
     OPEN_TREE_CLONE,
@@ -26,12 +28,13 @@ from wardian.storage.locks import RootLock
 
 
 class Bind(NamedTuple):
-    """A path of the host at a path of the view."""
+    """A path of the host at a path of the view; with `part` what lies there below it, resolved within it."""
 
     source: str
     destination: str
     recursive: bool = True
     read_only: bool = False
+    part: str = ""
 
 
 class View:
@@ -101,17 +104,33 @@ def open_view(mount: Mount, lock: RootLock | None = None) -> View:
 
 
 def _attach(root: int, bind: Bind) -> None:
-    mount = open_tree(bind.source, OPEN_TREE_CLONE | (AT_RECURSIVE if bind.recursive else 0))
+    mount = _tree(bind)
     try:
         if bind.read_only:
             set_attributes(mount, MOUNT_ATTR_RDONLY, recursive=bind.recursive)
-        place = make_in_root(root, bind.destination, directory=os.path.isdir(bind.source))
+        place = make_in_root(root, bind.destination, directory=stat.S_ISDIR(os.fstat(mount).st_mode))
         try:
             move_mount(mount, place)
         finally:
             os.close(place)
     finally:
         os.close(mount)
+
+
+def _tree(bind: Bind) -> int:
+    """A detached copy of the mounts that `bind` shows."""
+    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if bind.recursive else 0)
+    if not bind.part:
+        return open_tree(bind.source, flags)
+    whole = os.open(bind.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        part = open_in_root(whole, bind.part, os.O_PATH)  # containers write there: a link leads nowhere else
+        try:
+            return open_tree("", flags | AT_EMPTY_PATH, part)
+        finally:
+            os.close(part)
+    finally:
+        os.close(whole)
 
 
 def in_own_namespace(root: int, binds: Sequence[Bind]) -> int:
