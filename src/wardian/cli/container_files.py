@@ -73,7 +73,7 @@ COMMIT = Command(
         Flag("author", "a", "string", "", "Who made it"),
         Flag("change", "c", "list", "", "Apply an instruction of Dockerfiles to the image"),
         Flag("message", "m", "string", "", "Note in the image's history"),
-        Flag("pause", "p", "bool", "true", "Freeze the container meanwhile"),
+        Flag("pause", "p", "bool", "", "Freeze the container meanwhile", True),
     ),
     least=1,
     most=2,
