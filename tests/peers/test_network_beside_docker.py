@@ -26,6 +26,7 @@ from street import (
     until,
 )  # fmt: skip
 from wardian.home import Home
+from wardian.kernel import netns
 from wardian.network.firewall import BACKENDS
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
@@ -94,6 +95,7 @@ def _works(street: Street, port: int) -> bool:
 
 def test_both_engines_containers_work_and_stay_apart(both: Both) -> None:
     theirs = _published(both.docker, 8001)
+    netns.write_sysctl("ipv6/conf/all/forwarding", "1")  # else what forbids transit stays beside this Docker's bridge
     before = _rules()
     ours = both.start()
     ours.network6("own", "fd00:5:1::/64")
