@@ -83,6 +83,27 @@ def test_an_end_that_no_engine_saw(new_engine: Start) -> None:
     assert told(events(engine, f"id:{seen}")) == ["daemon start", "container die", "network disconnect"]
 
 
+def test_what_a_killed_engine_had_no_time_to_tell(new_engine: Start) -> None:
+    """Its last words are taken away: as if it had been killed between a step and the event of it."""
+    engine = loaded(new_engine)
+    identity = start(engine, "sleep", "1000")
+    removed = start(engine, "true")
+    time.sleep(0.5)
+    engine.client.call("DELETE", f"/containers/{removed}")
+    engine.kill()
+    (path,) = [entry.path for entry in os.scandir(engine.home.events)]
+    with open(path, "rb") as file:
+        lines = file.readlines()
+    words = {(identity, "start"), (removed, "destroy")}
+    left = [line for line in lines if (json.loads(line)["Actor"]["ID"], json.loads(line)["Action"]) not in words]
+    assert len(left) == len(lines) - 2
+    with open(path, "wb") as file:
+        file.writelines(left)
+    engine.start()
+    found = events(engine, "0.5", type=["container"], event=["start", "destroy"])
+    assert {(event["Actor"]["ID"], event["Action"]) for event in found} == words | {(removed, "start")}
+
+
 def test_an_engine_that_was_told_to_end(new_engine: Start) -> None:
     engine = new_engine()
     seen = last_id(engine)

@@ -10,6 +10,7 @@ import wardian
 from wardian.database import Database
 from wardian.engine.commit import Commits
 from wardian.engine.containers import Containers
+from wardian.engine.event_gaps import tell_missing
 from wardian.engine.events import Events, daemon_attributes
 from wardian.engine.execs import Execs
 from wardian.engine.files import Files
@@ -100,6 +101,8 @@ class Engine:
         parts.volumes.load()
         await parts.networks.start()
         await recover(parts, lifecycle)
+        if parts.events.cut_off:
+            tell_missing(parts.events, parts.registry)
         await self.execs.recover()
         self._health_checks.recover()
         trash.sweep()

@@ -10,7 +10,7 @@ import os
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -63,6 +63,7 @@ class Events:
         self._unwritten: deque[tuple[int, dict[str, Any]]] = deque(maxlen=_KEEP)
         self._failing = False
         self._last = 0
+        self.cut_off = False  # the engine before this one was killed
         # weak: an iterator that is dropped, even before its first step, takes its queue with it
         self._subscribers: weakref.WeakSet[Queue] = weakref.WeakSet()
         self._timer: asyncio.TimerHandle | None = None
@@ -75,6 +76,7 @@ class Events:
             journal.append(journal.last + 1, _line(event | {"Wardian": {"ID": journal.last + 1}}))
         newest = journal.newest
         ended_well = newest is None or (newest["Type"], newest["Action"]) == ("daemon", "stop")
+        self.cut_off = not ended_well
         self._last = journal.last if ended_well else journal.last + _UNSEEN
 
     def close(self) -> None:
@@ -83,6 +85,12 @@ class Events:
             self._timer.cancel()
         self._flush()
         self._journal.close()
+
+    def told(self) -> Iterator[dict[str, Any]]:
+        """All that is known, the oldest first."""
+        for segment in self._journal.segments():
+            yield from segment.events()
+        yield from [event for _, event in self._unwritten]
 
     def listeners(self) -> int:
         return len(self._subscribers)
