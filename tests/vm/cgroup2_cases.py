@@ -242,3 +242,27 @@ def test_shared_memory_is_joined(bench: Bench) -> None:
     donor = bench.start("sh", "-c", "echo first > /dev/shm/a; sleep 1000", IpcMode="shareable")
     script = "while [ ! -e /dev/shm/a ]; do sleep 0.1; done; cat /dev/shm/a"
     assert bench.said("sh", "-c", script, IpcMode=f"container:{donor}") == "first\n"
+
+
+def test_what_a_container_uses(bench: Bench) -> None:
+    """From version 2's files: what the kernel says of the group is what stats says."""
+    identity, directory = running(bench, Memory=64 * MEBI, PidsLimit=20, NanoCpus=500_000_000)
+    told = bench.run(bench.engine.stats.once(identity))
+    assert told["pids_stats"] == {"current": 1, "limit": 20}
+    assert told["memory_stats"]["limit"] == 64 * MEBI
+    assert 0 < told["memory_stats"]["usage"] <= int(read(f"{directory}/memory.current")) + MEBI
+    assert {"anon", "file", "inactive_file", "slab"} <= set(told["memory_stats"]["stats"])
+    assert told["cpu_stats"]["cpu_usage"]["total_usage"] >= told["precpu_stats"]["cpu_usage"]["total_usage"] > 0
+    assert told["cpu_stats"]["system_cpu_usage"] > told["precpu_stats"]["system_cpu_usage"]
+    assert told["cpu_stats"]["throttling_data"]["periods"] >= 0
+    own = told["Wardian"]
+    assert own["Memory"]["Used"] + own["Memory"]["PageCache"] == told["memory_stats"]["usage"]
+    has_pressure = os.path.exists(f"{directory}/memory.pressure")
+    assert (own["Pressure"] is not None) == has_pressure
+
+
+def test_info_says_what_the_host_can_limit(bench: Bench) -> None:
+    told = bench.engine.system.info()
+    assert told["CgroupVersion"] == "2" and told["OomKillDisable"] is False
+    assert told["MemoryLimit"] and told["CpuCfsQuota"] and told["CPUShares"] and told["PidsLimit"]
+    assert "name=cgroupns" in told["SecurityOptions"]

@@ -18,6 +18,7 @@ from wardian.engine.signals import signal_name
 from wardian.engine.state import RunState, State
 from wardian.kernel.pidfd import same_process
 from wardian.network import HeldPort
+from wardian.storage import ContainerRoot
 
 # what a list leaves out of an endpoint's settings, as Docker's does
 _UNLISTED = {"Aliases": None, "DNSNames": None}
@@ -91,7 +92,7 @@ def render_health(health: Health | None) -> dict[str, Any]:
 
 
 def render_container(
-    container: Container, networks: Mapping[str, Mapping[str, Any]], ports: Sequence[HeldPort], upper: str
+    container: Container, networks: Mapping[str, Mapping[str, Any]], ports: Sequence[HeldPort], root: ContainerRoot
 ) -> dict[str, Any]:
     """The whole inspect body but sizes. `networks` is network name → EndpointSettings, `ports` what is published."""
     record, config, state = container.record, container.config, container.state
@@ -118,16 +119,17 @@ def render_container(
         "ExecIDs": sorted(container.execs) or None,
         "HostConfig": config.api_host_config(),
         **({"Wardian": own} if (own := config.api_own()) else {}),
-        "GraphDriver": {"Name": "overlay2", "Data": _graph_data(state, upper)},
+        "GraphDriver": {"Name": "overlay2", "Data": _graph_data(record.id, state, root)},
         "Mounts": render_mounts(container),
         "Config": config.api_config() | {"Image": record.image_ref},
         "NetworkSettings": render_network(container, networks, ports),
     }
 
 
-def _graph_data(state: RunState, upper: str) -> dict[str, str]:
+def _graph_data(identity: str, state: RunState, root: ContainerRoot) -> dict[str, str]:
     """MergedDir is computed while the process with the recorded start time lives: nothing is mounted on the host."""
-    data = {"UpperDir": upper}
+    lowers = ":".join(one for one in root.mount.lowers if isinstance(one, str))
+    data = {"ID": identity, "LowerDir": lowers, "UpperDir": root.upper, "WorkDir": root.work}
     if state.live and same_process(state.pid, state.start_time):
         data["MergedDir"] = f"/proc/{state.pid}/root"
     return data

@@ -25,8 +25,8 @@ class Reading:
         self._registry = parts.registry
 
     def inspect(self, container: Container, size: bool) -> dict[str, Any]:
-        upper = self._parts.snapshots.root(container.id, container.record.layers).upper
-        found = inspect.render_container(container, self._network_settings(container), self._ports(container), upper)
+        root = self._parts.snapshots.root(container.id, container.record.layers)
+        found = inspect.render_container(container, self._network_settings(container), self._ports(container), root)
         found["HostConfig"]["Links"] = shown(self._registry, container)
         if size:
             found |= self._sizes(container)
