@@ -1,4 +1,4 @@
-"""The value of an `until` filter: a moment, told in one of Docker's three ways."""
+"""Moments and durations as Docker's clients tell them: the value of an `until` filter, the times of a HEALTHCHECK."""
 
 import datetime
 import re
@@ -22,3 +22,13 @@ def unix_moment(text: str) -> float | None:
     except ValueError:
         return None
     return (found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def duration_nanoseconds(text: str) -> int | None:
+    """Of a Go duration ("1m30s", "-5s", "0"); None for what is none."""
+    sign, bare = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
+    if bare == "0":
+        return 0
+    if not _DURATION.fullmatch(bare):
+        return None
+    return sign * round(sum(float(number) * _UNITS[unit] * 1e9 for number, unit in _PART.findall(bare)))

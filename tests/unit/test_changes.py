@@ -49,6 +49,53 @@ def test_no_change(change: str) -> None:
 
 
 def test_what_is_not_built_says_so() -> None:
-    with pytest.raises(WardianError, match="HEALTHCHECK is not built yet") as error:
-        apply_changes({}, ["HEALTHCHECK CMD true"])
+    with pytest.raises(WardianError, match="ONBUILD is not built yet") as error:
+        apply_changes({}, ["ONBUILD RUN true"])
     assert error.value.kind == NOT_IMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("NONE", {"Test": ["NONE"]}),
+        ("--interval=1s NONE", {"Test": ["NONE"]}),
+        ('CMD ["a","b c"]', {"Test": ["CMD", "a", "b c"]}),
+        ("cmd a", {"Test": ["CMD-SHELL", "a"]}),
+        ("--interval=0s --retries=0 CMD a", {"Test": ["CMD-SHELL", "a"]}),
+        (
+            '--interval=5s --timeout=1m30s --start-period=2s --start-interval=1.5s --retries=4 CMD a "x y" || b',
+            {
+                "Test": ["CMD-SHELL", 'a "x y" || b'],
+                "Interval": 5 * 10**9,
+                "Timeout": 90 * 10**9,
+                "StartPeriod": 2 * 10**9,
+                "StartInterval": 1500000000,
+                "Retries": 4,
+            },
+        ),
+    ],
+)
+def test_a_health_check(text: str, expected: dict[str, object]) -> None:
+    assert apply_changes({}, [f"HEALTHCHECK {text}"]) == {"Healthcheck": expected}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "HEALTHCHECK requires at least one argument"),
+        ("NONE x", "HEALTHCHECK NONE takes no arguments"),
+        ("CMD", "Missing command after HEALTHCHECK CMD"),
+        ("X y", 'Unknown type "X" in HEALTHCHECK (try CMD)'),
+        ("--interval=5us CMD a", 'Interval "interval" cannot be less than 1ms'),
+        ("--timeout=-5s CMD a", 'Interval "timeout" cannot be less than 1ms'),
+        ("--interval=x CMD a", 'time: invalid duration "x"'),
+        ("--retries=-1 CMD a", "--retries cannot be negative (-1)"),
+        ("--retries=x CMD a", 'strconv.ParseInt: parsing "x": invalid syntax'),
+        ("--bogus=1 CMD a", "unknown flag: --bogus"),
+        ("--interval CMD a", "missing a value on flag: --interval"),
+    ],
+)
+def test_a_health_check_that_is_none(text: str, says: str) -> None:
+    with pytest.raises(WardianError) as caught:
+        apply_changes({}, [f"HEALTHCHECK {text}"])
+    assert caught.value.message == says

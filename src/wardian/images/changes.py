@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.images.healthcheck import read_health_check
 
 Config = dict[str, Any]
 
@@ -24,7 +25,7 @@ def apply_changes(config: Config, changes: Iterable[str]) -> Config:
 
 
 def _change(word: str) -> Callable[[Config, str], None]:
-    if word in ("HEALTHCHECK", "ONBUILD"):
+    if word == "ONBUILD":
         raise WardianError(NOT_IMPLEMENTED, f"change {word} is not built yet", operation="change", subject=word)
     apply = _CHANGES.get(word)
     if apply is None:
@@ -132,11 +133,16 @@ def _expose(config: Config, text: str) -> None:
     config["ExposedPorts"] = ports
 
 
+def _health_check(config: Config, text: str) -> None:
+    config["Healthcheck"] = read_health_check(text, _json_strings)
+
+
 _CHANGES: dict[str, Callable[[Config, str], None]] = {
     "CMD": _cmd,
     "ENTRYPOINT": _entrypoint,
     "ENV": _env,
     "EXPOSE": _expose,
+    "HEALTHCHECK": _health_check,
     "LABEL": _label,
     "STOPSIGNAL": _stop_signal,
     "USER": _user,
