@@ -186,6 +186,7 @@ def test_the_caller_is_named_and_has_what_it_was_given(
         (["-H", "npipe:////./pipe/docker"], "cannot listen on npipe:"),
         (["-H", "fd://"], "no sockets found via socket activation"),
         (["--allow", "x=root"], "invalid --allow 'x=root'"),
+        (["--group", "no-such-group"], "there is no group no-such-group"),
     ],
 )
 def test_what_is_not_listened_on(arguments: list[str], said: str, tmp_path: Path) -> None:

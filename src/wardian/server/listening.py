@@ -96,12 +96,15 @@ class Listeners:
         taken = {sock.getsockname() for sock in inherited if sock.family == socket.AF_UNIX}
         self._paths = [path for path in dict.fromkeys((home_socket, *endpoints.unix)) if path not in taken]
         self._context = _context(endpoints.tls)
+        self._group = _group_id(endpoints.group)
         self._made: list[tuple[str, int]] = []
         self._servers: list[asyncio.Server] = []
         if endpoints.inherited and not inherited:
             raise WardianError(
                 INVALID, "no sockets found via socket activation: -H fd:// is for systemd", operation="serve"
             )
+        if any(sock.family not in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6) for sock in inherited):
+            raise WardianError(INVALID, "systemd passed a socket that is neither unix nor TCP", operation="serve")
         if self._context is None and any(sock.family != socket.AF_UNIX for sock in inherited):
             raise _bare("the TCP socket that systemd passed")
 
@@ -115,7 +118,7 @@ class Listeners:
         loop = asyncio.get_running_loop()
         said = []
         for path in self._paths:
-            sock = _listen(path, self._endpoints.group)
+            sock = _listen(path, self._group)
             self._made.append((path, os.stat(path).st_ino))
             self._servers.append(await loop.create_unix_server(lambda: Connection(application), sock=sock))
             said.append(path)
@@ -166,8 +169,8 @@ def _context(tls: Tls | None) -> ssl.SSLContext | None:
 
 def _shown(sock: socket.socket) -> str:
     name = sock.getsockname()
-    if isinstance(name, str):
-        return name
+    if isinstance(name, str | bytes):  # bytes: the abstract namespace (unix(7))
+        return os.fsdecode(name).replace("\0", "@")
     return f"tcp://[{name[0]}]:{name[1]}" if ":" in name[0] else f"tcp://{name[0]}:{name[1]}"
 
 
@@ -182,7 +185,7 @@ def _refuse_living(path: str) -> None:
     )
 
 
-def _listen(path: str, group: str) -> socket.socket:
+def _listen(path: str, group: int) -> socket.socket:
     """A listening socket, complete (mode, group) when it appears under its name; replaces a stale one."""
     staging = f"{path}.{os.getpid()}"
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -191,7 +194,8 @@ def _listen(path: str, group: str) -> socket.socket:
             os.unlink(staging)
         sock.bind(staging)
         os.chmod(staging, 0o600)
-        _give_to_group(staging, group)
+        if group >= 0:
+            os.chown(staging, -1, group)
         os.chmod(staging, 0o660)
         sock.listen(_BACKLOG)
         os.rename(staging, path)
@@ -205,15 +209,14 @@ def _listen(path: str, group: str) -> socket.socket:
     return sock
 
 
-def _give_to_group(path: str, name: str) -> None:
-    """Who is in the group may do with this host what root may. Without a group `wardian` the socket is root's alone."""
+def _group_id(name: str) -> int:
+    """Who is in the group may do with this host what root may. -1: without a group `wardian` the socket is root's."""
     try:
-        group = grp.getgrnam(name or GROUP).gr_gid
+        return grp.getgrnam(name or GROUP).gr_gid
     except KeyError:
         if name:
             raise WardianError(INVALID, f"there is no group {name}", operation="serve", subject=name) from None
-        return
-    os.chown(path, -1, group)
+        return -1
 
 
 def _listen_tcp(host: str, port: int) -> list[socket.socket]:

@@ -44,7 +44,7 @@ class Relay(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        host, port, *_ = transport.get_extra_info("peername")
+        host, port, *_ = transport.get_extra_info("peername") or ("an address unknown", 0)  # it may have left already
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._deadline = self._loop.call_later(_HANDSHAKE_SECONDS, transport.abort)
 
