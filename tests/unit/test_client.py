@@ -79,6 +79,26 @@ def test_tcp_and_ssh_addresses() -> None:
     assert remote_command("/a'b; rm -rf /") == "wardian --host unix://'/a'\\''b; rm -rf /' system dial-stdio"
 
 
+def test_bare_tcp() -> None:
+    """To engines of others that allow it; ours do not."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            sock, _ = listening.accept()
+            with sock:
+                sock.recv(4096)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        client = Client(choose_target(f"tcp://127.0.0.1:{listening.getsockname()[1]}"))
+        assert client.request("GET", "/_ping").body == b"OK"
+        client.close()
+        thread.join()
+    with pytest.raises(WardianError, match=r"cannot connect to the engine at tcp://127\.0\.0\.1:1: "):
+        Client(choose_target("tcp://127.0.0.1:1")).request("GET", "/_ping")
+
+
 def test_a_scheme_that_is_not_known() -> None:
     with pytest.raises(WardianError, match="npipe:// engines are not known") as caught:
         choose_target("npipe:////./pipe/x")

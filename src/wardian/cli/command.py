@@ -65,19 +65,17 @@ class Invocation:
         """What -H or the context names; "" for what the environment does."""
         from wardian.cli.settings import configuration_directory
 
-        directory = configuration_directory(self.options.config)
-        context = self.context
-        if context != "default":
+        if self.context != "default":
             from wardian.cli.context_store import ContextStore
 
-            return ContextStore(directory).endpoint(context)
+            return ContextStore(configuration_directory(self.options.config)).endpoint(self.context)
         host = self.options.host
         named = host or os.environ.get("WARDIAN_HOST") or os.environ.get("DOCKER_HOST") or ""
         if not named.startswith("tcp://"):
             return host, None
         from wardian.cli.tls_flags import tls_files
 
-        return host, tls_files(self.options.tls, directory)
+        return host, tls_files(self.options.tls, configuration_directory(self.options.config))
 
     @property
     def context(self) -> str:
@@ -88,10 +86,9 @@ class Invocation:
             return "default"
         if os.environ.get("DOCKER_CONTEXT"):
             return os.environ["DOCKER_CONTEXT"]
-        from wardian.cli.context_store import ContextStore
-        from wardian.cli.settings import configuration_directory
+        from wardian.cli.settings import configuration_directory, current_context
 
-        return ContextStore(configuration_directory(self.options.config)).current()
+        return current_context(configuration_directory(self.options.config))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 from wardian.cli.command import Failure
+from wardian.cli.settings import CURRENT, current_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,15 +111,10 @@ class ContextStore:
                 os.rmdir(one)
 
     def current(self) -> str:
-        """The context that `wardian context use` named; "default" without one."""
-        try:
-            with open(os.path.join(self.directory, "wardian-context"), encoding="utf-8") as file:
-                return file.read().strip() or DEFAULT
-        except (OSError, ValueError):
-            return DEFAULT
+        return current_context(self.directory)
 
     def use(self, name: str) -> None:
-        path = os.path.join(self.directory, "wardian-context")
+        path = os.path.join(self.directory, CURRENT)
         if name == DEFAULT:
             if os.path.exists(path):
                 os.unlink(path)

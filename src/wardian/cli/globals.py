@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from wardian.cli import tls_flags
 from wardian.cli.command import Failure
 from wardian.cli.pflag import Flag, parse
 
@@ -10,13 +9,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+TLS_FLAGS = (
+    Flag("tls", "", "bool", "", "Use TLS to tcp:// engines; implied by --tlsverify"),
+    Flag("tlscacert", "", "string", "", "Certificate of the authority that signed the engine's (ca.pem)"),
+    Flag("tlscert", "", "string", "", "This client's certificate (cert.pem)"),
+    Flag("tlskey", "", "string", "", "This client's key (key.pem)"),
+    Flag("tlsverify", "", "bool", "", "Use TLS and verify the engine"),
+)
 FLAGS = (
     Flag("config", "", "string", "", "Directory of config.json (default: $DOCKER_CONFIG, ~/.docker)"),
     Flag("context", "c", "string", "", "Name of a context of docker's: the engine that it names"),
     Flag("debug", "D", "bool", "", "Show the traceback of an error of this command itself"),
     Flag("host", "H", "list", "", "The engine: unix:///path, tcp://host:port, ssh://[user@]host"),
     Flag("log-level", "l", "string", "", "Accepted as Docker has it; nothing is logged here", default="info"),
-    *tls_flags.FLAGS,
+    *TLS_FLAGS,
     Flag("version", "v", "bool", "", "Print the version"),
 )
 
@@ -66,5 +72,5 @@ def read_globals(words: Sequence[str]) -> Globals:
         config=parsed["config"],
         version=parsed["version"],
         debug=parsed["debug"],
-        tls={flag.name: parsed[flag.name] for flag in tls_flags.FLAGS if flag.name in parsed.given},
+        tls={flag.name: parsed[flag.name] for flag in TLS_FLAGS if flag.name in parsed.given},
     )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+CURRENT = "wardian-context"
+
+
 def read_settings(directory: str = "") -> dict[str, Any]:
     """What config.json holds: that in `directory` (--config), DOCKER_CONFIG, or ~/.docker. A broken one is told."""
     path = os.path.join(configuration_directory(directory), "config.json")
@@ -61,6 +64,15 @@ def add_proxies(environment: list[str], settings: dict[str, Any], host: str) -> 
 def configuration_directory(directory: str = "") -> str:
     """Where config.json and the contexts are: --config, DOCKER_CONFIG, ~/.docker."""
     return directory or os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+
+
+def current_context(directory: str) -> str:
+    """The context that `wardian context use` named; "default" without one."""
+    try:
+        with open(os.path.join(directory, CURRENT), encoding="utf-8") as file:
+            return file.read().strip() or "default"
+    except (OSError, ValueError):
+        return "default"
 
 
 def _broken(path: str, error: object) -> dict[str, Any]:

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import os
 
-from wardian.cli.pflag import Flag
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from wardian.client import TlsFiles
 
-FLAGS = (
-    Flag("tls", "", "bool", "", "Use TLS to tcp:// engines; implied by --tlsverify"),
-    Flag("tlscacert", "", "string", "", "Certificate of the authority that signed the engine's (ca.pem)"),
-    Flag("tlscert", "", "string", "", "This client's certificate (cert.pem)"),
-    Flag("tlskey", "", "string", "", "This client's key (key.pem)"),
-    Flag("tlsverify", "", "bool", "", "Use TLS and verify the engine"),
-)
 _FILES = (("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem"))
 
 
