@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "executor.h"
@@ -30,7 +32,77 @@ uint64_t start_time_of(pid_t pid) {
     return at ? strtoull(at, NULL, 10) : 0;
 }
 
+/* The process between: it goes into the user namespace, as its root, and nobody comes back from there. What it clones is
+ * its brother (CLONE_PARENT), and the namespaces made with it belong to that user namespace. Its status is an errno. */
+static _Noreturn void clone_within(struct run *run, uint64_t flags, int userns, int channel, int told) {
+    int pidfd = -1;
+    struct clone_args args = {.flags = flags | CLONE_PIDFD | CLONE_PARENT, .pidfd = (uint64_t)(uintptr_t)&pidfd};
+    if (setns(userns, CLONE_NEWUSER) < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+        syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
+        _exit(errno);
+    long pid = syscall(SYS_clone3, &args, sizeof args);
+    if (pid == 0) {
+        close(told);
+        child_main(run, channel);
+    }
+    _exit(pid < 0 ? errno : send_descriptor(told, pidfd));
+}
+
+static pid_t pid_of(int pidfd) {
+    char path[32], text[512], *at;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    if (read_file(AT_FDCWD, path, text, sizeof text) < 0 || !(at = strstr(text, "\nPid:")))
+        return -1;
+    return (pid_t)strtol(at + 5, NULL, 10);
+}
+
+/* Who is cloned by a process of another user namespace is our child all the same; its pid is read where we see it. */
+static int take_brother(struct run *run, pid_t between, int told, int channel) {
+    unsigned char byte;
+    int status = 0;
+    uint32_t count = 0;
+    (void)!receive(told, &byte, 1, &run->child.pidfd, &count, 1);
+    if (waitpid(between, &status, 0) < 0)
+        return errno;
+    if (!count)
+        return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : ECHILD;
+    run->child.pid = pid_of(run->child.pidfd);
+    run->channel = channel;
+    return run->child.pid > 0 ? 0 : ESRCH;
+}
+
+static int op_clone_within(struct run *run, const struct op *op) {
+    int ends[2], told[2], cgroup = handle_of(run, op, CLONE_AT_CGROUP);
+    struct clone_args args = {
+        .flags = cgroup >= 0 ? CLONE_INTO_CGROUP : 0,
+        .exit_signal = SIGCHLD,
+        .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+    };
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return errno;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, told) < 0) {
+        int error = errno;
+        close(ends[0]), close(ends[1]);
+        return error;
+    }
+    long between = syscall(SYS_clone3, &args, sizeof args);
+    if (between == 0) {
+        close(ends[0]), close(told[0]);
+        clone_within(run, op_number(op, CLONE_AT_FLAGS), handle_of(run, op, CLONE_AT_USERNS), ends[1], told[1]);
+    }
+    int error = between < 0 ? errno : 0;
+    close(ends[1]), close(told[1]);
+    if (!error)
+        error = take_brother(run, (pid_t)between, told[0], ends[0]);
+    close(told[0]);
+    if (error)
+        close(ends[0]);
+    return error;
+}
+
 int op_clone(struct run *run, const struct op *op) {
+    if (handle_of(run, op, CLONE_AT_USERNS) >= 0)
+        return op_clone_within(run, op);
     int ends[2], pidfd = -1, cgroup = handle_of(run, op, CLONE_AT_CGROUP);
     struct clone_args args = {
         .flags = op_number(op, CLONE_AT_FLAGS) | CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),

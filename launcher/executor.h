@@ -79,6 +79,9 @@ int make_in_root(int root, const char *path, int create, unsigned mode);
 /* The directory of a path's last component, made when missing, and that component. */
 int parent_in_root(int root, const char *path, const char **name);
 
+/* ops_stdio.c: by SCM_RIGHTS, with one byte; 0 or an errno */
+int send_descriptor(int channel, int descriptor);
+
 /* clone.c */
 int await_exec(struct run *run); /* the child's steps and exec, after the launcher's: 0 when it has exec'd, else an errno */
 uint64_t start_time_of(pid_t pid); /* field 22 of /proc/PID/stat, 0: no such process */

@@ -1,7 +1,7 @@
 /* The launcher: carries out a plan, then stays as the container's supervisor.
  *
  * Executor: main.c (life), receive.c, decode.c (bytes → ops, no system calls), clone.c, child.c (what runs after clone),
- * ops_*.c (one function for an op), inroot.c, report.c. Supervisor: supervise.c, stdio.c, stream.c, attach.c, control.c,
+ * ops_*.c (one function for an op), inroot.c, report.c; spaces.c (namespaces ahead). Supervisor: supervise.c, stdio.c, stream.c, attach.c, control.c,
  * log.c, json.c, tty.c, group.c, kmsg.c, publish.c, exit.c. Relay, which it forks: relay.c, relay_tcp.c, relay_udp.c,
  * relay_filter.c.
  * The numbers of the protocol are generated from src/wardian/runtime/protocol.py. */

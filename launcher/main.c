@@ -21,6 +21,7 @@
 enum { CONTROL = 3, DEATH_MS = 3000 };
 
 int hello(void);
+int spaces(int control, int network);
 
 static int prepare(struct run *run, const int *slots) {
     run->progress_size = sizeof *run->progress + run->plan.count * sizeof run->progress->records[0];
@@ -139,6 +140,8 @@ int main(int argc, char **argv) {
     fcntl(CONTROL, F_SETFD, FD_CLOEXEC);
     syscall(SYS_close_range, CONTROL + 1, ~0U, 0); /* whatever the engine's own starter left open is not the container's to hold */
     umask(0);
+    if (argc > 1 && strncmp(argv[1], "user", 4) == 0)
+        return spaces(CONTROL, strcmp(argv[1], "user+network") == 0);
     stdio_prepare();
     run.control = CONTROL;
     run.name = argc ? argv[0] : NULL;

@@ -75,14 +75,27 @@ int op_fs_mount(struct run *run, const struct op *op) {
     return explained(run, fs, error);
 }
 
+int op_open_in(struct run *run, const struct op *op) {
+    int root = handle_of(run, op, OPEN_IN_AT_ROOT);
+    return keep(run, op, OPEN_IN_AT_HANDLE, open_in_root(root, op_text(op, OPEN_IN_AT_PATH), (int)op_number(op, OPEN_IN_AT_FLAGS)));
+}
+
+/* Idmapped layers over where they are without: before Linux 6.15 an overlay takes only mounts of this namespace. */
+static int cover(const char *place, int over) {
+    if (over < 0)
+        return 0;
+    return syscall(SYS_move_mount, over, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -1 : 0;
+}
+
 /* In a mount namespace that ends with this function: the host never sees the mount. */
 int op_legacy_overlay(struct run *run, const struct op *op) {
     int before = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), error = 0;
     const char *target = op_text(op, LEGACY_OVERLAY_AT_TARGET), *options = op_text(op, LEGACY_OVERLAY_AT_OPTIONS);
     if (before < 0)
         return errno;
+    int over = handle_of(run, op, LEGACY_OVERLAY_AT_OVER);
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, 1UL << 14 | 1UL << 18, NULL) < 0 ||
-        chdir(op_text(op, LEGACY_OVERLAY_AT_DIRECTORY)) < 0 || mount("overlay", target, "overlay", 0, options) < 0) {
+        cover(op_text(op, LEGACY_OVERLAY_AT_PLACE), over) < 0 || chdir(op_text(op, LEGACY_OVERLAY_AT_DIRECTORY)) < 0 || mount("overlay", target, "overlay", 0, options) < 0) {
         error = errno;
     } else {
         error = keep(run, op, LEGACY_OVERLAY_AT_MOUNT, syscall(SYS_open_tree, AT_FDCWD, target, OPEN_TREE_CLONE | O_CLOEXEC));

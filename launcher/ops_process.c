@@ -16,19 +16,20 @@
 
 #include "executor.h"
 
-/* Without CAP_SYS_RESOURCE the hard limit cannot be raised: as much as can be had, and EPERM is told. */
+/* Without CAP_SYS_RESOURCE the hard limit cannot be raised: as much as can be had, and EPERM is told. The launcher raises
+ * the child's: in a user namespace that is nobody's to do (getrlimit(2)). */
 int op_rlimit(struct run *run, const struct op *op) {
-    (void)run;
+    pid_t whose = op->phase == PHASE_PARENT ? run->child.pid : 0;
     uint64_t want[2] = {op_number(op, RLIMIT_AT_SOFT), op_number(op, RLIMIT_AT_HARD)}, have[2];
     unsigned resource = (unsigned)op_number(op, RLIMIT_AT_RESOURCE);
-    if (syscall(SYS_prlimit64, 0, resource, want, NULL) == 0)
+    if (syscall(SYS_prlimit64, whose, resource, want, NULL) == 0)
         return 0;
     int error = errno;
-    if (error != EPERM || syscall(SYS_prlimit64, 0, resource, NULL, have) < 0)
+    if (error != EPERM || syscall(SYS_prlimit64, whose, resource, NULL, have) < 0)
         return error;
     want[1] = want[1] < have[1] ? want[1] : have[1];
     want[0] = want[0] < want[1] ? want[0] : want[1];
-    syscall(SYS_prlimit64, 0, resource, want, NULL);
+    syscall(SYS_prlimit64, whose, resource, want, NULL);
     return error;
 }
 

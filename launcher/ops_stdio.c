@@ -58,11 +58,19 @@ int op_timeout(struct run *run, const struct op *op) {
     return 0;
 }
 
+/* The last one that it becomes: of a new user namespace it is root first. */
 static uid_t owner_of(const struct run *run) {
-    for (uint32_t i = 0; i < run->plan.count; i++)
+    for (uint32_t i = run->plan.count; i-- > 0;)
         if (run->plan.ops[i].number == OP_USER)
             return (uid_t)op_number(&run->plan.ops[i], USER_AT_UID);
     return (uid_t)-1;
+}
+
+int op_stdio_owner(struct run *run, const struct op *op) {
+    for (int i = 0; i < 3; i++)
+        if (run->stdio.ours[i] >= 0 && fchown(run->stdio.child[i], (uid_t)op_number(op, STDIO_OWNER_AT_UID), (gid_t)-1) < 0)
+            return errno;
+    return 0;
 }
 
 /* The container's own /dev/null, or -1: only the null device itself will do (null(4)), for what stands in the image under
@@ -99,16 +107,16 @@ int op_session(struct run *run, const struct op *op) {
     return setsid() < 0 ? errno : 0;
 }
 
-static int send_master(int channel, int master) {
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof master)] = {0};
+int send_descriptor(int channel, int descriptor) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {0};
     char byte = 't';
     struct iovec data = {&byte, 1};
     struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof master);
-    memcpy(CMSG_DATA(header), &master, sizeof master);
+    header->cmsg_len = CMSG_LEN(sizeof descriptor);
+    memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
     return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
 }
 
@@ -155,7 +163,7 @@ int op_console(struct run *run, const struct op *op) {
         return errno;
     int error = root >= 0 ? bind_console(root, terminal) : 0;
     if (!error)
-        error = send_master(run->channel, master);
+        error = send_descriptor(run->channel, master);
     if (!error)
         error = take_terminal(terminal, owner_of(run));
     close(master);

@@ -63,6 +63,8 @@ class Mount(NamedTuple):
     """A mount that can be made: an overlay over directories or other mounts, a bind of `source`, or a tmpfs.
 
     `lowers` is top first. A read-only overlay has `upper == ""`. `options` are the filesystem's own ("metacopy=on").
+    `mapped`: the directory that all lowers are below, which are seen through an idmapped copy of its mount: the ids of
+    the container's user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
     """
 
     type: str
@@ -71,6 +73,7 @@ class Mount(NamedTuple):
     upper: str = ""
     work: str = ""
     options: tuple[str, ...] = ()
+    mapped: str = ""
 
 
 def attach_detached(mount: Mount) -> int:

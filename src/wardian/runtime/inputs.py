@@ -31,6 +31,7 @@ class ExecTarget(NamedTuple):
     cgroup: str = ""
     supervisor_cgroup: str = ""
     user_namespace: bool = False  # it has one of its own
+    uids: tuple[tuple[int, int, int], ...] = ()  # of it, as in uid_map(5): inside, outside, how many
     seccomp: dict[str, Any] | None = None  # the container's filter holds for what joins it
 
 

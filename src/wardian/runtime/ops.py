@@ -84,15 +84,21 @@ class FsMount(NamedTuple):
 
 
 class LegacyOverlay(NamedTuple):
-    """mount(2) of an overlay with paths relative to `directory`, cloned detached: kernels below 6.5."""
+    """mount(2) of an overlay with paths relative to `directory`, cloned detached: kernels below 6.5.
+
+    `over`, a mount, covers the path `place` while that is done.
+    """
 
     mount: str
     directory: str
     target: str
     options: str
+    over: str = ""
+    place: str = ""
 
     def describe(self) -> str:
-        return f"make {self.mount}: overlay {self.options} in {self.directory} by mount(2)"
+        over = f", {self.over} over {self.place}" if self.over else ""
+        return f"make {self.mount}: overlay {self.options} in {self.directory} by mount(2){over}"
 
 
 class Tree(NamedTuple):
@@ -134,6 +140,18 @@ class Subtree(NamedTuple):
         return f"copy what is at {self.path} in {self.root} as {self.mount}"
 
 
+class OpenIn(NamedTuple):
+    """openat2(2) with RESOLVE_IN_ROOT of a path below a mount that is attached nowhere."""
+
+    handle: str
+    root: str
+    path: str
+    flags: int
+
+    def describe(self) -> str:
+        return f"open {self.path} of {self.root} as {self.handle}"
+
+
 class SetMount(NamedTuple):
     """mount_setattr(2)."""
 
@@ -148,6 +166,7 @@ class SetMount(NamedTuple):
         words = mounts.attribute_text(self.set) + mounts.propagation_text(self.propagation)
         if self.clear:
             words += f", not{mounts.attribute_text(self.clear).lstrip(',')}"
+        words += f" by {self.userns}" if self.userns else ""
         return f"set {self.mount}{words}{', and all below' if self.recursive else ''}"
 
 
@@ -361,14 +380,17 @@ class Unshare(NamedTuple):
 
 
 class Clone(NamedTuple):
-    """clone3(2), into `cgroup` (v2) where it is given."""
+    """clone3(2), into `cgroup` (v2) where it is given. With `userns` it is a process in that user namespace, its root,
+    which clones: so the new namespaces belong to it (user_namespaces(7))."""
 
     flags: int
     cgroup: str = ""
+    userns: str = ""
 
     def describe(self) -> str:
         new = namespaces.text(self.flags)
-        return "clone" + (f" into a new {new}" if new else "") + (f", in {self.cgroup}" if self.cgroup else "")
+        within = f" within {self.userns}" if self.userns else ""
+        return f"clone{within}" + (f" into a new {new}" if new else "") + (f", in {self.cgroup}" if self.cgroup else "")
 
 
 class IdMap(NamedTuple):
@@ -398,6 +420,15 @@ class Supervise(NamedTuple):
         how = "a terminal" if self.flags & protocol.SUPERVISE_FLAGS["TTY"] else "pipes"
         log = f", log {self.log_name}" if self.log_dir else ", no log"
         return f"stdio by {how}{log}"
+
+
+class StdioOwner(NamedTuple):
+    """fchown(2) of the supervisor's pipes: who a user namespace maps may then reopen them by /dev/stdout."""
+
+    uid: int
+
+    def describe(self) -> str:
+        return f"the pipes of stdio belong to {self.uid}"
 
 
 class Timeout(NamedTuple):
@@ -554,11 +585,11 @@ class Exec(NamedTuple):
 
 
 Operation = (
-    Open | FsOpen | FsFlag | FsString | FsPath | FsHandle | FsMount | LegacyOverlay | Tree | Subtree | SetMount
-    | Attach | Mount
+    Open | FsOpen | FsFlag | FsString | FsPath | FsHandle | FsMount | LegacyOverlay | Tree | Subtree | OpenIn
+    | SetMount | Attach | Mount
     | Propagation | AttachRoot | Pivot | Mkdir | Mknod | Symlink | Write | Mask | ReadOnly | CgroupMake | CgroupInherit
     | CgroupWrite | CgroupTasks | CgroupEnter | CgroupDevices | Pidfd | Join | Unshare | Clone | IdMap
-    | Supervise | Timeout | TreeIn | Stdio | Console | Session | Loopback | Hostname | Domainname | Rlimit | Bounding
+    | Supervise | StdioOwner | Timeout | TreeIn | Stdio | Console | Session | Loopback | Hostname | Domainname | Rlimit | Bounding
     | User | Init | Capabilities | NoNewPrivileges
     | Seccomp | Umask | Chdir | Exec
 )  # fmt: skip

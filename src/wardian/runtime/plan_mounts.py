@@ -103,9 +103,9 @@ def sort_options(options: Iterable[str]) -> Options:
     return result
 
 
-def plan_root(rootfs: mounts.Mount, host: HostFacts) -> tuple[Step, ...]:
+def plan_root(rootfs: mounts.Mount, host: HostFacts, userns: str = "") -> tuple[Step, ...]:
     """The detached root, under the handle "root"."""
-    steps = _make(rootfs, ROOT, host)
+    steps = _idmapped(rootfs, host, userns) if rootfs.mapped and userns else _make(rootfs, ROOT, host)
     if rootfs.type == "bind":  # a copy of a shared mount is shared, and pivot_root refuses that
         steps.append(Step(ops.SetMount(ROOT, 0, 0, mounts.MS_PRIVATE, 1), HOST))
     return tuple(steps)
@@ -130,14 +130,40 @@ def _make(mount: mounts.Mount, handle: str, host: HostFacts) -> list[Step]:
             steps.append(Step(ops.FsHandle(fs, "lowerdir+", below), HOST))
         else:
             steps.append(_directory(fs, f"{handle} layer {number}", "lowerdir+", lower, host))
-    for key, path in (("upperdir", mount.upper), ("workdir", mount.work)):
-        if path:
-            steps.append(_directory(fs, f"{handle} {key}", key, path, host))
+    steps += [_directory(fs, f"{handle} {key}", key, path, host) for key, path in _writable(mount)]
     for option in mount.options:
         key, equals, value = option.partition("=")
         steps.append(Step(ops.FsString(fs, key, value) if equals else ops.FsFlag(fs, key), HOST))
     steps.append(Step(ops.FsMount(fs, handle, 0), HOST))
     return steps
+
+
+def _idmapped(mount: mounts.Mount, host: HostFacts, userns: str) -> list[Step]:
+    """An overlay whose layers are seen with the ids of a user namespace, all by one copy of the mount they are on. The
+    overlay takes such layers since Linux 5.19, and those of a mount that is attached nowhere since 6.15."""
+    if not host.kernel_at_least(5, 19):
+        message = "image layers can be shown to a user namespace since Linux 5.19 (idmapped overlay layers)"
+        kernel = ".".join(map(str, host.kernel))
+        raise WardianError(NOT_IMPLEMENTED, f"{message}; this is {kernel}", operation="plan", subject="user namespace")
+    below, fs = "layers", f"{ROOT}'s overlay"
+    steps = [
+        Step(ops.Tree(below, mount.mapped, 0), HOST),
+        Step(ops.SetMount(below, mounts.MOUNT_ATTR_IDMAP, 0, mounts.MS_PRIVATE, 0, userns), HOST),
+    ]
+    if not host.kernel_at_least(6, 15):
+        return [*steps, _legacy_overlay(mount, ROOT, below)]
+    steps += [Step(ops.FsOpen(fs, "overlay"), HOST), Step(ops.FsString(fs, "source", "overlay"), HOST)]
+    for number, lower in enumerate(mount.lowers):
+        assert isinstance(lower, str), "a layer is a directory"
+        layer, path = f"{ROOT} layer {number}", posixpath.relpath(lower, mount.mapped)
+        steps.append(Step(ops.OpenIn(layer, below, path, ops.O_PATH | ops.O_DIRECTORY), HOST))
+        steps.append(Step(ops.FsHandle(fs, "lowerdir+", layer), HOST))
+    steps += [_directory(fs, f"{ROOT} {key}", key, path, host) for key, path in _writable(mount)]
+    return [*steps, Step(ops.FsMount(fs, ROOT, 0), HOST)]
+
+
+def _writable(mount: mounts.Mount) -> list[tuple[str, str]]:
+    return [(key, path) for key, path in (("upperdir", mount.upper), ("workdir", mount.work)) if path]
 
 
 def _directory(fs: str, handle: str, key: str, path: str, host: HostFacts) -> Step:
@@ -153,7 +179,7 @@ def _only_lower(lower: "str | mounts.Mount", handle: str, host: HostFacts) -> li
     return [*made, Step(ops.SetMount(handle, mounts.MOUNT_ATTR_RDONLY, 0, mounts.MS_PRIVATE, 0), HOST)]
 
 
-def _legacy_overlay(mount: mounts.Mount, handle: str) -> Step:
+def _legacy_overlay(mount: mounts.Mount, handle: str, over: str = "") -> Step:
     """mount(2) takes one page of options: paths relative to what all have in common."""
     paths = [lower for lower in mount.lowers if isinstance(lower, str)]
     if len(paths) != len(mount.lowers):
@@ -170,11 +196,15 @@ def _legacy_overlay(mount: mounts.Mount, handle: str) -> Step:
     text = ",".join([*options, *mount.options])
     if len(text) > 4000:
         raise WardianError(INVALID, f"{len(paths)} layers are too many for mount(2)", operation="plan", subject="root")
-    return Step(ops.LegacyOverlay(handle, directory, posixpath.relpath(every[-1], directory), text), HOST)
+    target, place = posixpath.relpath(every[-1], directory), mount.mapped if over else ""
+    return Step(ops.LegacyOverlay(handle, directory, target, text, over, place), HOST)
 
 
-def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str]) -> MountSteps:
-    """Everything of the spec that is attached below the root. `new` are the kinds of the container's own namespaces.
+def plan_mounts(
+    spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str], in_userns: bool = False
+) -> MountSteps:
+    """Everything of the spec that is attached below the root. `new` are the kinds of the container's own namespaces,
+    `in_userns` says whether one of them, or one that was made for it, is a user namespace.
 
     A bind whose source is "@NAME:PATH" is of PATH in another mount namespace, whose descriptor the launching side
     brings as "@NAME".
@@ -199,8 +229,7 @@ def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str]) -
             child += attached
         else:
             child += _filesystem(point, options)
-    in_userns = "user" in new or not host.initial_user_namespace
-    made, attached = _devices(spec, in_userns)
+    made, attached = _devices(spec, in_userns or not host.initial_user_namespace)
     brought = {_elsewhere(point)[0]: None for point in spec.get("mounts") or () if _elsewhere(point)[0]}
     return MountSteps((*host_steps, *made), (*child, *attached, *_covers(spec, host)), tuple(brought))
 
@@ -345,7 +374,7 @@ def _devices(spec: Spec, in_userns: bool) -> tuple[list[Step], list[Step]]:
     child: list[Step] = []
     for path, device in by_path.items():
         if in_userns:
-            made.append(Step(ops.Tree(f"device {path}", path, 0), HOST))
+            made.append(Step(ops.Tree(f"device {path}", device.get("source") or path, 0), HOST))
             child.append(Step(ops.Attach(f"device {path}", ROOT, path, CREATE["FILE"]), CHILD))
         else:
             child.append(Step(_node(device), CHILD))

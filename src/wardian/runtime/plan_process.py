@@ -21,13 +21,20 @@ _UTS_SYSCTLS = ("kernel.domainname", "kernel.hostname")
 
 
 class NamespaceSteps(NamedTuple):
-    """What is made anew by clone, and the steps that join the others."""
+    """What is made anew by clone, and the steps that join the others. `user` is the handle of a user namespace that
+    was made before: `first` opens it, and who clones is in it, so that the container joins it by no step of its own."""
 
     new: frozenset[str]
     flags: int
+    first: tuple[Step, ...]
     host: tuple[Step, ...]
     child: tuple[Step, ...]
     descriptors: tuple[str, ...]
+    user: str = ""
+
+    @property
+    def in_userns(self) -> bool:
+        return bool(self.user) or "user" in self.new
 
 
 def plan_namespaces(spec: Spec, placement: Placement) -> NamespaceSteps:
@@ -37,8 +44,10 @@ def plan_namespaces(spec: Spec, placement: Placement) -> NamespaceSteps:
     """
     joins = dict(placement.joins)
     new: set[str] = set()
+    first: list[Step] = []
     host: list[Step] = []
     child: list[Step] = []
+    user = ""
     slots: list[str] = []
     flags = 0
     for row in (spec.get("linux") or {}).get("namespaces") or ():
@@ -53,17 +62,21 @@ def plan_namespaces(spec: Spec, placement: Placement) -> NamespaceSteps:
             flags |= flag if kind != "cgroup" else 0
             continue
         handle = path if path.startswith("@") else f"{kind} namespace"
+        opened = first if kind == "user" else host
         if path.startswith("@"):
             slots.append(path)
         elif path:
-            host.append(Step(ops.Open(handle, path, 0), HOST))
+            opened.append(Step(ops.Open(handle, path, 0), HOST))
         else:
-            host.append(Step(ops.Pidfd(handle, joins[kind].pid, joins[kind].start_time), HOST))
+            opened.append(Step(ops.Pidfd(handle, joins[kind].pid, joins[kind].start_time), HOST))
+        if kind == "user":
+            user = handle
+            continue
         steps = host if kind == "pid" else child
         steps.append(Step(ops.Join(handle, flag), HOST if kind == "pid" else CHILD))
     if "mount" not in new:
         raise WardianError(NOT_IMPLEMENTED, "a container without a mount namespace of its own is not built yet")
-    return NamespaceSteps(frozenset(new), flags, tuple(host), tuple(child), tuple(slots))
+    return NamespaceSteps(frozenset(new), flags, tuple(first), tuple(host), tuple(child), tuple(slots), user)
 
 
 def plan_id_maps(spec: Spec, new: frozenset[str]) -> tuple[Step, ...]:
@@ -79,6 +92,14 @@ def plan_id_maps(spec: Spec, new: frozenset[str]) -> tuple[Step, ...]:
         text = "".join(f"{row['containerID']} {row['hostID']} {row['size']}\n" for row in rows)
         steps.append(Step(ops.IdMap(file, text.encode()), PARENT))
     return (*steps, Step(ops.User(0, 0, ()), CHILD))
+
+
+def plan_stdio_owner(uids: tuple[tuple[int, int, int], ...], uid: int, terminal: bool) -> tuple[Step, ...]:
+    """Who in a user namespace opens /dev/stdout anew opens a pipe that the launcher made: it is given to the user."""
+    outside = next((host + uid - first for first, host, size in uids if first <= uid < first + size), None)
+    if outside is None or terminal:
+        return ()
+    return (Step(ops.StdioOwner(outside), HOST),)
 
 
 def plan_settings(spec: Spec, new: frozenset[str], joined: frozenset[str]) -> tuple[Step, ...]:
@@ -126,8 +147,11 @@ def plan_oom_score(process: Process, in_userns: bool) -> tuple[Step, ...]:
     return (Step(ops.Write("/proc/self/oom_score_adj", data), CHILD),)
 
 
-def plan_rlimits(process: Process, host: HostFacts) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Steps and warnings: without CAP_SYS_RESOURCE no hard limit can be raised, and the step will fail."""
+def plan_rlimits(
+    process: Process, host: HostFacts, in_userns: bool = False
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """Steps and warnings: without CAP_SYS_RESOURCE no hard limit can be raised, and the step will fail. In a user
+    namespace nobody has it (getrlimit(2)): there the launcher raises its child's."""
     steps: list[Step] = []
     warnings: list[str] = []
     may_raise = bool(host.bounding & capabilities.CAP_SYS_RESOURCE)
@@ -142,7 +166,7 @@ def plan_rlimits(process: Process, host: HostFacts) -> tuple[tuple[Step, ...], t
             warnings.append(
                 f"limit {name}: hard {hard} is above the host's {have} and cannot be raised without SYS_RESOURCE"
             )
-        steps.append(Step(ops.Rlimit(number, soft, hard), CHILD))
+        steps.append(Step(ops.Rlimit(number, soft, hard), PARENT if in_userns and hard > have else CHILD))
     return tuple(steps), tuple(warnings)
 
 

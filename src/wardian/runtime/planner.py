@@ -28,10 +28,11 @@ from wardian.runtime.plan_process import (
     plan_oom_score,
     plan_rlimits,
     plan_settings,
+    plan_stdio_owner,
 )
 from wardian.runtime.protocol import CHILD, HOST, SUPERVISE_FLAGS
 from wardian.runtime.rootfacts import RootFacts
-from wardian.runtime.spec import Process, Spec
+from wardian.runtime.spec import Linux, Process, Spec
 
 
 def plan(
@@ -43,23 +44,25 @@ def plan(
     linux = spec.get("linux") or {}
     spaces = plan_namespaces(spec, placement)
     groups = plan_cgroups(linux.get("resources") or {}, host, placement)
-    layout = plan_mounts(spec, host, placement.cgroup, spaces.new)
-    limits, warnings = plan_rlimits(process, host)
+    layout = plan_mounts(spec, host, placement.cgroup, spaces.new, spaces.in_userns)
+    limits, warnings = plan_rlimits(process, host, spaces.in_userns)
     joined = frozenset(row["type"] for row in linux.get("namespaces") or ()) - spaces.new
     shared_pid = "pid" not in spaces.new
     steps = [
         *groups.host,
-        *plan_root(rootfs, host),
+        *spaces.first,
+        *plan_root(rootfs, host, spaces.user),
         *layout.host,
         *spaces.host,
         *_supervise(supervision, groups, ROOT, shared_pid),
-        Step(ops.Clone(spaces.flags, groups.clone_into), HOST),
+        *plan_stdio_owner(_ranges(linux) if spaces.user else (), root.uid, supervision.terminal),
+        Step(ops.Clone(spaces.flags, groups.clone_into, spaces.user), HOST),
         *plan_id_maps(spec, spaces.new),
         *groups.child,
         *spaces.child,
         *([Step(ops.Unshare(namespaces.CLONE_NEWCGROUP), CHILD)] if "cgroup" in spaces.new else ()),
         *plan_settings(spec, spaces.new, joined),
-        *plan_oom_score(process, "user" in spaces.new),
+        *plan_oom_score(process, spaces.in_userns),
         *plan_label(process, host),
         Step(ops.Propagation(mounts.MS_REC | _propagation(linux.get("rootfsPropagation", ""))), CHILD),
         Step(ops.AttachRoot(ROOT), CHILD),
@@ -79,11 +82,12 @@ def plan_exec(process: Process, host: HostFacts, root: RootFacts, target: ExecTa
     """All steps that start a further process in the container of `target`."""
     groups = plan_enter(host, target.cgroup, target.supervisor_cgroup)
     join_host, join_child = plan_joins(target)
-    limits, warnings = plan_rlimits(process, host)
+    limits, warnings = plan_rlimits(process, host, target.user_namespace)
     steps = [
         *groups.host,
         *join_host,
         *_supervise(supervision, CgroupSteps(), "", shared_pid=False),
+        *plan_stdio_owner(target.uids, root.uid, supervision.terminal),
         Step(ops.Clone(0, groups.clone_into), HOST),
         *groups.child,
         *plan_oom_score(process, False),
@@ -94,6 +98,10 @@ def plan_exec(process: Process, host: HostFacts, root: RootFacts, target: ExecTa
         *plan_identity(process, host, root, target.seccomp),
     ]
     return Plan(tuple(steps), (), warnings)
+
+
+def _ranges(linux: Linux) -> tuple[tuple[int, int, int], ...]:
+    return tuple((row["containerID"], row["hostID"], row["size"]) for row in linux.get("uidMappings") or ())
 
 
 def _supervise(supervision: Supervision, groups: CgroupSteps, root: str, shared_pid: bool) -> list[Step]:

@@ -106,7 +106,7 @@ OPERATIONS: Final = (
     _row(5, "fs_path", "h:fs n:held s:key s:path"),
     _row(6, "fs_handle", "h:fs s:key h:handle"),
     _row(7, "fs_mount", "h:fs n:mount u:attributes"),
-    _row(8, "legacy_overlay", "n:mount s:directory s:target s:options"),
+    _row(8, "legacy_overlay", "n:mount s:directory s:target s:options h:over s:place"),
     _row(9, "tree", "n:mount s:path u:recursive"),
     _row(10, "set_mount", "h:mount u:set u:clear u:propagation u:recursive h:userns"),
     _row(11, "attach", "h:mount h:root s:target u:create"),
@@ -129,7 +129,7 @@ OPERATIONS: Final = (
     _row(28, "pidfd", "n:pidfd u:pid u:start_time"),
     _row(29, "join", "h:namespace u:flags"),
     _row(30, "unshare", "u:flags"),
-    _row(31, "clone", "u:flags h:cgroup"),
+    _row(31, "clone", "u:flags h:cgroup h:userns"),
     _row(32, "id_map", "s:file b:data"),
     _row(33, "supervise", "u:flags h:run_dir h:log_dir u:log_size u:log_files H:cgroups h:root s:identity s:log_name"),
     _row(34, "stdio"),
@@ -151,6 +151,8 @@ OPERATIONS: Final = (
     _row(50, "timeout", "u:seconds"),
     _row(51, "tree_in", "n:mount h:namespace s:path"),
     _row(60, "subtree", "n:mount h:root s:path u:recursive"),
+    _row(61, "open_in", "n:handle h:root s:path u:flags"),
+    _row(62, "stdio_owner", "u:uid"),
 )
 
 

@@ -71,20 +71,20 @@ def take() -> Launcher:
     loop = asyncio.get_running_loop()
     waiting = _waiting.get(loop)
     if waiting is None:
-        return _start()
+        return start()
     found, waiting.launcher = waiting.launcher, None
     if waiting.timer is None:
         waiting.timer = loop.call_later(_NEXT_AFTER, _refill, waiting)
     if found is not None and _lives(found):
         return found
-    return _start()
+    return start()
 
 
 def _refill(waiting: _Waiting) -> None:
     waiting.timer = None
     if waiting.launcher is None:
         with contextlib.suppress(OSError, WardianError):  # who takes one hears why
-            waiting.launcher = _start()
+            waiting.launcher = start()
 
 
 def _lives(launcher: Launcher) -> bool:
@@ -96,22 +96,23 @@ def _lives(launcher: Launcher) -> bool:
     return False
 
 
-def _start() -> Launcher:
+def start(*words: str) -> Launcher:
+    """A new one. `words` are for another task than a plan (launcher/spaces.c)."""
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control.setblocking(False)
     try:
         with theirs:
-            return Launcher(control, _spawn(theirs))
+            return Launcher(control, _spawn(theirs, *words))
     except BaseException:
         control.close()
         raise
 
 
-def _spawn(control: socket.socket) -> int:
+def _spawn(control: socket.socket, *words: str) -> int:
     try:
         return os.posix_spawn(
             protected(launcher_path()),
-            ["wardian-launcher"],
+            ["wardian-launcher", *words],
             {},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, control.fileno(), 3),

@@ -79,6 +79,9 @@ class IdMapping(TypedDict):
 
 
 class Device(TypedDict, total=False):
+    """`source` is our own key: the host's node, which a user namespace gets by a bind."""
+
+    source: str
     type: str
     path: str
     major: int

@@ -52,6 +52,7 @@ def _device(path: str, inside: str) -> dict[str, Any] | None:
         return None
     return {
         "path": inside,
+        "source": path,
         "type": "c" if stat.S_ISCHR(status.st_mode) else "b",
         "major": os.major(status.st_rdev),
         "minor": os.minor(status.st_rdev),
