@@ -9,7 +9,7 @@ from collections import namedtuple
 _Fields = namedtuple(
     "_Fields",
     "data_root run_root socket cgroup_base network_backend bridge address_pools respect_host_firewall "
-    "ip_forward_no_drop init",
+    "ip_forward_no_drop init userns_remap subids",
 )
 
 DEFAULT_DATA_ROOT = "/var/lib/wardian"
@@ -25,7 +25,8 @@ class Home(_Fields):
     `respect_host_firewall` nothing is added to chains of others that drop what is forwarded, with `ip_forward_no_drop`
     a host that was no router before is one between all its links; `bridge` names the default
     bridge link; `address_pools` are texts, base=…,size=…, from which networks take subnets (none: the built-in ones);
-    `init`: a container that does not say has an init as process 1.
+    `init`: a container that does not say has an init as process 1; `userns_remap` is whose subordinate ids those get
+    that do not say, and `subids` the directory of the files that give them (subuid(5)).
     """
 
     __slots__ = ()
@@ -92,6 +93,8 @@ def make_home(
     respect_host_firewall: bool = False,
     ip_forward_no_drop: bool = False,
     init: bool = False,
+    userns_remap: str = "",
+    subids: str = "/etc",
 ) -> Home:
     """A Home from absolute paths; `socket` is `RUN_ROOT/wardian.sock` unless given. ValueError on a relative path."""
     for name, path in (("data root", data_root), ("run root", run_root)):
@@ -109,4 +112,6 @@ def make_home(
         respect_host_firewall,
         ip_forward_no_drop,
         init,
+        userns_remap,
+        subids,
     )

@@ -29,14 +29,16 @@ FLAGS = (
     Flag("respect-host-firewall", "", "bool", "", "Add no rule where another firewall's chain drops forwarded packets"),
     Flag("run-root", "", "string", "", "Directory of sockets and what a reboot may lose"),
     Flag("socket", "", "string", "", "Path of the API's socket"),
+    Flag("subid-dir", "", "string", "", "Where the files subuid and subgid are (/etc)"),
     Flag("tls", "", "bool", "", "TLS without client certificates: refused", hidden=True),
     Flag("tlscacert", "", "string", "", "Authority that signed the clients' certificates"),
     Flag("tlscert", "", "string", "", "Certificate of this engine"),
     Flag("tlskey", "", "string", "", "Key of this engine"),
+    Flag("userns-remap", "", "string", "", "User whose subordinate ids containers get: default, or USER[:GROUP]"),
     Flag("tlsverify", "", "bool", "", "Speak TLS over TCP, to clients with a certificate"),
 )
 
-_PATHS = ("data-root", "run-root", "socket", "tlscacert", "tlscert", "tlskey")
+_PATHS = ("data-root", "run-root", "socket", "subid-dir", "tlscacert", "tlscert", "tlskey")
 
 
 def serve(invocation: Invocation) -> int:

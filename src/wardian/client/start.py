@@ -145,6 +145,8 @@ def server_arguments(home: Home) -> list[str]:
         *(["--respect-host-firewall"] if home.respect_host_firewall else []),
         *(["--ip-forward-no-drop"] if home.ip_forward_no_drop else []),
         *(["--init"] if home.init else []),
+        *(["--userns-remap", home.userns_remap] if home.userns_remap else []),
+        *(["--subid-dir", home.subids] if home.subids != "/etc" else []),
         *(word for pool in home.address_pools for word in ("--default-address-pool", pool)),
     ]
 

@@ -202,6 +202,16 @@ def pid_mode(value: Any, path: str) -> str:
         raise WardianError(INVALID, f"invalid PID mode: {value}", operation="create", subject=path) from None
 
 
+def userns_mode(value: Any, path: str) -> str:
+    """Docker's "" and host, and Podman's."""
+    mode, colon, _ = text(value, path).partition(":")
+    if mode not in ("", "host", "private", "auto", "keep-id") or (colon and mode not in ("auto", "keep-id")):
+        raise WardianError(INVALID, f'invalid user namespace mode: "{value}"', operation="create", subject=path)
+    if colon and mode == "keep-id":
+        raise not_built(path, f"--userns {value}: an option of keep-id")
+    return str(value)
+
+
 def ipc_mode(value: Any, path: str) -> str:
     try:
         return str(namespace_mode("host", "private", "none", "shareable", "container:")(value, path))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST, OURS, POINTS
+from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST, IDS, OURS, POINTS
 from wardian.runtime import defaults
 
 # fields of inspect's HostConfig that docker leaves out while nothing is set
@@ -17,7 +17,7 @@ _SHOWN_HOST_CONFIG = {path.removeprefix(HOST): value for path, value in DEFAULTS
 _SHOWN_CONFIG = {
     path: value
     for path, value in DEFAULTS.items()
-    if not path.startswith((HOST, OURS)) and path not in (ENDPOINTS, POINTS)
+    if not path.startswith((HOST, OURS)) and path not in (ENDPOINTS, POINTS, IDS)
 }
 
 

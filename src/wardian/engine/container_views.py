@@ -7,6 +7,7 @@ do not refuse each other. It holds the lock of the container's root, so that no 
 
 import contextlib
 import errno
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,9 @@ from wardian.engine.parts import Parts
 from wardian.engine.points import volumes_of
 from wardian.engine.registry import Container
 from wardian.engine.spec import Spec
+from wardian.engine.user_namespaces import ids_of, mapped
 from wardian.errors import CONFLICT, NOT_FOUND, WardianError
+from wardian.runtime import make_user_spaces
 from wardian.storage import Bind, RootLock, View, lock_root, open_process_root, open_view
 
 _PATIENCE = 10.0  # seconds for a start to end, or for a view of how the container was before
@@ -118,7 +121,13 @@ class ContainerViews:
 
     def _stopped(self, container: Container, lock: RootLock) -> View:
         root = self._parts.snapshots.prepare(container.id, container.record.layers)
-        view = open_view(root.mount, lock)
+        ids = ids_of(container.config)
+        with contextlib.ExitStack() as held:
+            userns = -1
+            if ids.uids:  # what is copied up from a layer must belong to whom it belongs in the container
+                userns = make_user_spaces(ids.uids, ids.gids, False).user
+                held.callback(os.close, userns)
+            view = open_view(mapped(self._parts, root.mount, ids), lock, userns)
         try:
             binds = [_bind(one) for one in spec_of(self._parts, container)["mounts"] if one["type"] == "bind"]
             # Nothing gets below the place of a volume that is not mounted: its own directory is there, read-only.

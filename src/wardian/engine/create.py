@@ -27,6 +27,7 @@ from wardian.engine.sandbox import has_links, sandbox_want
 from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
+from wardian.engine.user_namespaces import ids_of, own_upper, settle_user_namespace
 from wardian.engine.volume_use import points_of_body, settled
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image, foreign, platform_of
@@ -67,6 +68,7 @@ def _make(
     try:
         root = parts.snapshots.prepare(identity, record.layers)
         _mark_as_container(root.upper)
+        own_upper(root.upper, ids_of(config))
         write_file(os.path.join(directory, "config.json"), msgspec.json.encode(spec))
         parts.store.add(record)
     except BaseException:
@@ -88,6 +90,7 @@ def resolve_body(
     check_with_removal(values.get("HostConfig.RestartPolicy"), bool(values.get("HostConfig.AutoRemove")))
     if not values.get("Image"):
         raise WardianError(INVALID, "no image specified", operation="create", subject="Image")
+    settle_user_namespace(parts, values)  # before the image: keep-id says who the user is
     image = parts.images.resolve(values["Image"], platform)
     warnings = merge_image(values, image.run_config)
     if not platform and (warning := foreign(platform_of(image.config))):

@@ -25,6 +25,7 @@ from wardian.engine.registry import Registry
 from wardian.engine.sandbox import open_network
 from wardian.engine.stats import Stats
 from wardian.engine.store import ENGINE_SCHEMA, EngineStore
+from wardian.engine.subordinate import remapped
 from wardian.engine.system import System
 from wardian.engine.volume_use import Pins
 from wardian.engine.volumes import Volumes
@@ -60,6 +61,8 @@ class Engine:
 
     async def start(self) -> None:
         home = self.home
+        if home.userns_remap:
+            remapped(home.userns_remap, home.subids)  # refused before anything is made
         for path in (home.data_root, home.run_root):
             os.makedirs(os.path.join(path, "containers"), mode=0o711, exist_ok=True)
         self._database = database = Database(home.database, [ENGINE_SCHEMA, NETWORK_SCHEMA, VOLUME_SCHEMA])

@@ -23,6 +23,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.start import say_launch_error
 from wardian.engine.state import RunState, State
+from wardian.engine.user_namespaces import ids_of
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import same_process, send_signal
@@ -188,6 +189,8 @@ class Execs:
             state.start_time,
             cgroup=create.cgroup_of(parts, container.config),
             supervisor_cgroup=f"{parts.home.cgroup_base}/supervisors",
+            user_namespace=bool(ids_of(container.config).uids),
+            uids=ids_of(container.config).uids,
             seccomp=template.seccomp,
         )
         plan = plan_exec(cast(Any, process), parts.host, facts, target, supervision)

@@ -80,7 +80,7 @@ def info(parts: Parts, identity: str) -> dict[str, Any]:
         **_registries(),
         **_runtimes(),
         "Swarm": _no_swarm(),
-        "SecurityOptions": _security_options(parts.host),
+        "SecurityOptions": _security_options(parts.host, bool(parts.home.userns_remap)),
         "FirewallBackend": {"Driver": parts.home.network_backend},
         "CDISpecDirs": [],
         "Warnings": _warnings(parts, can, forwards) or None,
@@ -278,7 +278,8 @@ def _no_swarm() -> dict[str, Any]:
     }
 
 
-def _security_options(host: HostFacts) -> list[str]:
+def _security_options(host: HostFacts, remapped: bool) -> list[str]:
     """Namespaces of control groups are private by default on version 2 alone, as Docker has it."""
     found = ["name=seccomp,profile=builtin"] if host.seccomp else []
+    found += ["name=userns"] if remapped else []
     return [*found, "name=cgroupns"] if host.cgroup_layout == V2 else found

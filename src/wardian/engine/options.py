@@ -41,6 +41,7 @@ _NOT_BUILT = checks.only
 HOST = "HostConfig."
 OURS = "Wardian."
 ENDPOINTS = "NetworkingConfig.EndpointsConfig"
+IDS = "IdMaps"  # no field of a body either: the mapping of its user namespace (user_namespaces.py)
 POINTS = "MountPoints"  # no field of a body: what a create makes of all those about volumes (points.py)
 
 
@@ -158,7 +159,8 @@ TABLE: tuple[Option, ...] = (
         namespaces.write_cgroup_namespace,
         since="1.41",
     ),
-    Option(HOST + "UsernsMode", "--userns", checks.only("", "host"), ""),
+    Option(HOST + "UsernsMode", "--userns", checks.userns_mode, ""),
+    Option(IDS, "", checks.only(None), None, namespaces.write_user),
     Option(HOST + "Sysctls", "--sysctl", checks.sysctls, {}, namespaces.write_sysctls),
     # mounts
     Option(HOST + "ShmSize", "--shm-size", _LIMIT, defaults.DEFAULT_SHM, mounts.write_shm, absent=(0,)),

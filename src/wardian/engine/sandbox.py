@@ -4,6 +4,7 @@ A container has a sandbox of its own, named like it, or joins parts of another's
 `--ipc`). Endpoints belong to sandboxes, never to containers.
 """
 
+import asyncio
 import os
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from wardian.engine.config import ContainerConfig
 from wardian.engine.endpoints import WITHOUT_LINKS, as_want, names_of, network_of, wanted
 from wardian.engine.registry import Container, Registry
 from wardian.engine.spec.namespaces import IPC_MOUNTS
-from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
+from wardian.engine.user_namespaces import ids_of
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, SYSTEM, WardianError
 from wardian.kernel.pidfd import same_process
 from wardian.network import (
     Attachment,
@@ -23,6 +25,7 @@ from wardian.network import (
     close_ports,
     parse_bindings,
 )
+from wardian.runtime import make_user_spaces
 
 # namespaces that a container may join, by their names in /proc/PID/ns
 _JOINED = {"network": "net", "pid": "pid", "ipc": "ipc"}
@@ -76,9 +79,11 @@ async def acquire(container: Container, registry: Registry, networks: Networks) 
                 sandbox.descriptors[kind] = open_namespace(other, name)
                 files_of = (network_owner(registry, other) or other.id) if kind == "network" else files_of
         container.sandbox = sandbox  # who is joined may end before this one runs: see joined.py
+        netns_fd = await _user_namespace(container, registry, sandbox)
         attachment = None
         if has_links(config):
-            attachment = await _attach(networks, container.id, sandbox_want(config, container.name, networks))
+            want = sandbox_want(config, container.name, networks)
+            attachment = await _attach(networks, container.id, want, netns_fd)
             sandbox.descriptors["network"] = attachment.netns_fd
         return sandbox._replace(attachment=attachment, files_of=files_of)
     except BaseException:
@@ -86,9 +91,51 @@ async def acquire(container: Container, registry: Registry, networks: Networks) 
         raise
 
 
-async def _attach(networks: Networks, identity: str, want: SandboxWant) -> Attachment:
+async def _user_namespace(container: Container, registry: Registry, sandbox: Sandbox) -> int:
+    """The user namespace that the container is to be in, among the sandbox's descriptors: a new one, or that of the
+    container whose other namespaces it joins (user_namespaces(7): what is inside belongs to it). Returns the network
+    namespace that was made in it, -1 when none was."""
+    config = container.config
+    ids = ids_of(config)
+    others = {ref: kind for kind in _JOINED if (ref := config.joins(kind))}
+    for ref, kind in others.items():
+        other = _running(_joined(registry, kind, ref), kind)
+        if ids_of(other.config) != ids:
+            message = f"{_JOINING[kind]}: container {other.id} is in another user namespace"
+            hint = "the same --userns for both; auto is another one for each"
+            raise WardianError(CONFLICT, message, operation="start", subject=other.id, hint=hint)
+    if not ids.uids:
+        return -1
+    if len({_key_of(_joined(registry, kind, ref)) for ref, kind in others.items()}) > 1:
+        message = "namespaces of two containers cannot be joined: they are in different user namespaces"
+        raise WardianError(CONFLICT, message, operation="start", subject=container.id)
+    if others:
+        if has_links(config):
+            message = "a network of its own, in the user namespace of a container whose pid or ipc namespace it joins,"
+            raise WardianError(NOT_IMPLEMENTED, f"{message} is not built yet", operation="start", subject=container.id)
+        ref, kind = next(iter(others.items()))
+        sandbox.descriptors["user"] = open_namespace(_running(_joined(registry, kind, ref), kind), "user")
+        return -1
+    made = await asyncio.to_thread(make_user_spaces, ids.uids, ids.gids, has_links(config))
+    sandbox.descriptors["user"] = made.user
+    if made.network >= 0:
+        sandbox.descriptors["its network"] = made.network
+    return made.network
+
+
+def _key_of(other: Container) -> tuple[int, int]:
+    """Which user namespace it is in."""
+    fd = open_namespace(other, "user")
     try:
-        return await networks.attach(identity, want)
+        found = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return found.st_dev, found.st_ino
+
+
+async def _attach(networks: Networks, identity: str, want: SandboxWant, netns_fd: int) -> Attachment:
+    try:
+        return await networks.attach(identity, want, netns_fd)
     except WardianError as error:
         message = f"failed to set up container networking: {error.message}"
         raise WardianError(

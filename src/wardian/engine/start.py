@@ -26,12 +26,13 @@ from wardian.engine.registry import Container
 from wardian.engine.rootfacts import facts_of_image, facts_of_root
 from wardian.engine.sandbox import Sandbox
 from wardian.engine.spec import Spec
+from wardian.engine.user_namespaces import ids_of, mapped, own_files, own_upper
 from wardian.engine.volume_use import as_planned, make_ready
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, INVALID, SYSTEM, WardianError
 from wardian.network import Done
 from wardian.runtime import Launched, LaunchError, Placement, RootFacts, Supervision, launch, plan
-from wardian.storage import RootLock, lock_root
+from wardian.storage import IdMap, RootLock, lock_root
 
 _COPY_SECONDS = 3.0
 
@@ -52,6 +53,8 @@ async def start_container(parts: Parts, container: Container) -> Started:
         # held until the container's overlay is made: a view of a writable layer and its container exclude each other
         always.enter_context(await _own_root(parts, container))
         root = parts.snapshots.prepare(container.id, container.record.layers)
+        ids = ids_of(container.config)
+        own_upper(root.upper, ids)
         phases.mark("storage")
         links.check_links(parts, container)
         place = await sandbox.acquire(container, parts.registry, parts.networks)
@@ -62,6 +65,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
         await make_ready(parts, container, spec)
         _write_names(parts, container, place)
         write_timezone(container.config)
+        own_files(container.config, ids)
         run_dir = _fresh_run_directory(parts, container.id)
         undo.callback(create.remove_run_directory, parts, container.id)
         phases.mark("files")
@@ -71,7 +75,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
         phases.mark("root facts")
         supervision = supervision_of(parts, container.config, run_dir)
         placement = placement_of(parts, container.config)
-        plan_ = plan(cast(Any, spec), parts.host, facts, root.mount, supervision, placement)
+        plan_ = plan(cast(Any, spec), parts.host, facts, mapped(parts, root.mount, ids), supervision, placement)
         phases.mark("plan")
         descriptors = {f"@{kind}": fd for kind, fd in place.descriptors.items()}
         drop_departed(container)
@@ -174,7 +178,7 @@ def _make_bind_sources(config: ContainerConfig, at: At) -> None:
     for source in made:
         at(source)
         try:
-            os.makedirs(source, exist_ok=True)
+            _make_directories(source, ids_of(config))
         except FileExistsError:
             continue  # a file is a fine source
         except OSError as error:
@@ -183,6 +187,16 @@ def _make_bind_sources(config: ContainerConfig, at: At) -> None:
     create.refuse_missing(
         [item["Source"] for item in config["HostConfig.Mounts"] if item["Type"] == "bind"], "start", at
     )
+
+
+def _make_directories(path: str, ids: IdMap) -> None:
+    """Each one that is made belongs to the container's root."""
+    above = os.path.dirname(path)
+    if not os.path.isdir(above):
+        _make_directories(above, ids)
+    if not os.path.isdir(path):
+        os.mkdir(path)
+        os.chown(path, *ids.outside(0, 0))
 
 
 def _write_names(parts: Parts, container: Container, place: Sandbox) -> None:
@@ -259,6 +273,7 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     rootfs = parts.snapshots.root(identity, image.layers).mount
     run_dir = parts.home.run_container(identity)
     supervision = supervision_of(parts, config, run_dir)
+    rootfs = mapped(parts, rootfs, ids_of(config))
     made = plan(cast(Any, spec), parts.host, facts, rootfs, supervision, placement_of(parts, config))
     return {
         "Image": image.id,

@@ -22,7 +22,7 @@ from wardian.errors import SYSTEM, WardianError
 from wardian.kernel.fds import sync_file_system
 from wardian.kernel.mounts import Mount, attach_detached
 from wardian.kernel.paths import open_in_root
-from wardian.storage import copy_owner, copy_tree, open_view, sync_directory
+from wardian.storage import IdMap, copy_owner, copy_tree, open_view, sync_directory
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -84,7 +84,7 @@ def is_empty(directory: int) -> bool:
         return next(entries, None) is None
 
 
-async def fill_all(parts: Parts, points: Iterable[Point], layers: Sequence[str]) -> list[Fill]:
+async def fill_all(parts: Parts, points: Iterable[Point], layers: Sequence[str], ids: IdMap) -> list[Fill]:
     """Stages what goes into the volumes of these points; volumes that are mounts of their own are filled at once."""
     near, far = [], []
     seen: set[str] = set()
@@ -100,10 +100,12 @@ async def fill_all(parts: Parts, points: Iterable[Point], layers: Sequence[str])
     image = parts.snapshots.image_mount(layers)
     try:
         if near:
-            await work(lambda tell: _stage_all(parts, image, near, fills, lambda: tell({})), _nothing, "wardian-fill")
+            await work(
+                lambda tell: _stage_all(parts, image, near, fills, lambda: tell({}), ids), _nothing, "wardian-fill"
+            )
         for point in far:
             if point["mount"]["type"] != "tmpfs":  # its content lasts as long as its container runs
-                await _fill_far(image, point)
+                await _fill_far(image, point, ids)
     except BaseException as error:
         for fill in fills:
             fill.discard()
@@ -119,7 +121,7 @@ def _nothing(message: dict[str, Any]) -> None:
 
 
 def _stage_all(
-    parts: Parts, image: Mount, points: Sequence[Point], fills: list[Fill], alive: Callable[[], None]
+    parts: Parts, image: Mount, points: Sequence[Point], fills: list[Fill], alive: Callable[[], None], ids: IdMap
 ) -> None:
     """In a thread of its own."""
     with open_view(image) as view:
@@ -135,7 +137,7 @@ def _stage_all(
                 target = os.open(staged, _DIRECTORY)
                 try:
                     copied |= not is_empty(source)
-                    copy_tree(source, target, alive)
+                    copy_tree(source, target, alive, ids)
                 finally:
                     os.close(target)
             finally:
@@ -164,7 +166,7 @@ def _place_in(root: int, point: Point) -> int:
     return -1
 
 
-async def _fill_far(image: Mount, point: Point) -> None:
+async def _fill_far(image: Mount, point: Point, ids: IdMap) -> None:
     """By a view of its own mount, attached nowhere. One that cannot be mounted is told by the start."""
     made = point["mount"]
     mount = Mount(made["type"], made["source"], options=tuple(made["options"]))
@@ -184,10 +186,10 @@ async def _fill_far(image: Mount, point: Point) -> None:
 
     async with _filling:
         if await look(empty, "create"):
-            await work(lambda tell: _copy_far(image, mount, point, lambda: tell({})), _nothing, "wardian-fill")
+            await work(lambda tell: _copy_far(image, mount, point, lambda: tell({}), ids), _nothing, "wardian-fill")
 
 
-def _copy_far(image: Mount, mount: Mount, point: Point, alive: Callable[[], None]) -> None:
+def _copy_far(image: Mount, mount: Mount, point: Point, alive: Callable[[], None], ids: IdMap) -> None:
     with open_view(image) as view:
         source = _place_in(view.fd, point)
         if source < 0:
@@ -197,7 +199,7 @@ def _copy_far(image: Mount, mount: Mount, point: Point, alive: Callable[[], None
             try:
                 target = open_in_root(root, ".", _DIRECTORY)
                 try:
-                    copy_tree(source, target, alive)
+                    copy_tree(source, target, alive, ids)
                 finally:
                     os.close(target)
             finally:

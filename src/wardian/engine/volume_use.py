@@ -21,11 +21,12 @@ from wardian.engine.parts import Parts
 from wardian.engine.points import Point
 from wardian.engine.registry import Container, Registry
 from wardian.engine.spec import Spec
+from wardian.engine.user_namespaces import engine_map, ids_of
 from wardian.engine.volume_fill import Fill, fill_all
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, SYSTEM, WardianError
 from wardian.images import Image
 from wardian.kernel.paths import open_in_root
-from wardian.storage import Volume, check_driver
+from wardian.storage import IdMap, Volume, check_driver
 
 _EMPTY_NAME = "0" * 64
 
@@ -94,13 +95,14 @@ async def settled(parts: Parts, values: dict[str, Any], image: Image) -> AsyncIt
     The fills are for the caller to commit. On an error in the block the volumes that this made are gone again.
     """
     found: list[Point] = values.get(POINTS) or []
+    ids = ids_of(ContainerConfig(values))
     made: list[str] = []
     pinned: list[str] = []
     fills: list[Fill] = []
     try:
         if found:
-            values[POINTS] = [_settle(parts, dict(point), made, pinned) for point in found]
-            fills = await fill_all(parts, values[POINTS], image.layers)
+            values[POINTS] = [_settle(parts, dict(point), made, pinned, ids) for point in found]
+            fills = await fill_all(parts, values[POINTS], image.layers, ids)
         yield fills
     except BaseException:
         parts.volume_pins.drop(pinned)
@@ -115,7 +117,7 @@ async def settled(parts: Parts, values: dict[str, Any], image: Image) -> AsyncIt
             fill.discard()
 
 
-def _settle(parts: Parts, point: Point, made: list[str], pinned: list[str]) -> Point:
+def _settle(parts: Parts, point: Point, made: list[str], pinned: list[str], ids: IdMap) -> Point:
     """One point with its volume, which exists from here on."""
     if point["Type"] != "volume":
         return point
@@ -123,7 +125,7 @@ def _settle(parts: Parts, point: Point, made: list[str], pinned: list[str]) -> P
     _check_driver(name, point.pop("driver", ""))
     if parts.volumes.get(name) is None:
         if not point["anonymous"] or not point["Name"]:
-            create_volume(parts, name, points.labels_of(point), point.get("options") or {})
+            create_volume(parts, name, points.labels_of(point), point.get("options") or {}, ids)
             made.append(name)
         else:  # of another container, which went with its volumes meanwhile
             raise WardianError(INVALID, f"get {name}: no such volume", operation="create", subject=name)
@@ -140,8 +142,12 @@ def _check_driver(name: str, driver: str) -> None:
         raise WardianError(INVALID, error.message, operation="create", subject=name) from error
 
 
-def create_volume(parts: Parts, name: str, labels: dict[str, str], options: dict[str, str]) -> Volume:
-    volume = parts.volumes.create(name, labels, options)
+def create_volume(
+    parts: Parts, name: str, labels: dict[str, str], options: dict[str, str], ids: IdMap | None = None
+) -> Volume:
+    """Its directory belongs to the root of who has it made: of `ids`, of the engine's userns-remap, or the host's."""
+    ids = (engine_map(parts) or IdMap()) if ids is None else ids
+    volume = parts.volumes.create(name, labels, options, ids.outside(0, 0))
     publish(parts, "create", name)
     return volume
 

@@ -76,13 +76,16 @@ class Mount(NamedTuple):
     mapped: str = ""
 
 
-def attach_detached(mount: Mount) -> int:
+def attach_detached(mount: Mount, userns: int = -1) -> int:
     """Make `mount` and return an O_PATH descriptor of it, attached nowhere. Raises OSError with the kernel's own words.
 
+    With a user namespace, layers below `mount.mapped` are seen by its ids (an overlay takes such since Linux 6.15).
     overlayfs refuses a single lower directory without an upper one: that is a bind of it, made read-only.
     """
     if mount.type == "bind":
         return open_tree(mount.source, OPEN_TREE_CLONE | AT_RECURSIVE)
+    if mount.mapped and userns >= 0:
+        return _attach_mapped(mount, userns)
     if mount.type == "overlay" and not mount.upper and len(mount.lowers) == 1:
         return _read_only(mount.lowers[0])
     context = syscalls.call(syscalls.FSOPEN, mount.type.encode(), FSOPEN_CLOEXEC, subject=mount.type)
@@ -95,6 +98,19 @@ def attach_detached(mount: Mount) -> int:
     finally:
         for descriptor in (context, *held):
             os.close(descriptor)
+
+
+def _attach_mapped(mount: Mount, userns: int) -> int:
+    layers = open_tree(mount.mapped, OPEN_TREE_CLONE)
+    try:
+        set_attributes(layers, MOUNT_ATTR_IDMAP, userns=userns)
+        lowers = [
+            f"/proc/self/fd/{layers}/{os.path.relpath(lower, mount.mapped)}" if isinstance(lower, str) else lower
+            for lower in mount.lowers
+        ]
+        return attach_detached(mount._replace(lowers=tuple(lowers), mapped=""))
+    finally:
+        os.close(layers)
 
 
 def open_tree(path: str, flags: int, directory: int = -100) -> int:
@@ -116,9 +132,9 @@ def unshare_mounts() -> None:
     syscalls.call_libc("mount", b"none", b"/", b"", MS_REC | MS_SLAVE, b"")
 
 
-def set_attributes(descriptor: int, attributes: int, *, recursive: bool = False) -> None:
-    """mount_setattr(2) on a mount descriptor: set MOUNT_ATTR_* bits."""
-    value = struct.pack("=4Q", attributes, 0, 0, 0)
+def set_attributes(descriptor: int, attributes: int, *, recursive: bool = False, userns: int = 0) -> None:
+    """mount_setattr(2) on a mount descriptor: set MOUNT_ATTR_* bits; `userns` is that of MOUNT_ATTR_IDMAP."""
+    value = struct.pack("=4Q", attributes, 0, 0, userns)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     syscalls.call(syscalls.MOUNT_SETATTR, descriptor, b"", flags, value, len(value))
 

@@ -97,8 +97,9 @@ class Attachments:
 
     # ---- a sandbox comes and goes ----
 
-    async def attach(self, sandbox: str, want: SandboxWant) -> Attachment:
-        """A namespace with the sandbox's endpoints in it. The caller owns and closes what the attachment holds.
+    async def attach(self, sandbox: str, want: SandboxWant, netns_fd: int = -1) -> Attachment:
+        """A namespace with the sandbox's endpoints in it. The caller owns and closes what the attachment holds. With
+        `netns_fd` it is that one, which stays the caller's; what the attachment has is a copy.
 
         Raises WardianError; nothing is left then.
         """
@@ -111,7 +112,7 @@ class Attachments:
             clock = Clock()
             endpoints = self._allocate(sandbox, want, undo)
             steps = [_given(one, clock.lap() if one is endpoints[0] else 0) for one in endpoints]
-            plumbed = await self._plumbing.attach(_placed(endpoints, want))
+            plumbed = await self._plumbing.attach(_placed(endpoints, want), netns_fd)
             undo.callback(os.close, plumbed.netns_fd)
             steps += plumbed.steps
             sockets = plumbed.names if isinstance(plumbed.names, ResolverSockets) else None

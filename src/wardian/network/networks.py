@@ -111,10 +111,10 @@ class Networks(Catalogue):
         """What `attach` would do; nothing is made."""
         return self._attachments.planned(sandbox, want)
 
-    async def attach(self, sandbox: str, want: SandboxWant) -> Attachment:
+    async def attach(self, sandbox: str, want: SandboxWant, netns_fd: int = -1) -> Attachment:
         if not self.host.started:
             raise WardianError(UNAVAILABLE, "the networks are not started", operation="attach", subject=sandbox)
-        return await self._attachments.attach(sandbox, want)
+        return await self._attachments.attach(sandbox, want, netns_fd)
 
     async def detach(self, sandbox: str) -> None:
         await self._attachments.detach(sandbox)

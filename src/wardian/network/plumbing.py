@@ -30,7 +30,7 @@ from wardian.network.host import Host
 from wardian.network.names import ResolverSockets, prepare_inside
 from wardian.network.options import BRIDGE
 from wardian.network.plan import Ready
-from wardian.network.pool import INTERFACE, Pool, Prepared, prepare, prepare_bare, with_names
+from wardian.network.pool import INTERFACE, Pool, Prepared, prepare, prepare_bare, prepare_given, with_names
 from wardian.network.steps import Place, Step, apply
 from wardian.network.values import Done, Endpoint, NetworkConfig, NetworkRules
 
@@ -152,10 +152,11 @@ class Plumbing:
 
     # ---- sandboxes ----
 
-    async def attach(self, placed: Sequence[Placed]) -> Plumbed:
-        """A namespace in which all of `placed` are, the first one's link from the pool. On failure nothing is left."""
+    async def attach(self, placed: Sequence[Placed], given: int = -1) -> Plumbed:
+        """A namespace in which all of `placed` are, the first one's link from the pool; or that of the descriptor
+        `given`, with nothing from the pool. On failure nothing is left."""
         try:
-            prepared = await self._take(placed[0].endpoint.network)
+            prepared = await (self._take(placed[0].endpoint.network) if given < 0 else self._take_given(given, placed))
         except OSError as error:
             raise _failed(error, "set up the network", placed[0].endpoint) from error
         job = asyncio.ensure_future(self._work(lambda: self._attach(prepared, placed)))
@@ -302,6 +303,13 @@ class Plumbing:
         if self._joined is not None and self._default is not None and config.id == self._default.id:
             return await self._joined.take()
         return await self._free.take()
+
+    async def _take_given(self, netns_fd: int, placed: Sequence[Placed]) -> Prepared:
+        """Like those of the pools: on the default bridge there are no names."""
+        default = self._default is not None and placed[0].endpoint.network.id == self._default.id
+        if default:
+            return await self._work(lambda: prepare_given(netns_fd))
+        return await self._work(lambda: self._with_names(prepare_given(netns_fd)))
 
     def _within(self, netns_fd: int, job: Callable[[int], _T]) -> asyncio.Future[_T]:
         """`job` with a descriptor of its own: whoever waits may be cancelled and close theirs meanwhile."""

@@ -79,6 +79,12 @@ def prepare(outer: netlink.Netlink, master: int, alias: str = "") -> Prepared:
     return prepared._replace(ifindex=eth0.ifindex, master=master, link=name, port=eth0.peer)
 
 
+def prepare_given(netns_fd: int) -> Prepared:
+    """The same of a namespace that others made, in a user namespace say: nothing in it but lo, which is up. `netns_fd`
+    stays the caller's."""
+    return Prepared(os.dup(netns_fd), netns.run_inside(netns_fd, _with_loopback))
+
+
 def prepare_bare() -> Prepared:
     """Make one namespace in which only lo is there, and up. Raises OSError, leaves nothing."""
     netns_fd, inner = netns.create(_with_loopback)

@@ -12,6 +12,7 @@ from wardian.runtime.planner import plan, plan_exec
 from wardian.runtime.ready import keep_none, keep_ready, launcher_path
 from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
 from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient, end_lost
+from wardian.runtime.userns import UserSpaces, make_user_spaces
 
 LAUNCHER = launcher_path()
 
@@ -34,6 +35,7 @@ __all__ = [
     "RootFacts",
     "Supervision",
     "SupervisorClient",
+    "UserSpaces",
     "Write",
     "carry_out",
     "end_lost",
@@ -44,6 +46,7 @@ __all__ = [
     "launch",
     "launcher_path",
     "limit_writes",
+    "make_user_spaces",
     "plan",
     "plan_exec",
     "probe_host",

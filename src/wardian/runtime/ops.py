@@ -589,8 +589,8 @@ Operation = (
     | SetMount | Attach | Mount
     | Propagation | AttachRoot | Pivot | Mkdir | Mknod | Symlink | Write | Mask | ReadOnly | CgroupMake | CgroupInherit
     | CgroupWrite | CgroupTasks | CgroupEnter | CgroupDevices | Pidfd | Join | Unshare | Clone | IdMap
-    | Supervise | StdioOwner | Timeout | TreeIn | Stdio | Console | Session | Loopback | Hostname | Domainname | Rlimit | Bounding
-    | User | Init | Capabilities | NoNewPrivileges
+    | Supervise | StdioOwner | Timeout | TreeIn | Stdio | Console | Session | Loopback | Hostname | Domainname
+    | Rlimit | Bounding | User | Init | Capabilities | NoNewPrivileges
     | Seccomp | Umask | Chdir | Exec
 )  # fmt: skip
 

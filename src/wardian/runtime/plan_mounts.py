@@ -200,9 +200,7 @@ def _legacy_overlay(mount: mounts.Mount, handle: str, over: str = "") -> Step:
     return Step(ops.LegacyOverlay(handle, directory, target, text, over, place), HOST)
 
 
-def plan_mounts(
-    spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str], in_userns: bool = False
-) -> MountSteps:
+def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str], in_userns: bool = False) -> MountSteps:
     """Everything of the spec that is attached below the root. `new` are the kinds of the container's own namespaces,
     `in_userns` says whether one of them, or one that was made for it, is a user namespace.
 

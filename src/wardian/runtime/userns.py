@@ -1,8 +1,8 @@
 """A user namespace for a container that is to be, and a network namespace inside it, both by descriptor.
 
-The engine cannot make one itself: unshare(2) of a user namespace is for processes with one thread, and nobody comes back
-from it. A launcher does (launcher/spaces.c), has its ids mapped from here, and ends when we hold both namespaces. That
-they are made before the container is lets its layers be idmapped, and its network be set up, before anything runs.
+The engine cannot make one itself: unshare(2) of a user namespace is for processes with one thread, and nobody comes
+back from it. A launcher does (launcher/spaces.c), has its ids mapped from here, and ends when we hold both namespaces.
+That they are made before the container lets its layers be idmapped, and its network be set up, before anything runs.
 """
 
 import contextlib

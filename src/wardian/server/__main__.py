@@ -56,6 +56,13 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="ADDRESS:PORT",
         help="answer GET /metrics there, on a loopback address, for Prometheus (127.0.0.1:9323 for example)",
     )
+    parser.add_argument(
+        "--userns-remap",
+        default="",
+        metavar="default|USER[:GROUP]",
+        help="give containers a user namespace with this user's subordinate ids",
+    )
+    parser.add_argument("--subid-dir", default="/etc", help="where the files subuid and subgid are (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -83,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
             respect_host_firewall=given.respect_host_firewall,
             ip_forward_no_drop=given.ip_forward_no_drop,
             init=given.init,
+            userns_remap=given.userns_remap,
+            subids=os.path.abspath(given.subid_dir),
         )
         serve(home, endpoints, read_policy(given.allow), read_address(given.metrics_addr))
     except (WardianError, OSError, sqlite3.Error) as error:

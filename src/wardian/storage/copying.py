@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from wardian.kernel import xattrs
 from wardian.kernel.paths import open_beneath
+from wardian.storage.ids import IdMap
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -20,18 +21,19 @@ _CHUNK = 16 << 20
 Alive = Callable[[], None]
 
 
-def copy_tree(source: int, target: int, alive: Alive = lambda: None) -> None:
+def copy_tree(source: int, target: int, alive: Alive = lambda: None, ids: IdMap = IdMap()) -> None:  # noqa: B008
     """Copies what is in the directory `source` into the empty directory `target`, and its own owner, mode and times.
+    Owners become what they are outside of a user namespace with `ids`.
 
     `alive` is called for each directory: it raises to break the copying off. Raises OSError.
     """
-    _Copy(source, target, alive).run()
+    _Copy(source, target, alive, ids).run()
 
 
-def copy_owner(source: int, target: int) -> None:
+def copy_owner(source: int, target: int, ids: IdMap = IdMap()) -> None:  # noqa: B008
     """The source directory's own owner, mode and attributes."""
     status = os.fstat(source)
-    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchown(target, *ids.outside(status.st_uid, status.st_gid))
     os.fchmod(target, stat.S_IMODE(status.st_mode))
     _copy_attributes(source, target)
 
@@ -39,7 +41,8 @@ def copy_owner(source: int, target: int) -> None:
 class _Copy:
     """Directories are named by their path from the roots: however deep the tree, two descriptors are open at a time."""
 
-    def __init__(self, source: int, target: int, alive: Alive) -> None:
+    def __init__(self, source: int, target: int, alive: Alive, ids: IdMap) -> None:
+        self._ids = ids
         self._source = source
         self._target = target
         self._alive = alive
@@ -80,7 +83,7 @@ class _Copy:
         source, target = open_beneath(self._source, path, _DIRECTORY), -1
         try:
             target = open_beneath(self._target, path, _DIRECTORY)
-            copy_owner(source, target)
+            copy_owner(source, target, self._ids)
             status = os.fstat(source)
             os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
         finally:
@@ -95,14 +98,14 @@ class _Copy:
             if first != path + b"/" + name:
                 return self._link(first, target, name)
         if stat.S_ISREG(status.st_mode):
-            return _copy_file(source, target, name)
+            return _copy_file(source, target, name, self._ids)
         if stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         elif stat.S_ISSOCK(status.st_mode):
             return None  # nobody listens on a copy
         else:
             os.mknod(name, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev, dir_fd=target)
-        os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+        os.chown(name, *self._ids.outside(status.st_uid, status.st_gid), dir_fd=target, follow_symlinks=False)
         if not stat.S_ISLNK(status.st_mode):
             os.chmod(
                 name, stat.S_IMODE(status.st_mode), dir_fd=target
@@ -128,7 +131,7 @@ def _set_mode(directory: int, name: bytes, mode: int) -> None:
         os.close(fd)
 
 
-def _copy_file(source: int, target: int, name: bytes) -> None:
+def _copy_file(source: int, target: int, name: bytes, ids: IdMap) -> None:
     """One regular file, whatever has its name by now."""
     read = os.open(name, _READ, dir_fd=source)
     written = -1
@@ -138,9 +141,8 @@ def _copy_file(source: int, target: int, name: bytes) -> None:
             raise OSError(errno.EINVAL, "not a regular file", name)
         written = os.open(name, _NEW, 0o600, dir_fd=target)
         _copy_data(read, written, status.st_size)
-        os.fchown(
-            written, status.st_uid, status.st_gid
-        )  # before mode and attributes: it clears setuid and capabilities
+        # before mode and attributes: it clears setuid and capabilities
+        os.fchown(written, *ids.outside(status.st_uid, status.st_gid))
         os.fchmod(written, stat.S_IMODE(status.st_mode))
         _copy_attributes(read, written)
         os.utime(written, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -40,7 +40,7 @@ class Bind(NamedTuple):
 class View:
     """An open detached mount, and the lock that goes with it when its upper is writable. A context manager."""
 
-    def __init__(self, mount: Mount | None, lock: RootLock | None = None, fd: int = -1) -> None:
+    def __init__(self, mount: Mount | None, lock: RootLock | None = None, fd: int = -1, userns: int = -1) -> None:
         """Takes over `lock`: it is released when the view closes, also when the mount fails. Without a mount, `fd` is
         the root, and becomes the view's."""
         self._lock = lock
@@ -48,7 +48,7 @@ class View:
         self.fd = fd
         try:
             if mount is not None:
-                self.fd = attach_detached(mount)
+                self.fd = attach_detached(mount, userns)
         except BaseException:
             self.close()
             raise
@@ -97,10 +97,11 @@ class View:
         self.close()
 
 
-def open_view(mount: Mount, lock: RootLock | None = None) -> View:
-    """Open `mount` as a view. A mount with an upper wants the container's lock (`locks.lock_root`)."""
+def open_view(mount: Mount, lock: RootLock | None = None, userns: int = -1) -> View:
+    """Open `mount` as a view. A mount with an upper wants the container's lock (`locks.lock_root`). `userns`: that of
+    a container whose layers are seen by its ids; it stays the caller's."""
     assert lock is not None or not mount.upper, "a writable view without its container's lock"
-    return View(mount, lock)
+    return View(mount, lock, userns=userns)
 
 
 def _attach(root: int, bind: Bind) -> None:

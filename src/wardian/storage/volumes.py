@@ -90,7 +90,13 @@ class VolumeStore:
     def path(self, name: str) -> str:
         return os.path.join(self._root, name, "_data")
 
-    def create(self, name: str, labels: Mapping[str, str] | None, options: Mapping[str, str] | None) -> Volume:
+    def create(
+        self,
+        name: str,
+        labels: Mapping[str, str] | None,
+        options: Mapping[str, str] | None,
+        owner: tuple[int, int] = (0, 0),
+    ) -> Volume:
         """Raises INVALID for a name or options that cannot be. The name must be free."""
         assert name not in self._volumes, name
         check_volume_name(name)
@@ -98,6 +104,7 @@ class VolumeStore:
         staged = self.stage()
         os.mkdir(os.path.join(staged, "_data"), 0o755)
         os.chmod(os.path.join(staged, "_data"), 0o755)
+        os.chown(os.path.join(staged, "_data"), *owner)
         sync_directory(staged)
         try:
             os.rename(staged, os.path.join(self._root, name))

@@ -54,5 +54,25 @@ def write_cgroup_namespace(spec: Spec, value: Any, config: "ContainerConfig") ->
         spec["linux"]["namespaces"].append({"type": "cgroup"})
 
 
+def write_user(spec: Spec, value: Any, config: "ContainerConfig") -> None:
+    """One that the start makes before the container, and brings as a descriptor. An id that has no meaning there is
+    refused by the kernel (net.ipv4.ping_group_range): the range ends with those that it has."""
+    linux = spec["linux"]
+    linux["namespaces"].insert(0, {"type": "user", "path": "@user"})
+    for key, kind in (("uidMappings", "uids"), ("gidMappings", "gids")):
+        linux[key] = [{"containerID": row[0], "hostID": row[1], "size": row[2]} for row in value[kind]]
+    if "net.ipv4.ping_group_range" in linux["sysctl"]:
+        last = _mapped_from_zero(value["gids"]) - 1
+        linux["sysctl"]["net.ipv4.ping_group_range"] = f"0 {min(last, 2147483647)}"
+
+
+def _mapped_from_zero(rows: list[list[int]]) -> int:
+    end = 0
+    for first, _, size in sorted(rows):
+        if first <= end:
+            end = max(end, first + size)
+    return end
+
+
 def write_sysctls(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     spec["linux"]["sysctl"].update(value)
