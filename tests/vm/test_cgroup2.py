@@ -11,6 +11,7 @@ from vm.made import Absent
 CASES = [
     "tests/vm/cgroup2_cases.py",
     "tests/vm/older_kernel_cases.py",
+    "tests/vm/user_namespace_cases.py",
     "tests/integration/test_network_drivers.py",  # ipvlan, VLANs and dummy links, which not every kernel has
 ]
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
