@@ -21,7 +21,7 @@ from wardian.kernel.pidfd import same_process
 from wardian.runtime import V2, Files, statistics_files
 
 _SECOND = 1.0
-_AT_ONCE = 64  # containers in one job of the thread: the first to ask need not wait for the last
+_AT_ONCE = 32  # containers in one job of the thread: the first to ask need not wait for the last
 Job = tuple[int, int, Files, bool]
 Asked = tuple[Container, "list[asyncio.Future[Sample | None]]"]
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
