@@ -19,6 +19,7 @@ FLAGS = (
     Flag("bridge", "", "string", "", "Link of the default network"),
     Flag("cgroup-base", "", "string", "", "Group below which the containers' cgroups are made"),
     Flag("default-address-pool", "", "list", "", "Where networks take subnets from (base=10.201.0.0/16,size=24)"),
+    Flag("debug", "D", "bool", "", "Log each operation with its caller, and what clients did wrong"),
     Flag("data-root", "", "string", "", "Directory of images, containers and state"),
     Flag("firewall-backend", "", "string", "", 'Where the firewall rules go: "nftables" (default) or "iptables"'),
     Flag("group", "", "string", "", "Group that may use the unix sockets (wardian, where there is one)"),
@@ -54,6 +55,8 @@ def server_words(invocation: Invocation) -> list[str]:
     words = [word for flag in FLAGS for word in _words(flag.name, invocation[flag.name])]
     if invocation.options.host:
         words += ["--host", invocation.options.host]
+    if invocation.options.debug:
+        words.append("--debug")
     for name, value in invocation.options.tls.items():
         words += _words(name, value)
     return words
