@@ -25,6 +25,18 @@ def test_restart_of_several(docker):
     assert docker.out("exec", "one", "echo", "up") == "up"
 
 
+def test_stops_of_several_take_as_long_as_one(docker):
+    names = ["s1", "s2", "s3", "s4"]
+    for name in names:
+        docker("run", "-d", "--name", name, IMAGE, *SLEEP)
+    begun = time.monotonic()
+    done = docker("stop", "-t", "3", *names, "nobody", status=1)
+    assert time.monotonic() - begun < 9
+    assert sorted(done.stdout.decode().split()) == names
+    assert b"No such container: nobody" in done.stderr
+    assert sorted(docker.out("rm", *names).split()) == names
+
+
 def test_top(docker):
     docker("run", "-d", "--name", "shown", IMAGE, "sh", "-c", "sleep 1001 & exec sleep 1000")
     pid = docker.out("inspect", "-f", "{{.State.Pid}}", "shown")

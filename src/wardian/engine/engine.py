@@ -139,11 +139,12 @@ class Engine:
                 steps.callback(parts.events.close)
                 if self.events.last:  # else its start failed before they were loaded
                     steps.callback(self._tell, "stop")
-                steps.push_async_callback(self._lifecycle.close)
+                steps.callback(self._lifecycle.close)
                 steps.callback(keep_none)
                 steps.callback(self.execs.close)
                 steps.push_async_callback(self._health_checks.close)
                 steps.push_async_callback(_end_watches, parts.registry)
+                steps.push_async_callback(self._lifecycle.end_restarts)
 
 
 async def _end_watches(registry: Registry) -> None:

@@ -46,19 +46,20 @@ class Lifecycle:
         self._parts = parts
         self._recorder = Recorder()
         self.followers: list[Callable[[Container, RunState], None]] = []  # told of each new state, and the one before
-        self._restarts = Restarts(self._start_again, self._is_free)
+        self._restarts = Restarts(self.start, self._is_free)
 
-    async def close(self) -> None:
-        """Of an engine that lets go of its containers."""
+    async def end_restarts(self) -> None:
+        """Of an engine that ends: nothing is started any more."""
         await self._restarts.close()
+
+    def close(self) -> None:
+        """Of an engine that lets go of its containers."""
         self._recorder.close()
 
     # --- start ---
 
-    async def start(self, container: Container, anew: bool = True) -> None:
-        """Run it. On failure nothing is left; the container's state keeps the error and docker's exit code for it.
-
-        `anew`: by hand, or with the engine; what its restart policy did so far is forgotten."""
+    async def start(self, container: Container) -> None:
+        """Run it. On failure nothing is left; the container's state keeps the error and docker's exit code for it."""
         if container.exit_watch is not None:
             await container.exit_watch
         try:
@@ -76,16 +77,17 @@ class Lifecycle:
         self._recorder.keep(container, started.record)
         launched = started.launched
         self.watch(container)  # first: it runs, whatever becomes of the record of it
-        self.launched(container, launched.pid, launched.start_time, launched.started_at, anew)
+        self.launched(container, launched.pid, launched.start_time, launched.started_at)
         connections.publish_all(self._parts, container, "connect")
         volume_use.publish_mounts(self._parts, container, "mount")
         self._publish(container, "start")
         await attach.give_late(container, started.attached)
 
-    def launched(self, container: Container, pid: int, start_time: int, started_at: int, anew: bool = False) -> None:
-        """It runs: on record, with what names its first process."""
+    def launched(self, container: Container, pid: int, start_time: int, started_at: int) -> None:
+        """It runs: on record, with what names its first process. A start that is not its policy's makes it forget what
+        that did, and that somebody stopped it."""
         before = container.state
-        if anew:
+        if before.state is not State.RESTARTING:
             before = before._replace(restarts=0, backoff=0, stopped_by_user=False)
         self.change(
             container,
@@ -114,9 +116,6 @@ class Lifecycle:
             self.remove_or_log(container)
 
     # --- restart policies ---
-
-    async def _start_again(self, container: Container) -> None:
-        await self.start(container, anew=False)
 
     def _is_free(self, container: Container) -> bool:
         """Nobody reads or writes its files through a view (cp, export): that and a start exclude each other."""

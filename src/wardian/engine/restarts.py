@@ -29,6 +29,7 @@ class Restarts:
         self._is_free = is_free
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._open = asyncio.Event()
+        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
@@ -36,12 +37,15 @@ class Restarts:
 
     async def close(self) -> None:
         """What waits goes on waiting: the next engine finds it. A start under way is finished."""
+        self._closing = True
         for identity in list(self._waiting):
             self._waiting.pop(identity).cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def wait(self, container: Container, nanoseconds: int) -> None:
         """Start it after so long, unless it is cancelled."""
+        if self._closing:
+            return
         self._waiting[container.id] = self._spawn(self._after(container, nanoseconds / 1e9))
 
     def cancel(self, container: Container) -> bool:
@@ -72,7 +76,7 @@ class Restarts:
         async def one(container: Container, before: Sequence["asyncio.Task[None]"]) -> None:
             await asyncio.gather(*before, return_exceptions=True)
             async with turns, container.lock:
-                if container.state.state is State.EXITED:
+                if container.state.state is State.EXITED and not self._closing:
                     await self._quietly(container, start)
 
         for container in containers:  # in the order of their creation: what one needs was there before it
