@@ -179,6 +179,8 @@ def broken_archives() -> dict[str, bytes]:
         "pax record longer than its body": _pax_header(b"99 path=xyz\n") + pax,
         "pax record without a length": _pax_header(b"path=xyz\n") + pax,
         "pax record of length 0": _pax_header(b"0 path=xyz\n") + pax,
+        "pax record without a length after another": _pax_header(b"10 path=x\n" + b"y" * 9) + pax,
+        "pax record of length 0 after another": _pax_header(b"10 path=x\n0 path=xyz\n") + pax,
         "pax size that is no number": _pax_header(b"10 size=x\n") + pax,
         "pax size below zero": _pax_header(b"11 size=-5\n") + pax,
         "pax time that is none": _pax_header(b"13 mtime=nan\n") + pax,

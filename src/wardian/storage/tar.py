@@ -261,7 +261,8 @@ def _pax_records(body: bytes) -> dict[bytes, bytes]:
         length = int(body[at:space]) if space > 0 and body[at:space].isdigit() else 0
         end = at + length
         key, equals, value = body[space + 1 : end - 1].partition(b"=")
-        if end > len(body) or end <= space + 1 or body[end - 1 : end] != b"\n" or not equals or not key:
+        # without a length `end` stays where it is, and so would this loop
+        if not length or end > len(body) or end <= space + 1 or body[end - 1 : end] != b"\n" or not equals or not key:
             raise _broken("a malformed pax record")
         records[key] = value
         at = end
