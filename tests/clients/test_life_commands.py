@@ -85,7 +85,7 @@ def test_rename(docker):
     same = docker("rename", "third", "third", status=1).stderr
     assert b"Renaming a container with the same name as its current name" in same
     wrong = docker("rename", "third", "a b", status=1).stderr
-    assert b"Error when allocating new name: Invalid container name (" in wrong
+    assert b"Error when allocating new name: Invalid container name (/a b), only" in wrong
     assert b"No such container: nobody" in docker("rename", "nobody", "x", status=1).stderr
     docker("create", "--name", "first", IMAGE)  # the old name is free
 

@@ -158,7 +158,7 @@ class Containers:
         try:
             new = check_name(name)
         except WardianError as error:
-            message = f"Error when allocating new name: {error.message}"
+            message = f"Error when allocating new name: {error.message.replace(f'({name})', f'(/{name})')}"
             raise WardianError(error.kind, message, operation="rename", subject=container.id) from None
         async with self._held(container):
             old = container.name
