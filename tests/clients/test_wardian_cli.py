@@ -323,3 +323,14 @@ def test_many_clients_start_one_engine(tmp_path_factory, wardian):
     finally:
         Client(Target(home.socket)).request("POST", "/wardian/shutdown")
         homes.remove_empty_groups(home.cgroup_base)
+
+
+def test_replace_takes_the_name_of_one_that_runs(wardian):
+    first = wardian.out("run", "-d", "--name", "taken", IMAGE, "sleep", "1000")
+    assert wardian("run", "-d", "--replace", "--name", "taken", "no-such-image:0", "true", status=125)
+    assert wardian.out("inspect", "-f", "{{.Id}}", "taken") == first  # what cannot be made replaces nothing
+    assert b"already in use" in wardian("create", "--name", "taken", IMAGE, "true", status=1).stderr
+    second = wardian.out("run", "-d", "--replace", "--name", "taken", IMAGE, "sleep", "1000")
+    assert wardian.out("ps", "-aq", "--no-trunc").split() == [second] != [first]
+    assert wardian.out("run", "--rm", "--replace", "--name", "fresh", IMAGE, "echo", "hi") == "hi"
+    assert b"without --name" in wardian("run", "--replace", IMAGE, "true", status=125).stderr

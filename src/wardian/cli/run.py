@@ -81,6 +81,8 @@ def create(invocation: Invocation) -> int:
 
 
 def _body(invocation: Invocation, flags: tuple[Any, ...]) -> dict[str, Any]:
+    if invocation.flag("replace") and not invocation.text("name"):
+        raise _told(invocation, "cannot replace container without --name being set", FLAG_CODE)
     try:
         body = create_body(flags, invocation.parsed)
     except BodyError as error:
@@ -144,12 +146,23 @@ def _post_create(invocation: Invocation, body: dict[str, Any], interrupts: Inter
     query = {"name": invocation.text("name") or None, "platform": invocation.text("platform") or None}
     interrupts.hold()
     try:
-        answer = invocation.client.call("POST", "/containers/create", body, query)
+        try:
+            answer = invocation.client.call("POST", "/containers/create", body, query)
+        except WardianError as error:
+            if not invocation.flag("replace") or not _lacks_name(error):
+                raise
+            # not before: an image or an option that is refused costs nobody the old one
+            invocation.client.call("DELETE", f"/containers/{invocation.text('name')}", query={"force": True})
+            answer = invocation.client.call("POST", "/containers/create", body, query)
     except BaseException:
         interrupts.release()
         raise
     assert isinstance(answer, dict)
     return answer
+
+
+def _lacks_name(error: WardianError) -> bool:
+    return getattr(error, "status", 0) == 409 and "is already in use by container" in str(error)
 
 
 def _lacks_image(error: WardianError, image: str) -> bool:

@@ -123,6 +123,7 @@ CONTAINER_FLAGS = (
     Flag("publish", "p", "list", "", "Publish a port on this host ([[ip:]port:]port[/proto])"),
     Flag("publish-all", "P", "bool", _H + "PublishAllPorts", "Publish all exposed ports"),
     Flag("read-only", "", "bool", _H + "ReadonlyRootfs", "Make the root file system read-only"),
+    Flag("replace", "", "bool", "", "Remove the container that has this --name, also when it runs (Podman's)"),
     Flag("restart", "", "string", "", "When to start it again after it ended", default="no"),
     Flag("rm", "", "bool", _H + "AutoRemove", "Remove the container and its anonymous volumes when it ends"),
     Flag("runtime", "", "string", _H + "Runtime", "OCI runtime"),
