@@ -130,6 +130,18 @@ def user_namespace() -> dict[str, Any]:
     return spec("true", namespaces=kinds, uidMappings=maps, gidMappings=maps)
 
 
+def made_before() -> dict[str, Any]:
+    """A user namespace, and a network namespace in it, that the launching side brings."""
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    kinds = [*namespaces(user="@user"), *namespaces("pid", "ipc", "uts", "mount"), *namespaces(network="@network")]
+    result = spec("true", namespaces=kinds, uidMappings=maps, gidMappings=maps)
+    result["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 3000, "hard": 8192}]
+    return result
+
+
+MAPPED = Mount("overlay", lowers=("/l/2/diff", "/l/1/diff"), upper="/c/upper", work="/c/work", mapped="/l")
+
+
 def make(wanted: dict[str, Any], **changes: Any) -> Plan:
     inputs: dict[str, Any] = {
         "host": HOST,
@@ -158,6 +170,8 @@ CASES = {
     "mounts": lambda: make(mounted()),
     "mounts-v2": lambda: make(mounted(), host=V2_HOST),
     "user-namespace": lambda: make(user_namespace()),
+    "user-namespace-before": lambda: make(made_before(), rootfs=MAPPED),
+    "user-namespace-before-6.1": lambda: make(made_before(), rootfs=MAPPED, host=HOST._replace(kernel=(6, 1))),
     "throttles": lambda: make(throttled(), host=BLOCK_HOST),
     "throttles-v2": lambda: make(throttled(), host=V2_HOST),
     "only-v1": lambda: make(swapped()),

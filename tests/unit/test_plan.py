@@ -9,7 +9,7 @@ import pytest
 
 import planned
 from planned import CASES, make, with_process
-from wardian.errors import WardianError
+from wardian.errors import NOT_IMPLEMENTED, WardianError
 from wardian.runtime import Plan, ops, protocol
 from wardian.runtime.plan_cgroups import group_path, plan_enter
 
@@ -121,3 +121,9 @@ def test_capabilities_that_the_host_lacks_are_left_out() -> None:
     wanted = {name: ["CAP_CHOWN", "CAP_SYS_RESOURCE"] for name in ("bounding", "effective", "permitted")}
     made = make(with_process(capabilities=wanted))
     assert [step.op for step in made.ops if isinstance(step.op, ops.Bounding)] == [ops.Bounding(1)]
+
+
+def test_layers_are_idmapped_since_5_19() -> None:
+    with pytest.raises(WardianError, match=r"since Linux 5\.19") as caught:
+        planned.make(planned.made_before(), rootfs=planned.MAPPED, host=planned.OLD_HOST)
+    assert caught.value.kind == NOT_IMPLEMENTED
