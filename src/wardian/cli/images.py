@@ -123,6 +123,26 @@ def tag(invocation: Invocation) -> int:
     return 0
 
 
+def prune(invocation: Invocation) -> int:
+    from wardian.cli.filters import filters_query
+    from wardian.cli.human import size_text
+    from wardian.cli.prompt import confirmed
+
+    every = invocation.flag("all")
+    what = "all images without at least one container associated to them" if every else "all dangling images"
+    if not invocation.flag("force") and not confirmed(f"WARNING! This will remove {what}."):
+        return 0
+    filters = filters_query(invocation["filter"]) or {}
+    filters["dangling"] = {"false" if every else "true": True}
+    answer = invocation.client.call("POST", "/images/prune", query={"filters": filters})
+    assert isinstance(answer, dict)
+    lines = [f"{word.lower()}: {row[word]}" for row in answer.get("ImagesDeleted") or () for word in row]
+    if lines:
+        print("Deleted Images:", *lines, "", sep="\n")
+    print(f"Total reclaimed space: {size_text(answer.get('SpaceReclaimed') or 0, 4)}")
+    return 0
+
+
 _HISTORY_HEADERS = {
     "ID": "IMAGE",
     "CreatedSince": "CREATED",
@@ -204,4 +224,14 @@ HISTORY = Command(
     ),
     least=1,
     most=1,
+)
+PRUNE = Command(
+    prune,
+    "[OPTIONS]",
+    (
+        Flag("all", "a", "bool", "", "Remove all images that no container needs, not just those without a name"),
+        Flag("filter", "", "filter", "", "Remove only what fits (label=…, until=…)"),
+        Flag("force", "f", "bool", "", "Do not ask"),
+    ),
+    most=0,
 )

@@ -1,22 +1,16 @@
-"""`pull`, and what run and import share with it: the credentials of a registry, and the progress of a transfer."""
+"""`pull`, and what run, push and import share with it: the progress of a transfer."""
 
 from __future__ import annotations
 
-import sys
-
 from wardian.cli.command import Command, Failure
+from wardian.cli.credentials import registry_auth
 from wardian.cli.pflag import Flag
 from wardian.cli.references import Name, parse_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from wardian.cli.command import Invocation
     from wardian.client import Stream
-
-_HELPER_SECONDS = 60.0  # it may ask a person for a password, and nobody may be there
-_HUB_KEY = "https://index.docker.io/v1/"
 
 
 def pull(invocation: Invocation) -> int:
@@ -66,65 +60,6 @@ def show_progress(stream: Stream, out: int = 1, quiet: bool = False) -> str:
         last = str(message.get("status") or last)
     display.close()
     return last
-
-
-def registry_auth(domain: str, settings: dict[str, Any]) -> str:
-    """The X-Registry-Auth of a registry: what `login` left in the settings for just this one, or {}."""
-    from wardian.client import jsontext
-
-    return _base64url(jsontext.encode(_credentials(settings, _HUB_KEY if domain == "docker.io" else domain)))
-
-
-def _base64url(data: bytes) -> str:
-    import binascii
-
-    return binascii.b2a_base64(data, newline=False).decode().replace("+", "-").replace("/", "_")
-
-
-def _credentials(config: dict[str, Any], key: str) -> dict[str, str]:
-    helpers = config.get("credHelpers")
-    helper = (helpers.get(key) if isinstance(helpers, dict) else None) or config.get("credsStore")
-    if helper:
-        return _from_helper(str(helper), key)
-    entries = config.get("auths")
-    entry = entries.get(key) if isinstance(entries, dict) else None
-    if not isinstance(entry, dict):
-        return {}
-    found = {"serveraddress": key}
-    if entry.get("identitytoken"):
-        return {**found, "identitytoken": str(entry["identitytoken"])}
-    if entry.get("auth"):
-        import binascii
-
-        user, _, password = binascii.a2b_base64(str(entry["auth"])).decode("utf-8", "replace").partition(":")
-        return {"username": user, "password": password.rstrip("\0"), **found}
-    return {}
-
-
-def _from_helper(helper: str, key: str) -> dict[str, str]:
-    """Docker's credential helper protocol: `docker-credential-NAME get` reads the key and answers JSON."""
-    import subprocess
-
-    from wardian.client import jsontext
-
-    try:
-        got = subprocess.run(
-            [f"docker-credential-{helper}", "get"],
-            input=key.encode(),
-            capture_output=True,
-            check=True,
-            timeout=_HELPER_SECONDS,
-        )
-        answer = jsontext.decode(got.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        sys.stderr.write(f"WARNING: no credentials from docker-credential-{helper}: {error}\n")
-        return {}
-    if not isinstance(answer, dict) or not answer.get("Secret"):
-        return {}
-    user, secret = str(answer.get("Username", "")), str(answer["Secret"])
-    if user == "<token>":
-        return {"identitytoken": secret, "serveraddress": key}
-    return {"username": user, "password": secret, "serveraddress": key}
 
 
 PULL = Command(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from wardian.cli.command import Command, Failure
+from wardian.cli.credentials import registry_auth
 from wardian.cli.pflag import Flag
-from wardian.cli.pull import registry_auth, show_progress
+from wardian.cli.pull import show_progress
 from wardian.cli.references import parse_name, platform_query
 
 TYPE_CHECKING = False

@@ -1,6 +1,6 @@
-"""The person's own settings: config.json of docker's CLI, which `wardian` reads and never writes.
+"""The person's own settings: config.json of docker's CLI. `wardian` reads it here, and writes it in `settings_file`.
 
-What is read of it: `auths`, `credsStore` and `credHelpers` (credentials, in `pull`), `proxies` (below),
+What is read of it: `auths`, `credsStore` and `credHelpers` (`credentials`), `proxies` (below),
 `detachKeys`, `psFormat`, `imagesFormat` and `networksFormat`. `currentContext` is not: it says which engine *docker*
 speaks to. Contexts lie beside it (`context_store`).
 """

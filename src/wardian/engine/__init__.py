@@ -51,9 +51,16 @@ engine.images
     history(ref) -> list[dict]
     async tag(ref, repo: str, tag: str) -> None
     async remove(ref, force: bool = False, noprune: bool = False) -> list[dict]
+    async prune(filters: Filters | None = None) -> {"ImagesDeleted", "SpaceReclaimed"}
+    async push(name: str, tag: str, platform: str, auth: dict | None, emit: Emit) -> None
+    async save(names: list[str], platform: str) -> AsyncIterator[bytes]
     async load(file: BinaryIO, emit: Emit) -> None
     async import_(file: BinaryIO, repo: str, tag: str, message: str, changes: list[str], platform: str, emit) -> None
     `emit` is called with one progress message of docker's JSON stream at a time, in the event loop's thread.
+engine.registries
+    async login(body: dict) -> {"IdentityToken", "Status"}
+    async describe(name: str, auth: dict | None) -> {"Descriptor", "Platforms"}
+    async search(term: str, limit: int | None, filters: Filters, auth: dict | None) -> list[dict]
 engine.networks
     list(filters: Filters | None = None, detailed: bool = False) -> list[dict];  inspect(ref, scope: str = "") -> dict
     async create(body) -> {"Id", "Warning"}

@@ -21,6 +21,7 @@ from wardian.engine.lifecycle import Lifecycle
 from wardian.engine.networks import Networks
 from wardian.engine.parts import Parts
 from wardian.engine.recovery import recover
+from wardian.engine.registries import Registries
 from wardian.engine.registry import Registry
 from wardian.engine.sandbox import open_network
 from wardian.engine.stats import Stats
@@ -48,6 +49,7 @@ class Engine:
     files: Files
     commits: Commits
     images: Images
+    registries: Registries
     networks: Networks
     volumes: Volumes
     events: Events
@@ -97,6 +99,7 @@ class Engine:
         self._health_checks = HealthChecks(parts, self.execs, self.containers.act)
         lifecycle.followers += (self.execs.follow, self._health_checks.follow)
         self.images = Images(parts)
+        self.registries = Registries()
         self.networks = Networks(parts)
         self.volumes = Volumes(parts)
         self.stats = Stats(parts)

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, TypeVar
 
 from wardian.engine.filters import Filters
 from wardian.engine.parts import Parts
@@ -13,6 +14,7 @@ from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.images import Image, ImageUse, Stop, auth_from_api, parse_reference, summary
 
 Bodies = list[dict[str, Any]]
+Result = TypeVar("Result")
 
 _CHUNK = 1 << 18
 
@@ -21,7 +23,7 @@ class Images:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.images
-        self._removals: set[asyncio.Task[Bodies]] = set()
+        self._removals: set[asyncio.Task[Any]] = set()
 
     async def pull(self, from_image: str, tag: str, platform: str, auth: Mapping[str, Any] | None, emit: Emit) -> None:
         """`tag` may be a digest, as docker's CLI sends it. Progress goes to `emit` in the event loop's thread."""
@@ -40,9 +42,20 @@ class Images:
         self,
         filters: Filters | None = None,
         all: bool = False,  # noqa: A002  (the API's word)
-        digests: bool = False,
+        shared_size: bool = False,
     ) -> Bodies:
-        return [summary(image) for image in self._store.list_images(filters or {})]
+        """Newest first. What only other images were made of is shown by `all`."""
+        found = self._store.list_images(filters or {})
+        if not all:
+            parents = {image.parent for image in self._store.list_images()}
+            found = [image for image in found if image.repo_tags or image.repo_digests or image.id not in parents]
+        used = Counter(container.record.image for container in self._parts.registry)
+        times = Counter(layer for image in self._store.list_images() for layer in set(image.layers))
+        bodies = [summary(image, used[image.id]) for image in found]
+        if shared_size:
+            for image, body in zip(found, bodies, strict=True):
+                body["SharedSize"] = self._store.size([layer for layer in set(image.layers) if times[layer] > 1])
+        return bodies
 
     def inspect(self, ref: str) -> dict[str, Any]:
         return self._store.inspect(ref)
@@ -56,30 +69,55 @@ class Images:
         self._publish("tag", image.id, image.run_config.get("Labels"), f"{repo}:{tag or 'latest'}")
 
     async def remove(self, ref: str, force: bool = False, noprune: bool = False) -> Bodies:
-        removal = asyncio.create_task(self._remove(ref, force, noprune))
-        self._removals.add(removal)
-        removal.add_done_callback(self._removals.discard)
-        return await asyncio.shield(removal)  # a client that leaves must not let go of the lock before the thread ends
+        # a client that leaves must not let go of the lock before the thread ends
+        return await asyncio.shield(self._kept(self._remove(ref, force, noprune)))
+
+    def _kept(self, job: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
+        """A task that the loop does not forget while it runs."""
+        task = asyncio.create_task(job)
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+        return task
 
     async def _remove(self, ref: str, force: bool, noprune: bool) -> Bodies:
         async with self._parts.images_settled:
             answer = await self._remove_in_thread(ref, force, noprune)
+        self._tell_removed(answer)
+        return answer
+
+    def _tell_removed(self, answer: Sequence[Mapping[str, str]]) -> None:
         for line in answer:
             for action, subject in line.items():
                 if action == "Untagged" or subject.startswith("sha256:"):
                     self._publish("untag" if action == "Untagged" else "delete", subject, None, subject)
-        return answer
 
     async def _remove_in_thread(self, ref: str, force: bool, noprune: bool) -> Bodies:
         """It syncs, and moves layers that may be many."""
-        registry = self._parts.registry
-        uses = [ImageUse(container.id, container.record.image, container.state.running) for container in registry]
-        layers = {layer for container in registry for layer in container.record.layers}
+        uses, layers = self._needed()
 
         def remove(_: Emit) -> Bodies:
             return [dict(line) for line in self._store.remove(ref, uses, layers, force=force, noprune=noprune)]
 
         return await work(remove, lambda _: None, "wardian-rmi")
+
+    def _needed(self) -> tuple[Sequence[ImageUse], set[str]]:
+        """Which images and layers containers need."""
+        registry = self._parts.registry
+        uses = [ImageUse(container.id, container.record.image, container.state.live) for container in registry]
+        return uses, {layer for container in registry for layer in container.record.layers}
+
+    async def prune(self, filters: Filters | None = None) -> dict[str, Any]:
+        return await asyncio.shield(self._kept(self._prune(filters or {})))
+
+    async def _prune(self, filters: Filters) -> dict[str, Any]:
+        async with self._parts.images_settled:
+            uses, layers = self._needed()
+            answer, freed = await work(
+                lambda _: self._store.prune(filters, uses, layers), lambda _: None, "wardian-prune"
+            )
+        self._tell_removed(answer)
+        self._parts.events.publish("image", "prune", "", {"reclaimed": str(freed)})
+        return {"ImagesDeleted": answer or None, "SpaceReclaimed": freed}
 
     async def load(self, file: BinaryIO, emit: Emit) -> None:
         chunks = _chunks(file)

@@ -3,6 +3,7 @@
 `ImageStore` is what the engine uses; an `Image` is a value.
 """
 
+from wardian.images import ask
 from wardian.images.auth import RegistryAuth, auth_from_api
 from wardian.images.changes import apply_changes
 from wardian.images.committed import Commit
@@ -25,6 +26,7 @@ __all__ = [
     "RegistryAuth",
     "Stop",
     "apply_changes",
+    "ask",
     "auth_from_api",
     "decompressed",
     "foreign",

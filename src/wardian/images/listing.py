@@ -54,7 +54,7 @@ def _only_matching(image: Image, patterns: Collection[str]) -> Image:
 def _dangling(image: Image, values: list[str], find: _Find) -> bool:
     wanted = {value.lower() for value in values}
     if not wanted <= {"true", "1", "false", "0"}:
-        raise WardianError(INVALID, f"invalid filter 'dangling={values}'", operation="list images")
+        raise WardianError(INVALID, f"invalid filter 'dangling=[{' '.join(values)}]'", operation="list images")
     # As Docker's: an image known by a digest alone is listed by either.
     return is_dangling(image) if wanted & {"true", "1"} else not is_dangling(image) or bool(image.repo_digests)
 

@@ -81,7 +81,7 @@ class RegistryClient:
         self._auth = auth if auth and auth.is_for(reference.domain) else None
         self._authorization = f"Bearer {self._auth.registry_token}" if self._auth and self._auth.registry_token else ""
         self._lock = threading.Lock()
-        self._pool = _pool(self._base)
+        self._pool = connections(self._base)
         self._live_lock = threading.Lock()  # never held while anything is waited for, as the other is for a token
         self._live: set[urllib3.BaseHTTPResponse] = set()
         self._aborted = False
@@ -316,7 +316,7 @@ class RegistryClient:
         if scheme != "https" and not (scheme == "http" and self._plain and is_loopback(host)):
             message = f"token server {realm[:200]} of {self._reference.domain} is not https: refused"
             raise WardianError(FORBIDDEN, message, operation=self._operation, subject=self._reference.domain)
-        pool = _pool(realm)
+        pool = connections(realm)
         try:
             response = self._ask_for_token(pool, realm, fields.get("service", ""))
             self._begin(response)
@@ -378,8 +378,8 @@ class RegistryClient:
         )
 
 
-def _pool(base: str) -> urllib3.PoolManager:
-    """Connections for one pull; through HTTPS_PROXY or HTTP_PROXY unless NO_PROXY or loopback says otherwise."""
+def connections(base: str) -> urllib3.PoolManager:
+    """Connections for one operation; through HTTPS_PROXY or HTTP_PROXY unless NO_PROXY or loopback says otherwise."""
     retries = urllib3.Retry(total=None, connect=2, read=0, redirect=False, status=0, other=0)
     headers = {"User-Agent": f"wardian/{__version__}"}
     parts = urlsplit(base)

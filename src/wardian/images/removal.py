@@ -23,19 +23,25 @@ class Removal(NamedTuple):
     deletes: bool
 
 
-def decide(image: Image, name: Reference | None, uses: Sequence[ImageUse], force: bool) -> Removal:
-    """`name` is the tag or digest that was given, None when the image was named by its id. Raises CONFLICT."""
+def decide(
+    image: Image, name: Reference | None, uses: Sequence[ImageUse], force: bool, has_children: bool = False
+) -> Removal:
+    """`name` is the tag or digest that was given, None when the image was named by its id. Raises CONFLICT.
+
+    `has_children`: a commit was made of it, which is here."""
     tags = [parse_reference(tag) for tag in image.repo_tags]
     digests = [parse_reference(digest) for digest in image.repo_digests]
     mine = [use for use in uses if use.image_id == image.id]
     if name is None:
+        if has_children:
+            raise _conflict(image, "cannot be forced", "image has dependent child images")
         return _by_id(image, tags, digests, mine, force)
     rest = [one for one in (*tags, *digests) if one != name and not (name.tag and _follows(one, name, tags))]
     removed = tuple(one for one in (*tags, *digests) if one not in rest)
     if any(one.tag for one in rest) or (name.digest and rest):
         return Removal(removed, deletes=False)
     _refuse_last_name(image, name, mine, force)
-    return Removal(removed, deletes=not mine)
+    return Removal(removed, deletes=not mine and not has_children)
 
 
 def _by_id(

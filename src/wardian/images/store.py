@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from wardian.database import DISK_FULL
-from wardian.errors import INVALID, NOT_FOUND, SYSTEM, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.home import Home
 from wardian.images import describe
 from wardian.images.auth import RegistryAuth
@@ -23,6 +23,7 @@ from wardian.images.image import Image
 from wardian.images.listing import Filters, filtered
 from wardian.images.platforms import matches, parse_platform, platform_of
 from wardian.images.progress import Progress, Reporter, Stop, silent
+from wardian.images.pruning import prunable
 from wardian.images.records import ImageRecords, Snapshot
 from wardian.images.reference import Reference, parse_reference
 from wardian.images.removal import ImageUse, decide
@@ -70,6 +71,10 @@ class ImageStore:
     def list_images(self, filters: Filters | None = None) -> list[Image]:
         """All images that pass `filters`, newest first. Raises INVALID for an unknown filter."""
         return filtered(list(self._records.snapshot.images.values()), filters or {}, self.resolve)
+
+    def size(self, layer_ids: Iterable[str]) -> int:
+        """Bytes in the files of these layers."""
+        return sum(self._layers.facts(layer).size for layer in layer_ids)
 
     def inspect(self, name_or_id: str) -> dict[str, Any]:
         """GET /images/{name}/json."""
@@ -181,14 +186,49 @@ class ImageStore:
         Layers that no image and no container (`layers_in_use`) has any more are gone from their place when it returns.
         """
         image = self.resolve(name_or_id)
-        removal = decide(image, _name_in(self._records.snapshot, name_or_id), uses, force)
+        snapshot = self._records.snapshot
+        removal = decide(image, _name_in(snapshot, name_or_id), uses, force, _has_children(snapshot, image))
         self._records.forget(removal.names, image.id if removal.deletes else "")
         answer = [{"Untagged": name.familiar} for name in removal.names]
         if removal.deletes:
             answer.append({"Deleted": image.id})
+            if not noprune:
+                answer += [{"Deleted": parent} for parent in self._remove_parents(image, uses)]
             self._records.sweep_blobs()
             answer += [{"Deleted": f"sha256:{layer}"} for layer in self.collect_layers(layers_in_use)]
         return answer
+
+    def _remove_parents(self, image: Image, uses: Sequence[ImageUse]) -> Iterator[str]:
+        """Those that it was made of and that nothing names or needs any more."""
+        needed = {use.image_id for use in uses}
+        while parent := self._records.snapshot.images.get(image.parent):
+            named = parent.repo_tags or parent.repo_digests
+            if named or parent.id in needed or _has_children(self._records.snapshot, parent):
+                return
+            self._records.forget((), parent.id)
+            yield parent.id
+            image = parent
+
+    def prune(
+        self, filters: Filters, uses: Sequence[ImageUse] = (), layers_in_use: Collection[str] = ()
+    ) -> tuple[list[dict[str, str]], int]:
+        """Remove what no container needs: POST /images/prune's ImagesDeleted, and the bytes that it freed."""
+        answer: list[dict[str, str]] = []
+        freed = 0
+        for image in prunable(self._records.snapshot.images.values(), filters):
+            sizes = {f"sha256:{layer}": self._layers.facts(layer).size for layer in image.layers}
+            for name in (*image.repo_tags, *image.repo_digests) or (image.id,):
+                if self._records.snapshot.images.get(image.id) is None:
+                    break  # its last tag took its digests along
+                try:
+                    removed = self.remove(name, uses, layers_in_use)
+                except WardianError as error:
+                    if error.kind not in (CONFLICT, NOT_FOUND):
+                        raise
+                    continue
+                answer += removed
+                freed += sum(sizes.get(line.get("Deleted", ""), 0) for line in removed)
+        return answer, freed
 
     def collect_layers(self, in_use: Collection[str]) -> list[str]:
         """Remove every layer that no image has, no container (`in_use`) and no pull on its way; returns their ids."""
@@ -212,6 +252,10 @@ class ImageStore:
             lock = self._pulls.setdefault(key, threading.Lock())
         with lock:
             yield
+
+
+def _has_children(snapshot: Snapshot, image: Image) -> bool:
+    return any(one.parent == image.id for one in snapshot.images.values())
 
 
 def _named(snapshot: Snapshot, text: str) -> Image | None:

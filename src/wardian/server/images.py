@@ -19,7 +19,7 @@ async def index(request: Request) -> Answer:
     filters = query.filters()
     if query.text("filter"):  # a name; its own parameter up to API 1.40
         filters.setdefault("reference", []).append(query.text("filter"))
-    return json_answer(request.engine.images.list(filters, query.flag("all"), query.flag("digests")))
+    return json_answer(request.engine.images.list(filters, query.flag("all"), query.flag("shared-size")))
 
 
 async def inspect(request: Request) -> Answer:
@@ -41,6 +41,10 @@ async def tag(request: Request) -> Answer:
 async def remove(request: Request) -> Answer:
     query = request.query
     return json_answer(await request.engine.images.remove(_name(request), query.flag("force"), query.flag("noprune")))
+
+
+async def prune(request: Request) -> Answer:
+    return json_answer(await request.engine.images.prune(request.query.filters()))
 
 
 async def create(request: Request) -> Streamed:

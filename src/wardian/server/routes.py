@@ -33,7 +33,7 @@ _SYSTEM = (
     Route("GET", "/info", "system:info", READ),
     Route("GET", "/events", "system:events", READ, STREAM),
     Route("GET", "/system/df", "system:disk_usage", READ, PLAIN, (1, 25)),
-    Route("POST", "/auth", "", PUSH),
+    Route("POST", "/auth", "registries:login", PUSH),
 )
 _CONTAINERS = (
     Route("GET", "/containers/json", "containers:index", READ),
@@ -75,8 +75,8 @@ _IMAGES = (
     Route("GET", "/images/json", "images:index", READ),
     Route("POST", "/images/create", "images:create", RUN, STREAM),
     Route("POST", "/images/load", "images:load", RUN, STREAM),
-    Route("POST", "/images/prune", "", RUN, PLAIN, (1, 25)),
-    Route("GET", "/images/search", "", READ),
+    Route("POST", "/images/prune", "images:prune", RUN, PLAIN, (1, 25)),
+    Route("GET", "/images/search", "registries:search", READ),
     Route("GET", "/images/get", "images:save", READ, STREAM),
     Route("GET", "/images/{name...}/get", "images:save", READ, STREAM),
     Route("GET", "/images/{name...}/json", "images:inspect", READ),
@@ -84,7 +84,7 @@ _IMAGES = (
     Route("POST", "/images/{name...}/tag", "images:tag", RUN),
     Route("POST", "/images/{name...}/push", "images:push", PUSH, STREAM),
     Route("DELETE", "/images/{name...}", "images:remove", RUN),
-    Route("GET", "/distribution/{name...}/json", "", READ, PLAIN, (1, 30)),
+    Route("GET", "/distribution/{name...}/json", "registries:distribution", READ, PLAIN, (1, 30)),
     Route("POST", "/commit", "archive:commit", BUILD),
     Route("POST", "/build", "", BUILD, STREAM),
     Route("POST", "/build/prune", "system:prune_builds", BUILD, PLAIN, (1, 31)),

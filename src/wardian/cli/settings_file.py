@@ -1,0 +1,55 @@
+"""Writing config.json of docker's CLI, for `login` and `logout`. On no other command's way: it is slower to import."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from wardian.cli.command import Failure
+from wardian.cli.settings import configuration_directory
+
+
+@contextmanager
+def change_settings(directory: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """(path, what config.json holds), to be changed and written at the end; all else in it stays. Raises Failure.
+
+    One after the other where several do."""
+    home = configuration_directory(directory)
+    os.makedirs(home, mode=0o700, exist_ok=True)
+    path = os.path.join(home, "config.json")
+    lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+            settings = json.loads(content) if content.strip() else {}
+        except FileNotFoundError:
+            settings = {}
+        except ValueError as error:
+            raise Failure(f"{path} is left as it is, since it is no JSON: {error}") from None
+        if not isinstance(settings, dict):
+            raise Failure(f"{path} is left as it is, since it holds no object")
+        yield path, settings
+        _replace(os.path.realpath(path), json.dumps(settings, indent="\t", ensure_ascii=False).encode())
+    finally:
+        os.close(lock)
+
+
+def _replace(path: str, content: bytes) -> None:
+    """A file whole or not at all, for its owner alone."""
+    staging = f"{path}.{os.getpid()}.new"
+    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(staging, path)
+    except BaseException:
+        os.unlink(staging)
+        raise
