@@ -19,7 +19,7 @@ from wardian.engine.points import volumes_of
 from wardian.engine.registry import Container
 from wardian.engine.spec import Spec
 from wardian.engine.user_namespaces import ids_of, mapped
-from wardian.errors import CONFLICT, NOT_FOUND, WardianError
+from wardian.errors import CONFLICT, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.runtime import make_user_spaces
 from wardian.storage import Bind, RootLock, View, lock_root, open_process_root, open_view
 
@@ -122,6 +122,11 @@ class ContainerViews:
     def _stopped(self, container: Container, lock: RootLock) -> View:
         root = self._parts.snapshots.prepare(container.id, container.record.layers)
         ids = ids_of(container.config)
+        if ids.uids and not self._parts.host.kernel_at_least(6, 15):
+            message = f"the files of container {container.id[:12]}, which does not run: idmapped layers that are"
+            message += " mounted nowhere need Linux 6.15"
+            hint = "start it first, or use export"
+            raise WardianError(NOT_IMPLEMENTED, message, operation="view", subject=container.id, hint=hint)
         with contextlib.ExitStack() as held:
             userns = -1
             if ids.uids:  # what is copied up from a layer must belong to whom it belongs in the container
