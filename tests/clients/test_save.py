@@ -84,3 +84,13 @@ def test_what_is_not_there(docker):
     assert done.stderr.decode().strip() == "Error response from daemon: No such image: no/such"
     done = docker("save", IMAGE, "no/such", "-o", "/proc/nowhere/file", status=1)
     assert b"failed to save image: invalid output path: " in done.stderr
+
+
+def test_an_archive_that_is_none(docker, engine):
+    done = docker("load", stdin=b"abc", status=1)
+    assert b"not a valid tar archive" in done.stderr
+    with engine.client.stream(
+        "POST", "/images/load", b"abc"
+    ) as stream:  # a line of a good answer, as docker-py expects
+        (line,) = stream.objects()
+    assert "not a valid tar archive" in line["error"]

@@ -92,7 +92,7 @@ async def load(request: Request) -> Streamed:
         async with spooled(request.body, request.engine.home.data_root) as file:
             await request.engine.images.load(file, emit)
 
-    return Streamed(progress_lines(run, "load"), eager=False)
+    return Streamed(progress_lines(run, "load", errors_are_lines=True), eager=False)
 
 
 async def push(request: Request) -> Streamed:
@@ -101,7 +101,7 @@ async def push(request: Request) -> Streamed:
     async def run(emit: Emit) -> None:
         await request.engine.images.push(_name(request), request.query.text("tag"), _platform(request), auth, emit)
 
-    return Streamed(progress_lines(run, "push"), eager=False)
+    return Streamed(progress_lines(run, "push", errors_are_lines=True), eager=False)
 
 
 async def save(request: Request) -> Streamed:

@@ -15,8 +15,13 @@ from wardian.server.messages import json_line
 Emit = Callable[[dict[str, Any]], None]
 
 
-async def progress_lines(operation: Callable[[Emit], Awaitable[None]], what: str) -> AsyncIterator[bytes]:
-    """Runs `operation` with an `emit` and yields what it says. Closing the iterator cancels the operation."""
+async def progress_lines(
+    operation: Callable[[Emit], Awaitable[None]], what: str, *, errors_are_lines: bool = False
+) -> AsyncIterator[bytes]:
+    """Runs `operation` with an `emit` and yields what it says. Closing the iterator cancels the operation.
+
+    `errors_are_lines`: an error that comes first is a line, too; clients look for a load's and a push's there alone.
+    """
     messages: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     async def run() -> None:
@@ -26,7 +31,7 @@ async def progress_lines(operation: Callable[[Emit], Awaitable[None]], what: str
             messages.put_nowait(None)
 
     task = asyncio.create_task(run())
-    begun = False
+    begun = errors_are_lines
     try:
         while (message := await messages.get()) is not None:
             begun = True
