@@ -94,6 +94,7 @@ void stdio_prepare(void); /* before the plan comes: the input of a process that 
 int stdio_open(struct supervision *supervision, struct stdio *stdio);       /* before clone: pipes (or nothing for a tty), log, socket */
 int stdio_child(struct stdio *stdio, uid_t owner); /* in the child: dup2 onto 0, 1, 2; a pipe's owner may reopen /dev/stdout */
 void stdio_close(struct supervision *supervision, struct stdio *stdio); /* instead of supervise: the launch failed, nothing stays */
+int log_attributes(const char *attributes); /* JSON for every line from now on; kept. 0 or an errno */
 int supervise(struct supervision *supervision, struct child *child, int control_fd); /* returns the launcher's exit status */
 /* Before clone: receives `count` ATTACH messages from the control socket and keeps them for supervise(). */
 int control_read_attachers(struct supervision *supervision, int control_fd, uint32_t count);

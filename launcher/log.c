@@ -2,6 +2,9 @@
  *
  *      {"log":"hello\n","stream":"stdout","time":"2026-11-21T03:49:33.659402074Z"}
  *
+ * What docker's --log-opt labels, env and tag add stands behind the stream, the same in every line: "attrs":{"tag":"web"}.
+ * What came by one read(2) has one time, but each line of it a nanosecond more, so that each has one of its own.
+ *
  * A line longer than 16 KiB is written in parts, all but the last without its "\n" (so readers join them), all with the
  * time of the first; what the container leaves without "\n" at its end likewise. Parts end between characters.
  *
@@ -20,7 +23,7 @@
 
 #include "supervisor.h"
 
-enum { PART = 16384, LINE_EXTRA = 128, OUT_SIZE = 6 * (PART + 1) + LINE_EXTRA + 32768, NAME = 256 };
+enum { PART = 16384, ATTRS = 16384, LINE_EXTRA = 128, OUT_SIZE = 6 * (PART + 1) + LINE_EXTRA + ATTRS + 32768, NAME = 256 };
 
 struct line {
     size_t length;
@@ -38,6 +41,9 @@ static struct {
     size_t out_length, out_source; /* bytes in `out`, and how many of the container's bytes they carry */
     char out[OUT_SIZE];
     struct line lines[SOURCES];
+    const char *attrs; /* "" or ,"attrs":{…} */
+    size_t attrs_length;
+    struct timespec now; /* of the chunk being logged, and then of its next line */
     time_t second;
     char date[20]; /* "2026-11-21T03:49:33" of `second` */
 } log_ = {.dir = -1, .fd = -1};
@@ -65,6 +71,14 @@ static int open_file(void) {
         close(log_.fd);
     log_.fd = fd;
     log_.size = (uint64_t)stat.st_size;
+    return 0;
+}
+
+int log_attributes(const char *attributes) {
+    if (strlen(attributes) > ATTRS)
+        return E2BIG;
+    log_.attrs = attributes;
+    log_.attrs_length = strlen(attributes);
     return 0;
 }
 
@@ -150,18 +164,32 @@ static size_t put(char *to, const char *text) {
     return length;
 }
 
+/* The time of the next line. */
+static struct timespec next_moment(void) {
+    struct timespec now = log_.now;
+    if (++log_.now.tv_nsec == 1000000000) {
+        log_.now.tv_nsec = 0;
+        log_.now.tv_sec++;
+    }
+    return now;
+}
+
 /* One entry: a whole line, or with `ends` false a part of one. */
 static void entry(int which, const unsigned char *bytes, size_t length, bool ends) {
     struct line *line = &log_.lines[which];
-    if (OUT_SIZE - log_.out_length < 6 * length + LINE_EXTRA)
+    if (OUT_SIZE - log_.out_length < 6 * length + LINE_EXTRA + log_.attrs_length)
         flush();
     if (!line->continued)
-        clock_gettime(CLOCK_REALTIME, &line->time);
+        line->time = next_moment();
     char *start = log_.out + log_.out_length, *to = start;
     to += put(to, "{\"log\":\"");
     to += json_escape(to, bytes, length);
     to += put(to, ends ? "\\n\",\"stream\":\"" : "\",\"stream\":\"");
-    to += put(to, which == SOURCE_OUT ? "stdout\",\"time\":\"" : "stderr\",\"time\":\"");
+    to += put(to, which == SOURCE_OUT ? "stdout\"" : "stderr\"");
+    if (log_.attrs_length)
+        memcpy(to, log_.attrs, log_.attrs_length);
+    to += log_.attrs_length;
+    to += put(to, ",\"time\":\"");
     to += put_time(to, line->time);
     to += put(to, "\"}\n");
     size_t size = (size_t)(to - start), held = log_.out_length;
@@ -197,6 +225,7 @@ void log_feed(int which, const unsigned char *bytes, size_t length) {
     struct line *line = &log_.lines[which];
     if (log_.fd < 0)
         return;
+    clock_gettime(CLOCK_REALTIME, &log_.now);
     while (length) {
         const unsigned char *newline = memchr(bytes, '\n', length);
         size_t size = newline ? (size_t)(newline - bytes) : length;
@@ -220,6 +249,7 @@ void log_end(int which) {
     struct line *line = &log_.lines[which];
     if (log_.fd < 0 || !line->length)
         return;
+    clock_gettime(CLOCK_REALTIME, &log_.now);
     entry(which, line->bytes, line->length, false);
     line->length = 0;
     flush();

@@ -58,6 +58,11 @@ int op_timeout(struct run *run, const struct op *op) {
     return 0;
 }
 
+int op_log_attributes(struct run *run, const struct op *op) {
+    (void)run;
+    return log_attributes(op_text(op, LOG_ATTRIBUTES_AT_JSON));
+}
+
 /* The last one that it becomes: of a new user namespace it is root first. */
 static uid_t owner_of(const struct run *run) {
     for (uint32_t i = run->plan.count; i-- > 0;)

@@ -86,6 +86,7 @@ enum { CREATE_NOTHING = 0, CREATE_DIRECTORY = 1, CREATE_FILE = 2, CREATE_LIKE = 
     X(INIT, init, 49, "") \
     X(TIMEOUT, timeout, 50, "u") \
     X(TREE_IN, tree_in, 51, "nhs") \
+    X(LOG_ATTRIBUTES, log_attributes, 52, "s") \
     X(SUBTREE, subtree, 60, "nhsu") \
     X(OPEN_IN, open_in, 61, "nhsu") \
     X(STDIO_OWNER, stdio_owner, 62, "u") \
@@ -142,6 +143,7 @@ enum {
     OP_INIT = 49,
     OP_TIMEOUT = 50,
     OP_TREE_IN = 51,
+    OP_LOG_ATTRIBUTES = 52,
     OP_SUBTREE = 60,
     OP_OPEN_IN = 61,
     OP_STDIO_OWNER = 62,
@@ -194,6 +196,7 @@ enum { CHDIR_AT_PATH };
 enum { EXEC_AT_PATH, EXEC_AT_ARGUMENTS, EXEC_AT_ENVIRONMENT };
 enum { TIMEOUT_AT_SECONDS };
 enum { TREE_IN_AT_MOUNT, TREE_IN_AT_NAMESPACE, TREE_IN_AT_PATH };
+enum { LOG_ATTRIBUTES_AT_JSON };
 enum { SUBTREE_AT_MOUNT, SUBTREE_AT_ROOT, SUBTREE_AT_PATH, SUBTREE_AT_RECURSIVE };
 enum { OPEN_IN_AT_HANDLE, OPEN_IN_AT_ROOT, OPEN_IN_AT_PATH, OPEN_IN_AT_FLAGS };
 enum { STDIO_OWNER_AT_UID };

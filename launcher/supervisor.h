@@ -19,7 +19,7 @@
 
 #include "launcher.h"
 
-enum { CHUNK = 32768, MAX_ATTACHERS = 64, MAX_CLIENTS = 32, MAX_DETACH_KEYS = PROTOCOL_MAX_DETACH_KEYS };
+enum { CHUNK = 65536, MAX_ATTACHERS = 64, MAX_CLIENTS = 32, MAX_DETACH_KEYS = PROTOCOL_MAX_DETACH_KEYS };
 enum { SOURCE_OUT, SOURCE_ERR, SOURCES };
 
 /* One end of the container's output. `waiting` attachers have not yet taken all of `bytes[0..length]`. */

@@ -177,6 +177,7 @@ CASES = {
     "only-v1": lambda: make(swapped()),
     "shared-memory": lambda: make(shared_memory()),
     "init": lambda: make(spec("sleep", "1"), supervision=SUPERVISION._replace(init=True, timeout=90)),
+    "log-attributes": lambda: make(spec(), supervision=SUPERVISION._replace(log_attributes='{"tag":"web"}')),
     "terminal": lambda: make(spec(), supervision=SUPERVISION._replace(terminal=True, console_size=(24, 80))),
     "old-kernel": lambda: make(spec(), host=OLD_HOST),
     "nested-root": lambda: make(spec(), rootfs=NESTED),

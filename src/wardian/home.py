@@ -9,7 +9,7 @@ from collections import namedtuple
 _Fields = namedtuple(
     "_Fields",
     "data_root run_root socket cgroup_base network_backend bridge address_pools respect_host_firewall "
-    "ip_forward_no_drop init userns_remap subids",
+    "ip_forward_no_drop init userns_remap subids log_driver log_options journal_socket",
 )
 
 DEFAULT_DATA_ROOT = "/var/lib/wardian"
@@ -26,7 +26,8 @@ class Home(_Fields):
     a host that was no router before is one between all its links; `bridge` names the default
     bridge link; `address_pools` are texts, base=…,size=…, from which networks take subnets (none: the built-in ones);
     `init`: a container that does not say has an init as process 1; `userns_remap` is whose subordinate ids those get
-    that do not say, and `subids` the directory of the files that give them (subuid(5)).
+    that do not say, and `subids` the directory of the files that give them (subuid(5)); `log_driver` and `log_options`
+    (pairs) are those of a container that does not say; `journal_socket` is where the journal is spoken to.
     """
 
     __slots__ = ()
@@ -95,6 +96,9 @@ def make_home(
     init: bool = False,
     userns_remap: str = "",
     subids: str = "/etc",
+    log_driver: str = "json-file",
+    log_options: tuple[tuple[str, str], ...] = (),
+    journal_socket: str = "/run/systemd/journal/socket",
 ) -> Home:
     """A Home from absolute paths; `socket` is `RUN_ROOT/wardian.sock` unless given. ValueError on a relative path."""
     for name, path in (("data root", data_root), ("run root", run_root)):
@@ -114,4 +118,7 @@ def make_home(
         init,
         userns_remap,
         subids,
+        log_driver,
+        log_options,
+        journal_socket,
     )

@@ -1,5 +1,7 @@
 """docker logs over rotations, restarts of the engine and every kind of output; what --log-opt may say."""
 
+import json
+import os
 import time
 
 import pytest
@@ -75,14 +77,104 @@ def test_no_log(docker):
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        ("max-size=zz", b"zz"),
+        ("max-size=zz", b"invalid size: 'zz'"),
+        ("max-size=-2", b"invalid size: '-2'"),
+        ("max-file=x", b'strconv.Atoi: parsing "x": invalid syntax'),
+        ("mode=foo", b"logger: logging mode not supported: foo"),
+        ("max-buffer-size=1m", b"logger: max-buffer-size option is only supported with 'mode=non-blocking'"),
+        ("compress=zz", b'strconv.ParseBool: parsing "zz": invalid syntax'),
+        ("compress=true", b"compress=true is not built yet"),
+        ("labels-regex=(", b"error parsing regexp"),
+        ("tag={{.Nope}}", b"can't evaluate field Nope in type *logger.Info"),
+        ("tag={{", b"unclosed action"),
+        ("tag={{upper .Name}}", b"is not built yet"),
         ("max-size=0", b"max-size must be a positive number"),
         ("max-file=0", b"max-file cannot be less than 1"),
         ("nope=1", b"unknown log opt 'nope' for json-file log driver"),
-        ("tag=x", b"tag=x is not built yet"),
-        ("mode=non-blocking", b"mode=non-blocking is not built yet"),
     ],
 )
 def test_options_that_are_refused(docker, option, says):
     assert says in docker("run", "--log-opt", option, IMAGE, "true", status=125).stderr
     assert docker.out("ps", "-aq") == ""
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "says"),
+    [
+        ("nope", (), b"logger: no log driver named 'nope' is registered"),
+        ("gelf", (), b"logger: no log driver named 'gelf' is registered"),
+        ("local", ("env=a",), b"unknown log opt 'env' for log driver local"),
+        ("journald", ("nope=1",), b"unknown log opt 'nope' for journald log driver"),
+        ("syslog", ("syslog-address=foo",), b"unsupported scheme: ''"),
+        ("syslog", ("syslog-address=unix:///nonexist",), b"stat /nonexist: no such file or directory"),
+        ("syslog", ("syslog-facility=nope",), b"invalid syslog facility"),
+        ("syslog", ("syslog-format=nope",), b"Invalid syslog format"),
+        ("syslog", ("cache-disabled=zz",), b"invalid value for option cache-disabled: zz"),
+        ("fluentd", ("fluentd-address=foo://x",), b"invalid fluentd-address (foo://x): unsupported scheme: 'foo'"),
+        ("fluentd", ("fluentd-address=tcp://h/p",), b"(tcp://h/p): should not contain a path element"),
+        ("fluentd", ("fluentd-retry-wait=x",), b'time: invalid duration "x"'),
+        ("fluentd", ("fluentd-async-connect=true",), b"unknown log opt 'fluentd-async-connect' for fluentd log driver"),
+    ],
+)
+def test_drivers_that_are_refused(docker, driver, options, says):
+    words = [word for option in options for word in ("--log-opt", option)]
+    assert says in docker("run", "--log-driver", driver, *words, IMAGE, "true", status=None).stderr
+
+
+def test_details_are_in_the_file_and_shown_in_dockers_spelling(docker):
+    asked = ("labels=a,c", "env=F", "tag={{.Name}}/{{.ImageName}}", "mode=non-blocking", "max-buffer-size=1m")
+    words = [word for option in asked for word in ("--log-opt", option)]
+    docker("run", "--name", "ld", "--label", "a=b", "--label", "c=d e", "-e", "F=g", *words, IMAGE, "echo", "hi")
+    shown = docker("logs", "--details", "ld").stdout.decode()
+    assert shown == f"F=g,a=b,c=d+e,tag=ld%2F{IMAGE.replace(':', '%3A')} hi\n"
+    assert docker("logs", "ld").stdout == b"hi\n"
+    path = docker.out("inspect", "-f", "{{.LogPath}}", "ld")
+    with open(path, "rb") as file:
+        line = json.loads(file.read())
+    assert list(line) == ["log", "stream", "attrs", "time"]
+    assert line["attrs"] == {"F": "g", "a": "b", "c": "d e", "tag": f"ld/{IMAGE}"}
+
+
+def test_local_is_read_like_any_and_says_no_path(docker):
+    docker("run", "--name", "ll", "--log-driver", "local", IMAGE, "sh", "-c", "echo out; echo err >&2")
+    assert docker("logs", "ll").stdout == b"out\n"
+    assert docker.out("inspect", "-f", "{{.LogPath}}|{{.HostConfig.LogConfig.Type}}", "ll") == "|local"
+
+
+def test_long_lines_are_whole_with_timestamps_and_in_the_tail(docker):
+    script = "echo first; head -c 50000 /dev/zero | tr '\\0' a; echo; head -c 20000 /dev/zero | tr '\\0' b"
+    docker("run", "--name", "lw", IMAGE, "sh", "-c", script)
+    lines = docker("logs", "-t", "lw").stdout.split(b"\n")
+    assert [line.partition(b" ")[2] for line in lines] == [b"first", b"a" * 50000, b"b" * 20000]
+    assert docker("logs", "--tail", "1", "lw").stdout == b"b" * 20000
+    assert docker("logs", "--tail", "2", "lw").stdout == b"a" * 50000 + b"\n" + b"b" * 20000
+
+
+def test_a_log_is_rotated_unless_told_otherwise(docker):
+    script = "yes 0123456789012345678901234567890123456789012345678901234567890123456789 | head -c 30000000"
+    docker("run", "--name", "lo", IMAGE, "sh", "-c", script + " >&2")
+    directory = os.path.dirname(docker.out("inspect", "-f", "{{.LogPath}}", "lo"))
+    sizes = sorted(
+        os.stat(os.path.join(directory, name)).st_size for name in os.listdir(directory) if "json.log" in name
+    )
+    assert len(sizes) == 3
+    assert sizes[-1] <= 10_000_000
+    docker("run", "--name", "lx", "--log-opt", "max-size=-1", IMAGE, "sh", "-c", script + " >&2")
+    path = docker.out("inspect", "-f", "{{.LogPath}}", "lx")
+    assert os.stat(path).st_size > 30_000_000
+    assert not os.path.exists(path + ".1")
+
+
+def test_an_engine_s_own_default(new_engine):
+    client = new_engine(log_driver="local", log_options=(("max-size", "1m"), ("max-file", "2"))).client
+    assert client.call("GET", "/info")["LoggingDriver"] == "local"
+
+    def made(config):
+        body = {"Image": "wardian/hello", "HostConfig": {"LogConfig": config}}
+        created = client.call("POST", "/containers/create", body)
+        return client.call("GET", f"/containers/{created['Id']}/json")["HostConfig"]["LogConfig"]
+
+    assert made({}) == {"Type": "local", "Config": {"max-size": "1m", "max-file": "2"}}
+    two = made({"Type": "", "Config": {"max-size": "2m"}})
+    assert two == {"Type": "local", "Config": {"max-size": "2m", "max-file": "2"}}
+    assert made({"Type": "json-file"}) == {"Type": "json-file", "Config": {}}

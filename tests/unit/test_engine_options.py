@@ -14,7 +14,7 @@ from wardian.engine.config import ContainerConfig
 from wardian.engine.decode import decode, merge_image
 from wardian.engine.endpoints import check_endpoints
 from wardian.engine.inspect import human_duration, rfc3339
-from wardian.engine.logs import nanoseconds
+from wardian.engine.logging.entries import nanoseconds
 from wardian.engine.options import ENDPOINTS
 from wardian.engine.signals import signal_number
 from wardian.engine.state import TRANSITIONS, Event, RunState, State
@@ -54,7 +54,7 @@ def test_the_cli_body_sets_only_what_was_asked() -> None:
         "AttachStderr": True,
         "Cmd": ["echo", "hi"],
         "Image": "busybox",
-        "HostConfig.LogConfig": {"Type": "json-file", "Config": {}},
+        "HostConfig.LogConfig": {"Type": "", "Config": {}},
     }
 
 

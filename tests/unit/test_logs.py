@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from wardian.engine.logs import LogOptions, LogReader
+from wardian.engine.logging import LogOptions, LogReader
 
 LINE = r'{"log":"%07d\n","stream":"stdout","time":"2026-11-21T03:49:52.643422431Z"}' + "\n"
 LINES = 100_000  # 7.8 MB

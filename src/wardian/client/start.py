@@ -147,6 +147,9 @@ def server_arguments(home: Home) -> list[str]:
         *(["--init"] if home.init else []),
         *(["--userns-remap", home.userns_remap] if home.userns_remap else []),
         *(["--subid-dir", home.subids] if home.subids != "/etc" else []),
+        *(["--log-driver", home.log_driver] if home.log_driver != "json-file" else []),
+        *(word for key, value in home.log_options for word in ("--log-opt", f"{key}={value}")),
+        *("--journal-socket", home.journal_socket),
         *(word for pool in home.address_pools for word in ("--default-address-pool", pool)),
     ]
 

@@ -88,7 +88,7 @@ from wardian.engine.attach import AttachOptions
 from wardian.engine.commit import Asked as CommitAsked
 from wardian.engine.engine import Engine
 from wardian.engine.filters import Filters
-from wardian.engine.logs import LogOptions, LogStream
+from wardian.engine.logging import LogOptions, LogStream
 from wardian.engine.metrics import Family, Sample
 
 __all__ = ["AttachOptions", "CommitAsked", "Engine", "Family", "Filters", "LogOptions", "LogStream", "Sample"]

@@ -12,7 +12,7 @@ import socket
 from typing import NamedTuple
 
 from wardian.detach_keys import UnknownKey, read_detach_keys
-from wardian.engine.logs import LogOptions, LogReader, log_path
+from wardian.engine.logging import LogOptions, LogReader, is_readable, log_path
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, WardianError
 from wardian.runtime import Attacher
@@ -88,7 +88,7 @@ class AttachSession:
     async def _replay(self, fd: int) -> None:
         """What was logged so far. What comes between here and the hand-over is in the log and not in the stream."""
         container = self._container
-        if container.config["HostConfig.LogConfig"]["Type"] != "json-file":
+        if not is_readable(container.config["HostConfig.LogConfig"]):
             return  # Docker shows nothing of a log that cannot be read, and goes on with the stream
         options = LogOptions(stdout=self._options.stdout, stderr=self._options.stderr)
         reader = LogReader(log_path(container.config.directory, container.id), options, self.tty)

@@ -6,7 +6,7 @@ the engine sees. Raises WardianError(INVALID).
 
 import os
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Any
 
 from wardian.engine.signals import signal_number
@@ -130,12 +130,12 @@ def signal(value: Any, path: str) -> str:
     return str(value)
 
 
-def size_bytes(value: str, path: str, thousand: int = 1024) -> int:
-    """Docker's spelling of sizes: 10m, 1.5g, 4096, 64kb. A log's `max-size` alone counts in thousands of 1000."""
+def size_bytes(value: str, path: str) -> int:
+    """Docker's spelling of sizes: 10m, 1.5g, 4096, 64kb."""
     found = _SIZE.fullmatch(value.strip())
     if not found:
         raise invalid(path, value, "not a size such as 10m")
-    return int(float(found[1]) * thousand ** " kmgtp".index(found[2].lower() or " "))
+    return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
 
 
 def cpu_list(value: Any, path: str) -> str:
@@ -263,41 +263,6 @@ def extra_hosts(value: Any, path: str) -> list[str]:
         if not name or not colon or not address:
             raise WardianError(INVALID, f'bad format for add-host: "{item}"', operation="create", subject=path)
     return list(value)
-
-
-def log_config(value: Any, path: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise invalid(path, value, "must be an object")
-    kind = value.get("Type") or "json-file"
-    options = mapping(value.get("Config") or {}, path)
-    if kind not in ("json-file", "none"):
-        raise not_built(path, f"the log driver {kind!r}")
-    for key, setting in options.items():
-        if kind == "none" or key not in _LOG_OPTIONS:
-            message = f"unknown log opt '{key}' for {kind} log driver"
-            raise WardianError(INVALID, message, operation="create", subject=path)
-        if key == "max-size" and size_bytes(setting, path) < 1:
-            raise WardianError(INVALID, "max-size must be a positive number", operation="create", subject=path)
-        if key == "max-file" and (not setting.isdecimal() or int(setting) < 1):
-            raise WardianError(INVALID, "max-file cannot be less than 1", operation="create", subject=path)
-        if setting not in _LOG_OPTIONS[key]:
-            raise not_built(path, f"the log option {key}={setting}")
-    return {"Type": kind, "Config": options}
-
-
-class _Anything:
-    def __contains__(self, value: object) -> bool:
-        return True
-
-
-# Docker's options of json-file, and those of their values that Wardian does
-_LOG_OPTIONS: dict[str, Container[str]] = {
-    "max-size": _Anything(),
-    "max-file": _Anything(),
-    "mode": ("blocking",),
-    "compress": ("false",),
-    **dict.fromkeys(("max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag"), ()),
-}
 
 
 _IPC_SYSCTLS = (

@@ -18,7 +18,7 @@ from wardian.engine.filters import Filters, check_filters, matches_label, until
 from wardian.engine.inspect import render_end
 from wardian.engine.lifecycle import UNHEALTHY, Lifecycle
 from wardian.engine.links import unlink
-from wardian.engine.logs import LogOptions, LogReader, LogStream, log_path
+from wardian.engine.logging import LogOptions, LogReader, LogStream, is_readable, log_path
 from wardian.engine.names import check_name
 from wardian.engine.parts import Parts
 from wardian.engine.reading import Reading
@@ -259,7 +259,7 @@ class Containers:
 
     def logs(self, ref: str, options: LogOptions) -> LogStream:
         container = self._registry.find(ref)
-        if container.config["HostConfig.LogConfig"]["Type"] != "json-file":
+        if not is_readable(container.config["HostConfig.LogConfig"]):
             message = "configured logging driver does not support reading"
             raise WardianError(NOT_IMPLEMENTED, message, operation="logs", subject=container.id)
         tty = bool(container.config["Tty"])

@@ -17,6 +17,7 @@ from wardian.engine.decode import decode, merge_image
 from wardian.engine.endpoints import check_endpoints, network_of
 from wardian.engine.limit_checks import settle_limits
 from wardian.engine.links import settle_links
+from wardian.engine.logging import settle_log_config
 from wardian.engine.names import check_name, make_name
 from wardian.engine.options import ENDPOINTS, POINTS
 from wardian.engine.parts import Parts
@@ -35,6 +36,7 @@ from wardian.network import NetworkConfig
 from wardian.runtime import V2
 from wardian.storage import remove_tree
 
+_LOG = "HostConfig.LogConfig"
 _CGROUP_NAMESPACE = "HostConfig.CgroupnsMode"
 
 
@@ -96,6 +98,7 @@ def resolve_body(
     if not platform and (warning := foreign(platform_of(image.config))):
         warnings.append(warning)
     warnings += settle_limits(values, parts.host)
+    values[_LOG] = settle_log_config(parts.home, values.get(_LOG))
     if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's
         values[_CGROUP_NAMESPACE] = values.get(_CGROUP_NAMESPACE) or "private"
     _check_references(parts, values, name)

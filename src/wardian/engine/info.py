@@ -13,6 +13,7 @@ from typing import Any
 
 import wardian
 from wardian.engine.boot import boot_warnings
+from wardian.engine.logging import NAMES as LOG_DRIVERS
 from wardian.engine.parts import Parts
 from wardian.engine.state import State
 from wardian.engine.stats import host_memory
@@ -132,7 +133,7 @@ def _plugins() -> dict[str, Any]:
         "Volume": ["local"],
         "Network": ["bridge", "host", "ipvlan", "macvlan", "null"],
         "Authorization": None,
-        "Log": ["json-file"],
+        "Log": [name for name in LOG_DRIVERS if name != "none"],
     }
 
 
@@ -206,7 +207,7 @@ def _engine(parts: Parts) -> dict[str, Any]:
         "NFd": len(os.listdir("/proc/self/fd")),
         "NGoroutines": threading.active_count(),
         "SystemTime": now.isoformat().replace("+00:00", "Z"),
-        "LoggingDriver": "json-file",
+        "LoggingDriver": parts.home.log_driver,
         "NEventsListener": parts.events.listeners(),
         "Labels": [],
         "ExperimentalBuild": False,

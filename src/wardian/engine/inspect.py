@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardian.engine.health import Health, in_status
-from wardian.engine.logs import log_path
+from wardian.engine.logging import shown_path
 from wardian.engine.options import POINTS
 from wardian.engine.points import PROPAGATIONS, binds_of, shown
 from wardian.engine.registry import Container
@@ -108,7 +108,7 @@ def render_container(
         "ResolvConfPath": os.path.join(directory, "resolv.conf"),
         "HostnamePath": os.path.join(directory, "hostname"),
         "HostsPath": os.path.join(directory, "hosts"),
-        "LogPath": log_path(directory, record.id) if config["HostConfig.LogConfig"]["Type"] == "json-file" else "",
+        "LogPath": shown_path(config["HostConfig.LogConfig"], directory, record.id),
         "Name": f"/{record.name}",
         "RestartCount": state.restarts,
         "Driver": "overlay2",

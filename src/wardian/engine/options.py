@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wardian.engine import checks, device_checks, health, mount_checks, network_checks, volume_checks
 from wardian.engine.checks import Check
+from wardian.engine.logging import check_log_config
 from wardian.engine.restart_policy import check_policy
 from wardian.engine.spec import Spec, base_spec, devices, mounts, namespaces, privileges, process, resources
 from wardian.runtime import defaults
@@ -187,7 +188,7 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "AutoRemove", "--rm", checks.flag, False, since="1.25"),
     Option(HOST + "ContainerIDFile", "--cidfile", checks.text, ""),
     Option(HOST + "ConsoleSize", "--tty", checks.size_pair, [0, 0]),
-    Option(HOST + "LogConfig", "--log-driver", checks.log_config, {"Type": "json-file", "Config": {}}),
+    Option(HOST + "LogConfig", "--log-driver", check_log_config, {"Type": "json-file", "Config": {}}),
     Option(HOST + "RestartPolicy", "--restart", check_policy, {"Name": "no", "MaximumRetryCount": 0}),
     Option(HOST + "Annotations", "--annotation", checks.mapping, {}, process.write_annotations, since="1.43"),
     # Podman's and ours: no fields of Docker's, so in an object of their own

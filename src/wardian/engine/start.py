@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, cast
 
+import msgspec
+
 from wardian.engine import create, links, options, sandbox
 from wardian.engine.attach import drop_departed
-from wardian.engine.checks import size_bytes
 from wardian.engine.config import ContainerConfig
 from wardian.engine.container_files import write_all_names, write_timezone
 from wardian.engine.deadline import At, look
+from wardian.engine.logging import has_file, line_attributes, log_path, log_rotation
 from wardian.engine.options import POINTS
 from wardian.engine.parts import Parts
 from wardian.engine.points import binds_of
@@ -73,7 +75,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
             container.config, "start", lambda: facts_of_root(parts, container, spec, root.mount)
         )
         phases.mark("root facts")
-        supervision = supervision_of(parts, container.config, run_dir)
+        supervision = supervision_of(parts, container.config, run_dir, _log_attributes(container))
         placement = placement_of(parts, container.config)
         plan_ = plan(cast(Any, spec), parts.host, facts, mapped(parts, root.mount, ids), supervision, placement)
         phases.mark("plan")
@@ -222,17 +224,18 @@ def _fresh_run_directory(parts: Parts, identity: str) -> str:
     return path
 
 
-def supervision_of(parts: Parts, config: ContainerConfig, run_dir: str) -> Supervision:
+def supervision_of(parts: Parts, config: ContainerConfig, run_dir: str, attributes: str = "") -> Supervision:
     log = config["HostConfig.LogConfig"]
-    settings = log["Config"]
+    size, files = log_rotation(log)
     height, width = config["HostConfig.ConsoleSize"]
     return Supervision(
         container_id=config.id,
         run_dir=run_dir,
-        log_dir=config.directory if log["Type"] == "json-file" else "",
-        log_name=f"{config.id}-json.log" if log["Type"] == "json-file" else "",
-        log_max_size=size_bytes(settings["max-size"], "LogConfig", 1000) if "max-size" in settings else 0,
-        log_max_files=int(settings.get("max-file", 1)),
+        log_dir=config.directory if has_file(log) else "",
+        log_name=os.path.basename(log_path(config.directory, config.id)) if has_file(log) else "",
+        log_max_size=size,
+        log_max_files=files,
+        log_attributes=attributes,
         terminal=config["Tty"],
         open_stdin=config["OpenStdin"],
         stdin_once=config["StdinOnce"],
@@ -240,6 +243,13 @@ def supervision_of(parts: Parts, config: ContainerConfig, run_dir: str) -> Super
         init=_has_init(parts, config),
         timeout=config["Wardian.Timeout"],
     )
+
+
+def _log_attributes(container: Container) -> str:
+    """As the supervisor is told: JSON, "" for none."""
+    options = container.config["HostConfig.LogConfig"]["Config"]
+    found = line_attributes(container.record, container.config, options)
+    return msgspec.json.encode(found).decode() if found else ""
 
 
 def _has_init(parts: Parts, config: ContainerConfig) -> bool:

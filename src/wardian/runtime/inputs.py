@@ -12,6 +12,7 @@ class Supervision(NamedTuple):
     log_name: str = ""
     log_max_size: int = 0  # bytes; 0: never rotated
     log_max_files: int = 1
+    log_attributes: str = ""  # JSON of an object that each line of the log carries as its "attrs"
     terminal: bool = False
     open_stdin: bool = False
     stdin_once: bool = False

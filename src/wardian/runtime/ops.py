@@ -440,6 +440,15 @@ class Timeout(NamedTuple):
         return f"ended after {self.seconds} s"
 
 
+class LogAttributes(NamedTuple):
+    """What each line of the log carries beside its text: a member of its JSON object, with the comma before it."""
+
+    json: str
+
+    def describe(self) -> str:
+        return f"each line of the log with {self.json.removeprefix(',')}"
+
+
 class Stdio(NamedTuple):
     def describe(self) -> str:
         return "stdin, stdout, stderr are the supervisor's pipes"
@@ -589,8 +598,8 @@ Operation = (
     | SetMount | Attach | Mount
     | Propagation | AttachRoot | Pivot | Mkdir | Mknod | Symlink | Write | Mask | ReadOnly | CgroupMake | CgroupInherit
     | CgroupWrite | CgroupTasks | CgroupEnter | CgroupDevices | Pidfd | Join | Unshare | Clone | IdMap
-    | Supervise | StdioOwner | Timeout | TreeIn | Stdio | Console | Session | Loopback | Hostname | Domainname
-    | Rlimit | Bounding | User | Init | Capabilities | NoNewPrivileges
+    | Supervise | StdioOwner | Timeout | LogAttributes | TreeIn | Stdio | Console | Session | Loopback | Hostname
+    | Domainname | Rlimit | Bounding | User | Init | Capabilities | NoNewPrivileges
     | Seccomp | Umask | Chdir | Exec
 )  # fmt: skip
 

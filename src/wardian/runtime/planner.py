@@ -130,7 +130,9 @@ def _supervise(supervision: Supervision, groups: CgroupSteps, root: str, shared_
         supervision.log_name,
     )
     limit = [Step(ops.Timeout(supervision.timeout), HOST)] if supervision.timeout else []
-    return [*steps, Step(op, HOST), *limit]
+    attributes = supervision.log_attributes
+    marks = [Step(ops.LogAttributes(f',"attrs":{attributes}'), HOST)] if attributes and supervision.log_dir else []
+    return [*steps, Step(op, HOST), *marks, *limit]
 
 
 def _stdio(supervision: Supervision, root: str) -> list[Step]:

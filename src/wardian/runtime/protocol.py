@@ -150,6 +150,7 @@ OPERATIONS: Final = (
     _row(49, "init"),
     _row(50, "timeout", "u:seconds"),
     _row(51, "tree_in", "n:mount h:namespace s:path"),
+    _row(52, "log_attributes", "s:json"),
     _row(60, "subtree", "n:mount h:root s:path u:recursive"),
     _row(61, "open_in", "n:handle h:root s:path u:flags"),
     _row(62, "stdio_owner", "u:uid"),

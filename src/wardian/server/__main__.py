@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="give containers a user namespace with this user's subordinate ids",
     )
     parser.add_argument("--subid-dir", default="/etc", help="where the files subuid and subgid are (%(default)s)")
+    _add_logging(parser)
     parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -92,6 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
             init=given.init,
             userns_remap=given.userns_remap,
             subids=os.path.abspath(given.subid_dir),
+            log_driver=given.log_driver,
+            log_options=_log_options(given.log_opt),
+            journal_socket=given.journal_socket,
         )
         serve(home, endpoints, read_policy(given.allow), read_address(given.metrics_addr))
     except (WardianError, OSError, sqlite3.Error) as error:
@@ -122,6 +126,32 @@ def _add_endpoints(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=CLASS,…",
         help="who may do what: NAME of a certificate or user or *, classes read, run, build, push, admin",
     )
+
+
+def _add_logging(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log-driver", default="json-file", help="where the output of containers goes that do not say (%(default)s)"
+    )
+    parser.add_argument(
+        "--log-opt",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="option of that driver, as often as need be",
+    )
+    parser.add_argument(
+        "--journal-socket",
+        default="/run/systemd/journal/socket",
+        metavar="PATH",
+        help="journal that the driver journald writes to (%(default)s)",
+    )
+
+
+def _log_options(given: list[str]) -> tuple[tuple[str, str], ...]:
+    for text in given:
+        if "=" not in text:
+            raise WardianError(INVALID, f"invalid logging option {text!r}: it is key=value", operation="serve")
+    return tuple((key, value) for key, _, value in (text.partition("=") for text in given))
 
 
 def _tls(given: argparse.Namespace) -> "Tls | None":

@@ -156,6 +156,7 @@ async def logs(request: Request) -> Streamed:
         until=query.nanoseconds("until"),
         tail=_tail(query.text("tail")),
         timestamps=query.flag("timestamps"),
+        details=query.flag("details"),
     )
     if not (options.stdout or options.stderr):
         message = "Bad parameters: you must choose at least one stream"

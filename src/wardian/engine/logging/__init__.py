@@ -1,0 +1,36 @@
+"""Logs of containers. The supervisor writes one format; everything else is done here, in the engine.
+
+drivers      what --log-driver and --log-opt may say, and what they mean: file, rotation, attributes of each line
+attributes   labels, environment and tag of a container, as its log carries them
+entries      lines of the file → text to send: many at once, or one by one
+chain        the files of one log, oldest to newest, and a place in them that rotation does not move
+reader       GET /containers/ID/logs
+"""
+
+from wardian.engine.logging.attributes import line_attributes
+from wardian.engine.logging.drivers import (
+    NAMES,
+    check_log_config,
+    has_file,
+    is_readable,
+    log_path,
+    settle_log_config,
+    shown_path,
+)
+from wardian.engine.logging.drivers import rotation as log_rotation
+from wardian.engine.logging.reader import LogOptions, LogReader, LogStream
+
+__all__ = [
+    "NAMES",
+    "LogOptions",
+    "LogReader",
+    "LogStream",
+    "check_log_config",
+    "has_file",
+    "is_readable",
+    "line_attributes",
+    "log_path",
+    "log_rotation",
+    "settle_log_config",
+    "shown_path",
+]
