@@ -35,6 +35,9 @@ FLAGS = (
     Flag("tlscacert", "", "string", "", "Authority that signed the clients' certificates"),
     Flag("tlscert", "", "string", "", "Certificate of this engine"),
     Flag("tlskey", "", "string", "", "Key of this engine"),
+    Flag("log-driver", "", "string", "", "Where the output of containers goes that do not say"),
+    Flag("log-opt", "", "list", "", "Option of that driver (key=value)"),
+    Flag("journal-socket", "", "string", "", "Journal that the driver journald writes to"),
     Flag("userns-remap", "", "string", "", "User whose subordinate ids containers get: default, or USER[:GROUP]"),
     Flag("tlsverify", "", "bool", "", "Speak TLS over TCP, to clients with a certificate"),
 )
