@@ -26,6 +26,12 @@ async def plugins(request: Request) -> Answer:
     return json_answer([])
 
 
+async def checkpoints(request: Request) -> Answer:
+    """There is none of a container, and there must be the container."""
+    request.engine.containers.inspect(request.parameters["id"])
+    return json_answer([])
+
+
 async def plugin(request: Request) -> Answer:
     name = request.parameters["name"]
     raise WardianError(NOT_FOUND, f'plugin "{name}" not found', operation="plugin", subject=name)

@@ -60,7 +60,7 @@ _CONTAINERS = (
     Route("HEAD", "/containers/{id}/archive", "archive:stat", READ),
     Route("GET", "/containers/{id}/archive", "archive:download", READ, STREAM),
     Route("PUT", "/containers/{id}/archive", "archive:upload", RUN),
-    Route("GET", "/containers/{id}/checkpoints", "", READ),
+    Route("GET", "/containers/{id}/checkpoints", "absent:checkpoints", READ),
     Route("POST", "/containers/{id}/checkpoints", "", RUN),
     Route("DELETE", "/containers/{id}/checkpoints/{checkpoint}", "", RUN),
     Route("DELETE", "/containers/{id...}", "containers:remove", RUN),
