@@ -18,6 +18,8 @@ from wardian.engine.health_checks import HealthChecks
 from wardian.engine.images import Images
 from wardian.engine.joined import open_left_behind
 from wardian.engine.lifecycle import Lifecycle
+from wardian.engine.logging.followers import Followers
+from wardian.engine.logging.targets import targets_of
 from wardian.engine.networks import Networks
 from wardian.engine.parts import Parts
 from wardian.engine.recovery import recover
@@ -87,6 +89,7 @@ class Engine:
             volumes=VolumeStore(home, database, trash),
             volume_pins=Pins(),
             images_settled=asyncio.Lock(),
+            log_followers=Followers(targets_of(home)),
         )
         self._lifecycle = lifecycle = Lifecycle(parts)
         self.events = parts.events
@@ -107,6 +110,9 @@ class Engine:
         parts.volumes.load()
         await parts.networks.start()
         await recover(parts, lifecycle)
+        for container in parts.registry:
+            if container.state.started_at:  # of one that has ended, too: what was not sent is sent now
+                parts.log_followers.follow(container)
         if parts.events.cut_off:
             tell_missing(parts.events, parts.registry)
         await self.execs.recover()
@@ -140,6 +146,7 @@ class Engine:
                 steps.callback(cgroups.remove_empty, groups, parts.home.cgroup_base)
                 steps.push_async_callback(parts.networks.stop)
                 steps.callback(parts.events.close)
+                steps.push_async_callback(parts.log_followers.close)
                 if self.events.last:  # else its start failed before they were loaded
                     steps.callback(self._tell, "stop")
                 steps.callback(self._lifecycle.close)

@@ -13,6 +13,7 @@ from typing import Any
 
 import wardian
 from wardian.engine.boot import boot_warnings
+from wardian.engine.logging import NAMES as LOG_DRIVERS
 from wardian.engine.parts import Parts
 from wardian.engine.state import State
 from wardian.engine.stats import host_memory
@@ -132,7 +133,7 @@ def _plugins() -> dict[str, Any]:
         "Volume": ["local"],
         "Network": ["bridge", "host", "ipvlan", "macvlan", "null"],
         "Authorization": None,
-        "Log": ["json-file", "local"],
+        "Log": [name for name in LOG_DRIVERS if name != "none"],
     }
 
 

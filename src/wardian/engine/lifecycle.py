@@ -80,6 +80,7 @@ class Lifecycle:
         self.launched(container, launched.pid, launched.start_time, launched.started_at)
         connections.publish_all(self._parts, container, "connect")
         volume_use.publish_mounts(self._parts, container, "mount")
+        self._parts.log_followers.follow(container)
         self._publish(container, "start")
         await attach.give_late(container, started.attached)
 
@@ -349,6 +350,7 @@ class Lifecycle:
         container.state = previous.after(Event.REMOVING)
         try:
             attach.drop_attachers(container)
+            parts.log_followers.leave(container)
             parts.snapshots.remove(container.id)
             create.remove_run_directory(parts, container.id)
             if volumes or container.config["HostConfig.AutoRemove"]:

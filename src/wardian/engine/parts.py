@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from wardian.engine.events import Events
+from wardian.engine.logging.followers import Followers
 from wardian.engine.registry import Registry
 from wardian.engine.store import EngineStore
 from wardian.home import Home
@@ -31,3 +32,4 @@ class Parts(NamedTuple):
     volumes: VolumeStore
     volume_pins: "Pins"
     images_settled: asyncio.Lock  # held by what takes images away or names them, and by what begins to need one
+    log_followers: Followers

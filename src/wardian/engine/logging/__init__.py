@@ -4,6 +4,8 @@ drivers      what --log-driver and --log-opt may say, and what they mean: file, 
 attributes   labels, environment and tag of a container, as its log carries them
 entries      lines of the file → text to send: many at once, or one by one
 chain        the files of one log, oldest to newest, and a place in them that rotation does not move
+followers    tasks that send lines elsewhere, with a durable place (journald, syslog, fluentd: what they speak)
+targets      which of those a container has
 reader       GET /containers/ID/logs
 """
 

@@ -32,6 +32,7 @@ class Chain:
         self._path = path
         self._fd = -1
         self._rest = b""
+        self.gaps = 0  # times that our file had been removed by rotation before we were through: some may be missing
         self._held: list[int] | None = None  # the newer files, oldest first, once nobody may look for them by name
 
     def close(self) -> None:
@@ -161,6 +162,7 @@ class Chain:
             newer = path
         if not newer:
             return False
+        self.gaps += os.fstat(self._fd).st_nlink == 0
         self.close()
         self._rest = b""
         try:
@@ -185,7 +187,7 @@ def _open(path: str) -> int:
 def _identity(fd: int) -> tuple[int, str]:
     """Inodes are used again: the first line's text and time tell such a file from the one before."""
     head = os.pread(fd, _HEAD, 0)
-    return os.fstat(fd).st_ino, head.hex() if len(head) == _HEAD else head.partition(b"\n")[0].hex()
+    return os.fstat(fd).st_ino, head.partition(b"\n")[0].hex()
 
 
 async def _from_end(fd: int, lines: int, newest: bool) -> tuple[int, int]:

@@ -287,9 +287,6 @@ def _check(kind: str, options: Mapping[str, str]) -> None:
             raise _invalid(driver.unknown.format(key=key, kind=kind), key)
     for key, value in options.items():
         driver.options[key](value, key)
-    if driver.follows:
-        message = f"the log driver {kind!r} is not built yet in Wardian"
-        raise WardianError(NOT_IMPLEMENTED, message, operation="create", subject="HostConfig.LogConfig.Type")
     if "max-buffer-size" in options and options.get("mode") != "non-blocking":
         raise _invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'", "max-buffer-size")
     if bool(options.get("syslog-tls-cert")) != bool(options.get("syslog-tls-key")):
