@@ -11,12 +11,13 @@ import stat
 from collections.abc import Iterable
 
 from wardian.errors import INVALID, SYSTEM, WardianError
-from wardian.kernel.paths import RESOLVE_NO_XDEV, open_in_root, openat2
+from wardian.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, open_in_root, openat2
 from wardian.storage.ids import IdMap
 from wardian.storage.tar import DIRECTORY, TarEntry, TarReader
 from wardian.storage.unpack import Unpacker
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_ON_ONE_MOUNT = RESOLVE_NO_XDEV | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
 
 
 def extract(
@@ -115,40 +116,33 @@ class _Extractor(Unpacker):
 
 def _holds_mount(parent: int, name: bytes) -> bool:
     """Whether `name` is a place where something is mounted, or a directory with such a place in it."""
-    pending = [(os.dup(parent), name)]
-    try:
-        while pending:
-            above, one = pending.pop()
-            try:
-                children, here = _inside(above, one)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                if error.errno == errno.EXDEV:
-                    return True
-                raise
-            finally:
-                os.close(above)
-            pending += [(os.dup(here), child) for child in children]
-            os.close(here)
-        return False
-    finally:
-        for above, _ in pending:
-            os.close(above)
+    pending = [name]  # by path: however wide or deep it is, two descriptors are open at a time
+    while pending:
+        path = pending.pop()
+        try:
+            pending += [path + b"/" + child for child in _inside(parent, path)]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                return True
+            raise
+    return False
 
 
-def _inside(parent: int, name: bytes) -> tuple[list[bytes], int]:
-    """The names in `name`, none when it is no directory, and a descriptor of it. EXDEV where something is mounted."""
-    fd = openat2(parent, name, os.O_PATH | os.O_NOFOLLOW, 0, RESOLVE_NO_XDEV)
+def _inside(parent: int, path: bytes) -> list[bytes]:
+    """The names in `path`, none when it is no directory. EXDEV where something is mounted."""
+    fd = openat2(parent, path, os.O_PATH | os.O_NOFOLLOW, 0, _ON_ONE_MOUNT)
     try:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
-            return [], fd
+            return []
         here = os.open(".", _DIRECTORY, dir_fd=fd)
-    except BaseException:
+    finally:
         os.close(fd)
-        raise
-    os.close(fd)
-    return list(map(os.fsencode, os.listdir(here))), here
+    try:
+        return list(map(os.fsencode, os.listdir(here)))
+    finally:
+        os.close(here)
 
 
 def _clean(name: bytes) -> bytes:
