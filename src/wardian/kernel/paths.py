@@ -6,6 +6,7 @@ Rule 1 of the house: a path of a container or an image is resolved by the kernel
 
 import errno
 import os
+import stat
 import struct
 
 from wardian.kernel import syscalls
@@ -54,14 +55,11 @@ def open_beneath(dir_fd: int, path: str | bytes, flags: int, mode: int = 0) -> i
 def read_in_root(root_fd: int, path: str | bytes, limit: int) -> bytes:
     """The content of a regular file of the tree. EINVAL for a device or a fifo, EFBIG past `limit` bytes.
 
-    O_NONBLOCK keeps a planted fifo from holding the caller (CVE-2024-9676 was such a file named /etc/passwd).
+    A planted fifo does not hold the caller (CVE-2024-9676 was such a file named /etc/passwd).
     """
-    fd = open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    fd = _opened_file(open_in_root(root_fd, path, os.O_PATH), path)
     try:
-        status = os.fstat(fd)
-        if status.st_mode & 0o170000 != 0o100000:
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        if status.st_size > limit:
+        if os.fstat(fd).st_size > limit:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         chunks: list[bytes] = []
         left = limit
@@ -69,6 +67,36 @@ def read_in_root(root_fd: int, path: str | bytes, limit: int) -> bytes:
             chunks.append(chunk)
             left -= len(chunk)
         return b"".join(chunks)
+    finally:
+        os.close(fd)
+
+
+def open_file(dir_fd: int, name: str | bytes) -> int:
+    """The regular file `name` of a directory that others write, for reading. EINVAL for all else, links as well."""
+    return _opened_file(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd), name)
+
+
+def _opened_file(node: int, path: str | bytes) -> int:
+    """What `node` (O_PATH) is, opened for reading; takes `node` over.
+
+    Looked at first: to open a device is to use it (a watchdog begins to count, a tape rewinds), and containers and
+    images have what nodes they like. A name could be another node by then, the descriptor cannot (proc(5)).
+    """
+    try:
+        if not stat.S_ISREG(os.fstat(node).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return os.open(f"/proc/self/fd/{node}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(node)
+
+
+def set_mode(dir_fd: int, name: str | bytes, mode: int) -> None:
+    """Of a device or a fifo. chmod(2) would follow a link that took its place (CVE-2021-41089), so it goes by a
+    descriptor of the node itself: fchmod(2) takes no O_PATH, its name in /proc does."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(f"/proc/self/fd/{fd}", mode)
     finally:
         os.close(fd)
 

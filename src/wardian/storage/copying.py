@@ -11,11 +11,10 @@ import stat
 from collections.abc import Callable
 
 from wardian.kernel import xattrs
-from wardian.kernel.paths import open_beneath
+from wardian.kernel.paths import open_beneath, open_file, set_mode
 from wardian.storage.ids import IdMap
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 16 << 20
 Alive = Callable[[], None]
@@ -107,9 +106,7 @@ class _Copy:
             os.mknod(name, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev, dir_fd=target)
         os.chown(name, *self._ids.outside(status.st_uid, status.st_gid), dir_fd=target, follow_symlinks=False)
         if not stat.S_ISLNK(status.st_mode):
-            os.chmod(
-                name, stat.S_IMODE(status.st_mode), dir_fd=target
-            )  # follows links, but this is the node made above
+            set_mode(target, name, stat.S_IMODE(status.st_mode))
         times = (status.st_atime_ns, status.st_mtime_ns)
         return os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
 
@@ -122,23 +119,12 @@ class _Copy:
             os.close(directory)
 
 
-def _set_mode(directory: int, name: bytes, mode: int) -> None:
-    """chmod(2) of this very node: a name may have become a link, where others write into the target."""
-    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        os.chmod(f"/proc/self/fd/{fd}", mode)
-    finally:
-        os.close(fd)
-
-
 def _copy_file(source: int, target: int, name: bytes, ids: IdMap) -> None:
     """One regular file, whatever has its name by now."""
-    read = os.open(name, _READ, dir_fd=source)
+    read = open_file(source, name)
     written = -1
     try:
         status = os.fstat(read)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", name)
         written = os.open(name, _NEW, 0o600, dir_fd=target)
         _copy_data(read, written, status.st_size)
         # before mode and attributes: it clears setuid and capabilities

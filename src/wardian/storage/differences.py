@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from wardian.kernel import xattrs
+from wardian.kernel.paths import open_file
 
 CHANGED, ADDED, DELETED = 0, 1, 2  # the API's numbers
 
@@ -123,7 +124,12 @@ def _same(upper: int, image: int | None, name: bytes, now: os.stat_result, befor
 
 
 def _capability(directory: int, name: bytes) -> bytes:
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        fd = open_file(directory, name)
+    except FileNotFoundError:
+        raise
+    except OSError:  # something else has the name by now
+        return b""
     try:
         return os.getxattr(fd, _CAPABILITY)
     except OSError:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Generator, Iterator
 from typing import NamedTuple
 
 from wardian.kernel import xattrs
+from wardian.kernel.paths import open_file
 from wardian.kernel.statfs import is_kernel_interface
 from wardian.storage import tar, tarwriter
 from wardian.storage.ids import IdMap
@@ -19,7 +20,6 @@ from wardian.storage.tar import TarEntry
 
 CHUNK = 1 << 18
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KINDS = {
     stat.S_IFLNK: tar.SYMLINK,
     stat.S_IFCHR: tar.CHAR,
@@ -145,11 +145,9 @@ class _Packer:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
 
     def _file(self, dir_fd: int, name: bytes, called: bytes) -> Iterator[bytes]:
-        fd = os.open(name, _FILE, dir_fd=dir_fd)
+        fd = open_file(dir_fd, name)
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                return
             if status.st_nlink > 1:
                 first = self._links.setdefault((status.st_dev, status.st_ino), called)
                 if first != called:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from wardian.descriptors import write_all
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel import xattrs
-from wardian.kernel.paths import open_in_root
+from wardian.kernel.paths import open_in_root, set_mode
 from wardian.storage import tar
 from wardian.storage.outline import OutlineWriter
 from wardian.storage.tar import TarEntry, TarReader
@@ -210,7 +210,7 @@ class Unpacker:
             os.mknod(name, _NODE_TYPES[entry.kind] | 0o600, os.makedev(entry.major, entry.minor), dir_fd=parent)
         os.chown(name, *self.owner(entry), dir_fd=parent, follow_symlinks=False)
         if entry.kind != tar.SYMLINK:
-            _set_mode(parent, name, entry.mode)
+            set_mode(parent, name, entry.mode)
         _set_xattrs((parent, name), entry.xattrs)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
         return None
@@ -349,17 +349,6 @@ def _status(dir_fd: int, name: bytes) -> os.stat_result | None:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
-
-
-def _set_mode(dir_fd: int, name: bytes, mode: int) -> None:
-    """Of a device or a fifo. chmod(2) would follow a link that took its place (CVE-2021-41089), so it goes by a
-    descriptor of the node itself: fchmod(2) takes no O_PATH, its name in /proc does."""
-    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
-    try:
-        if not stat.S_ISLNK(os.fstat(fd).st_mode):
-            os.chmod(f"/proc/self/fd/{fd}", mode)
-    finally:
-        os.close(fd)
 
 
 def _is_whiteout(status: os.stat_result) -> bool:
