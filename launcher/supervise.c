@@ -154,7 +154,7 @@ static void let_container_go(struct supervision *supervision) {
 static void record_exit(struct supervisor *s) {
     for (int which = 0; which < SOURCES; which++)
         log_end(which);
-    exit_record(s, s->timed_out ? "timeout" : NULL);
+    exit_record(s, s->timed_out && s->signal == SIGKILL ? "timeout" : NULL);
     groups_remove(s->supervision);
     let_container_go(s->supervision);
     if (s->listener >= 0) {
@@ -184,7 +184,7 @@ static bool drained(struct supervisor *s) {
     return all;
 }
 
-/* Its time is over. What ended by itself at that very moment has its own end on record. */
+/* Its time is over. What ended by itself at that very moment has its own end on record: a zombie takes a signal too. */
 static void time_out(struct supervisor *s) {
     s->due_at = 0;
     s->timed_out = syscall(SYS_pidfd_send_signal, s->child->pidfd, SIGKILL, NULL, 0) == 0;
@@ -207,6 +207,11 @@ static bool go_on(struct supervisor *s) {
         log_end(which); /* nothing, unless the record did not wait */
     attachers_end(s);
     return attachers_count(s) > 0 || (publish_relays() && now_ms() - s->exited_at < RELAY_MS);
+}
+
+static int64_t due_at(uint64_t seconds) {
+    enum { LONGEST_S = 1 << 30 }; /* 34 years: more than that is never, and no overflow */
+    return seconds && seconds <= LONGEST_S ? now_ms() + (int64_t)seconds * 1000 : 0;
 }
 
 static int sooner(int patience, int64_t left) {
@@ -283,7 +288,7 @@ int supervise(struct supervision *supervision, struct child *child, int control)
     s->supervision = supervision;
     s->child = child;
     s->started_at = child->started_at ? child->started_at : unix_ns();
-    s->due_at = supervision->timeout_s ? now_ms() + (int64_t)supervision->timeout_s * 1000 : 0;
+    s->due_at = due_at(supervision->timeout_s);
     ignore_signals();
     raise_descriptor_limit();
     if (chdir("/") < 0) {

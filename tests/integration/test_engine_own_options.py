@@ -42,6 +42,11 @@ def test_one_that_ends_in_time_has_its_own_end(bench: Bench) -> None:
     assert bench.state(identity)["Error"] == ""
 
 
+def test_the_longest_time_is_never_over(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "sleep 0.5; exit 4", fields={"Wardian": {"Timeout": 1 << 62}})
+    assert bench.finish(identity) == 4
+
+
 def test_another_engine_does_not_change_the_time(bench: Bench) -> None:
     identity = bench.start("sleep", "1000", fields={"Wardian": {"Timeout": 2}})
     bench.restart()
