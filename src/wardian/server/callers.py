@@ -18,6 +18,7 @@ from wardian.server.routes import ADMIN, BUILD, PUSH, READ, RUN, Route
 _UCRED = struct.Struct("iII")
 _CLASSES = frozenset((READ, RUN, BUILD, PUSH, ADMIN))
 _EVERYBODY = "*"
+_KINDS = frozenset(("tls", "user"))
 
 
 class Caller(NamedTuple):
@@ -79,7 +80,8 @@ class Policy:
     def _classes(self, caller: Caller) -> frozenset[str]:
         name = caller.name if caller.address else _user(caller.uid)
         kind = "tls" if caller.address else "user"
-        for key in (f"{kind}:{name}", name, _EVERYBODY):
+        bare = name if name.partition(":")[0] not in _KINDS else ""  # a certificate may be called "user:root"
+        for key in (f"{kind}:{name}", bare, _EVERYBODY):
             if key in self._allowed:
                 return self._allowed[key]
         return frozenset()
