@@ -26,7 +26,7 @@ class Usage(NamedTuple):
     supervisors: int
 
 
-def _supervisors(program: str) -> set[int]:
+def supervisors(program: str) -> set[int]:
     """Processes of this program that are nobody's container: their parent is init or another of the same."""
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -40,28 +40,28 @@ def _supervisors(program: str) -> set[int]:
     return found
 
 
-def _private(pid: int) -> int:
+def private(pid: int) -> int:
     with open(f"/proc/{pid}/smaps_rollup") as file:
         return sum(int(line.split()[1]) for line in file if line.startswith(("Private_Clean:", "Private_Dirty:")))
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     with open(f"/proc/{pid}/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
 
 
 def measure_one(engine: Engine) -> Usage:
-    before = _supervisors(SUPERVISORS[engine.name])
+    before = supervisors(SUPERVISORS[engine.name])
     containers = [engine.create("sleep", "600", NetworkMode="none") for _ in range(COUNT)]
     for container in containers:
         engine.start(container)
     time.sleep(1)
-    supervisors = _supervisors(SUPERVISORS[engine.name]) - before
+    watching = supervisors(SUPERVISORS[engine.name]) - before
     usage = Usage(
         engine.name,
-        _resident(engine.process()),
-        statistics.median(map(_private, supervisors)) if supervisors else 0,
-        len(supervisors),
+        resident(engine.process()),
+        statistics.median(map(private, watching)) if watching else 0,
+        len(watching),
     )
     for container in containers:
         engine.remove(container)
