@@ -18,6 +18,7 @@ from wardian.client import ApiError, Client, Target
 from wardian.engine import AttachOptions, LogOptions, LogStream
 from wardian.errors import CONFLICT, NOT_FOUND, NOT_MODIFIED, WardianError
 from wardian.home import make_home
+from wardian.server import archive
 from wardian.server.application import Application
 from wardian.server.connection import Connection
 
@@ -119,6 +120,23 @@ class Events:
         yield {"since": since, "filters": filters}
 
 
+class Files:
+    """Of a container whose files never end."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(1 << 16)
+        finally:
+            self.let_go.set()
+
+
 class System:
     def ping(self) -> dict[str, str]:
         return {"Api-Version": "1.51", "Builder-Version": "1", "OSType": "linux"}
@@ -134,6 +152,7 @@ class SmallEngine:
         self.execs = self
         self.images = Images()
         self.events = Events()
+        self.files = Files()
         self.system = System()
 
     def start(self, identity: str, body: dict[str, Any]) -> EchoSession:
@@ -445,6 +464,16 @@ def test_slow_clients_block_nobody(server: RunningServer) -> None:
         start = time.monotonic()
         assert server.client().request("GET", "/_ping").status == 200
         assert time.monotonic() - start < 1
+
+
+def test_who_reads_no_more_of_a_containers_files_lets_go_of_them(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_PATIENCE", 0.2)
+    with server.socket() as sock:
+        sock.sendall(b"GET /containers/x/export HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert sock.recv(16).startswith(b"HTTP/1.1 200")
+        assert server.engine.files.let_go.wait(5)
 
 
 def test_connections_are_let_go(server: RunningServer) -> None:

@@ -1,7 +1,6 @@
 """pause and unpause: all processes of a container stand still, by the freezer of its group; and what a signal does to
 one that is paused."""
 
-import asyncio
 import contextlib
 import os
 
@@ -10,6 +9,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.signals import signal_number
 from wardian.engine.state import Event, State
+from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.kernel import freezer
 from wardian.runtime import freezer_directory
@@ -43,7 +43,7 @@ async def freeze(parts: Parts, container: Container) -> None:
     """When it returns nothing of the container runs. Raises WardianError; then it runs on."""
     directory = freezer_of(parts, container)
     try:
-        stands = await asyncio.to_thread(freezer.freeze, directory, _DEADLINE)
+        stands = await work(lambda _: freezer.freeze(directory, _DEADLINE), lambda _: None, "wardian-freeze")
     except FileNotFoundError:
         if not container.state.live or not os.path.isdir(directory):  # it has just ended
             raise _refusal(container, f"container {container.id} is not running") from None

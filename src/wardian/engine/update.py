@@ -5,7 +5,6 @@
 What the kernel refuses is taken back, and then nothing has changed.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.spec.resources import resources_of
 from wardian.engine.state import State
+from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, WardianError
 from wardian.runtime import carry_out, limit_writes
 
@@ -111,7 +111,7 @@ async def _apply(parts: Parts, container: Container, before: ContainerConfig, af
         new["pids"] = {"limit": -1}
     writes = limit_writes(parts.host, group, old, new)
     try:
-        await asyncio.to_thread(carry_out, writes)
+        await work(lambda _: carry_out(writes), lambda _: None, "wardian-update")
     except OSError as error:
         if not container.state.live:  # it ended meanwhile: what it starts with next is all there is to change
             return

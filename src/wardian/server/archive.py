@@ -11,6 +11,8 @@ from wardian.errors import INVALID, WardianError
 from wardian.server.messages import Answer, Request, Streamed, json_answer
 
 _TAR = "application/x-tar"
+# While a container's files are read it cannot be started: who stopped reading does not hold it for ever.
+_PATIENCE = 60.0
 
 
 async def stat(request: Request) -> Answer:
@@ -20,7 +22,7 @@ async def stat(request: Request) -> Answer:
 
 async def download(request: Request) -> Streamed:
     found = await request.engine.files.download(_ref(request), request.query.text("path"))
-    return Streamed(found.pieces, _TAR, eager=False, headers=(_stat_header(found.stat),))
+    return Streamed(found.pieces, _TAR, eager=False, headers=(_stat_header(found.stat),), patience=_PATIENCE)
 
 
 async def upload(request: Request) -> Answer:
@@ -40,7 +42,9 @@ async def changes(request: Request) -> Answer:
 
 
 async def export(request: Request) -> Streamed:
-    return Streamed(await request.engine.files.export(_ref(request)), "application/octet-stream", eager=False)
+    return Streamed(
+        await request.engine.files.export(_ref(request)), "application/octet-stream", eager=False, patience=_PATIENCE
+    )
 
 
 async def commit(request: Request) -> Answer:

@@ -298,9 +298,9 @@ class Connection(asyncio.Protocol):
             async for piece in pieces:
                 if piece:
                     self._send(h11.Data(data=piece))
-                    await self._drain()
+                    await self._drain(reply.patience)
             self._send(h11.EndOfMessage())
-            await self._drain()
+            await self._drain(reply.patience)
         finally:
             close = getattr(pieces, "aclose", None)
             if close is not None:
@@ -334,10 +334,15 @@ class Connection(asyncio.Protocol):
         if data:
             self._transport.write(data)
 
-    async def _drain(self) -> None:
-        """Waits while the client reads slower than we write. Raises _ClientGone when it left."""
+    async def _drain(self, patience: float = 0.0) -> None:
+        """Waits while the client reads slower than we write. Raises _ClientGone when it left, or read nothing for
+        `patience` seconds (0: it may take its time)."""
         if self._writable is not None:
-            await self._writable
+            try:
+                await asyncio.wait_for(asyncio.shield(self._writable), patience or None)
+            except TimeoutError:
+                self._transport.abort()
+                raise _ClientGone from None
         if self._transport.is_closing():
             raise _ClientGone
 

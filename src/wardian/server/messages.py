@@ -75,12 +75,14 @@ class Answer(NamedTuple):
 
 class Streamed(NamedTuple):
     """A response that comes in pieces. `eager`: its head goes out at once; otherwise with the first piece, and an error
-    before that piece is an ordinary error answer."""
+    before that piece is an ordinary error answer. `patience`: seconds for which the client may read nothing before it
+    counts as gone, where what is read keeps something from others; 0 for ever."""
 
     pieces: AsyncIterator[bytes]
     content_type: str = JSON
     eager: bool = True
     headers: tuple[tuple[str, str], ...] = ()
+    patience: float = 0.0
 
 
 class Handover(NamedTuple):
