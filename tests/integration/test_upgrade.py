@@ -38,7 +38,7 @@ def earlier_source(tmp_path_factory: pytest.TempPathFactory) -> str:
     git = needs.program("git")
     archive = subprocess.run([git, "-C", REPOSITORY, "archive", EARLIER], capture_output=True)
     if archive.returncode != 0:
-        needs.missing(f"needs this repository's history, with commit {EARLIER[:7]}")
+        needs.missing(f"needs this repository's history, with commit {EARLIER[:7]}: {archive.stderr.decode().strip()}")
     subprocess.run(["tar", "-x", "-C", directory], input=archive.stdout, check=True)
     subprocess.run([sys.executable, "hatch_build.py"], cwd=directory, check=True)
     return directory
