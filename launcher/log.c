@@ -35,18 +35,20 @@ struct line {
 static struct {
     int dir, fd;
     char name[NAME];
-    uint64_t max_size, size; /* of the file, without what is still in `out` */
+    uint64_t max_size, size; /* of the file, without what is still in `out_` */
     uint32_t max_files;
     uint64_t lost, written;
-    size_t out_length, out_source; /* bytes in `out`, and how many of the container's bytes they carry */
-    char out[OUT_SIZE];
-    struct line lines[SOURCES];
+    size_t out_length, out_source; /* bytes in `out_`, and how many of the container's bytes they carry */
     const char *attrs; /* "" or ,"attrs":{…} */
     size_t attrs_length;
     struct timespec now; /* of the chunk being logged, and then of its next line */
     time_t second;
     char date[20]; /* "2026-11-21T03:49:33" of `second` */
 } log_ = {.dir = -1, .fd = -1};
+
+/* Apart from what begins with a value: the program's file holds none of their zeros. */
+static char out_[OUT_SIZE];
+static struct line lines_[SOURCES];
 
 uint64_t log_lost(void) { return log_.lost; }
 uint64_t log_written(void) { return log_.written; }
@@ -125,7 +127,7 @@ static void rotate(void) {
 static void flush(void) {
     size_t done = 0;
     while (done < log_.out_length) {
-        ssize_t n = write(log_.fd, log_.out + done, log_.out_length - done);
+        ssize_t n = write(log_.fd, out_ + done, log_.out_length - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -176,12 +178,12 @@ static struct timespec next_moment(void) {
 
 /* One entry: a whole line, or with `ends` false a part of one. */
 static void entry(int which, const unsigned char *bytes, size_t length, bool ends) {
-    struct line *line = &log_.lines[which];
+    struct line *line = &lines_[which];
     if (OUT_SIZE - log_.out_length < 6 * length + LINE_EXTRA + log_.attrs_length)
         flush();
     if (!line->continued)
         line->time = next_moment();
-    char *start = log_.out + log_.out_length, *to = start;
+    char *start = out_ + log_.out_length, *to = start;
     to += put(to, "{\"log\":\"");
     to += json_escape(to, bytes, length);
     to += put(to, ends ? "\\n\",\"stream\":\"" : "\",\"stream\":\"");
@@ -196,7 +198,7 @@ static void entry(int which, const unsigned char *bytes, size_t length, bool end
     if (log_.max_size && log_.size + held + size > log_.max_size && log_.size + held > 0) {
         flush();
         rotate();
-        memmove(log_.out, start, size);
+        memmove(out_, start, size);
     }
     log_.out_length += size;
     log_.out_source += length + ends;
@@ -205,7 +207,7 @@ static void entry(int which, const unsigned char *bytes, size_t length, bool end
 
 /* `length` bytes without a newline go to the end of the pending line; it is written in parts as it fills up. */
 static void append(int which, const unsigned char *bytes, size_t length) {
-    struct line *line = &log_.lines[which];
+    struct line *line = &lines_[which];
     while (length) {
         size_t take = PART - line->length < length ? PART - line->length : length;
         memcpy(line->bytes + line->length, bytes, take);
@@ -222,7 +224,7 @@ static void append(int which, const unsigned char *bytes, size_t length) {
 }
 
 void log_feed(int which, const unsigned char *bytes, size_t length) {
-    struct line *line = &log_.lines[which];
+    struct line *line = &lines_[which];
     if (log_.fd < 0)
         return;
     clock_gettime(CLOCK_REALTIME, &log_.now);
@@ -246,7 +248,7 @@ void log_feed(int which, const unsigned char *bytes, size_t length) {
 }
 
 void log_end(int which) {
-    struct line *line = &log_.lines[which];
+    struct line *line = &lines_[which];
     if (log_.fd < 0 || !line->length)
         return;
     clock_gettime(CLOCK_REALTIME, &log_.now);
@@ -259,6 +261,6 @@ void log_close(void) {
     if (log_.fd >= 0)
         close(log_.fd);
     log_.fd = -1;
-    memset(log_.lines, 0, sizeof log_.lines);
+    memset(lines_, 0, sizeof lines_);
     log_.lost = log_.written = 0;
 }

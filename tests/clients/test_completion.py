@@ -38,7 +38,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-@pytest.fixture(params=["bash", "fish"])
+@pytest.fixture(params=["bash", pytest.param("fish", marks=pytest.mark.soak)])  # Debian 12 brings bash alone
 def complete(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Complete:
     shell = shutil.which(request.param)
     if shell is None:
@@ -100,6 +100,7 @@ def test_no_engine_is_started_by_a_key(environment: dict[str, str], tmp_path: Pa
     assert _lines(["wardian", "__complete", "--", "stop", ""], environment, tmp_path) == [":none"]
 
 
+@pytest.mark.soak
 def test_zsh(environment: dict[str, str], tmp_path: Path) -> None:
     zsh = shutil.which("zsh")
     if zsh is None:
