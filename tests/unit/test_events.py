@@ -124,3 +124,12 @@ def test_filters(told: tuple[str, str, str, dict[str, str]], filters: dict[str, 
         "scope": "local",
     }
     assert matches_event(event, filters) is taken
+
+
+def test_a_closed_journal_takes_nothing_and_opens_nothing(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "events"))
+    journal.open()
+    journal.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        journal.append(1, b"{}\n")
+    assert os.listdir(tmp_path / "events") == []

@@ -46,10 +46,12 @@ class Journal:
         self._kept = kept
         self._segments: list[Segment] = []
         self._fd = -1
+        self._closed = False
         self.last = 0
         self.newest: dict[str, Any] | None = None
 
     def open(self) -> None:
+        self._closed = False
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         names = sorted(name for name in os.listdir(self._directory) if name.endswith(_SUFFIX))
         for name in names:
@@ -74,6 +76,10 @@ class Journal:
                 self.newest, self.last = event, identity_of(event)
 
     def close(self) -> None:
+        self._let_go()
+        self._closed = True
+
+    def _let_go(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -88,7 +94,9 @@ class Journal:
         return list(self._segments)
 
     def append(self, identity: int, line: bytes) -> None:
-        """Raises OSError when the disk does not take it; then nothing of it is there."""
+        """Raises OSError when the disk does not take it, or once this is closed; then nothing of it is there."""
+        if self._closed:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), self._directory)
         if not self._segments or self._segments[-1].size + len(line) > self._limit:
             self._begin(identity)
         newest = self._segments[-1]
@@ -102,7 +110,7 @@ class Journal:
     def _begin(self, identity: int) -> None:
         path = os.path.join(self._directory, f"{identity:020d}{_SUFFIX}")
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self.close()
+        self._let_go()
         self._fd = fd
         if self._segments and self._segments[-1].path == path:
             self._segments.pop()  # the disk was full when it was begun

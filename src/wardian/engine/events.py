@@ -62,6 +62,7 @@ class Events:
         self._journal = Journal(directory)
         self._unwritten: deque[tuple[int, dict[str, Any]]] = deque(maxlen=_KEEP)
         self._failing = False
+        self._closed = False
         self._last = 0
         self.cut_off = False  # the engine before this one was killed
         # weak: an iterator that is dropped, even before its first step, takes its queue with it
@@ -84,6 +85,7 @@ class Events:
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
+        self._closed = True
         self._journal.close()
 
     def told(self) -> Iterator[dict[str, Any]]:
@@ -128,7 +130,7 @@ class Events:
 
     def _write(self) -> None:
         self._timer = None
-        if not self._flush():
+        if not self._flush() and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(_WRITE_AGAIN, self._write)
 
     def _flush(self) -> bool:
@@ -139,7 +141,7 @@ class Events:
                 self._journal.append(identity, _line(event))
                 self._unwritten.popleft()
         except OSError as error:
-            if not self._failing:
+            if not self._failing and not self._closed:
                 log.error("events are kept in memory only, until they can be written: %s", error)
             self._failing = True
             return False
