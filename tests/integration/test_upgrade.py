@@ -26,6 +26,8 @@ from wardian.home import Home
 
 EARLIER = "59b41957bbc00fce8d1e05fa1b06d5040f268b6e"  # the first container's last commit
 KNOWN = 10  # words of the command line that it had: the roots, the socket, the groups, the bridge
+# soak: a clone without history has no earlier version
+pytestmark = pytest.mark.soak
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IMAGE = "busybox:upgraded"
 COUNTS = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.05; done"
