@@ -256,6 +256,13 @@ def test_what_commit_refuses(docker, running):
     assert b"must be lowercase" in docker("commit", running, "BAD", status=1).stderr
 
 
+def test_commit_checks_the_configuration_that_it_is_given(client, running):
+    for config in ({"Labels": ["a"]}, {"Env": [1]}, {"Cmd": 1}, {"ExposedPorts": "80"}, {"WorkingDir": 1}):
+        with pytest.raises(docker_py.errors.APIError) as refused:
+            client.api.commit(running, conf=config)
+        assert refused.value.status_code == 400
+
+
 def test_management_forms(docker, running, tmp_path):
     docker("container", "cp", f"{running}:/d/f", str(tmp_path / "f"))
     assert (tmp_path / "f").read_text() == "hi\n"

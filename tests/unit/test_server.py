@@ -456,6 +456,14 @@ def test_a_json_body_has_a_limit(client: Client) -> None:
         client.call("POST", "/containers/create", {"Image": "a" * (5 << 20)})
 
 
+def test_json_that_is_too_deep_is_the_clients_mistake(server: RunningServer) -> None:
+    body = b"[" * 300_000
+    head = b"POST /containers/create HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: %d\r\n\r\n"
+    answer = server.raw(head % len(body) + body, end=False)
+    assert answer.startswith(b"HTTP/1.1 400") and b"exceeded max depth" in answer
+
+
 def test_slow_clients_block_nobody(server: RunningServer) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(50):

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from wardian.engine.files import Files
+from wardian.engine.options import ROWS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.state import State
@@ -52,6 +53,7 @@ class Commits:
             message = f"No such image: {container.record.image}"
             hint = "the container's image was removed: what it changed cannot be added to it"
             raise WardianError(NOT_FOUND, message, operation="commit", subject=container.id, hint=hint)
+        _check(asked.config or {})
         run_config = apply_changes(merged(asked.config or {}, run_config_of(container)), asked.changes)
         said = Commit(run_config, asked.author, asked.comment, " ".join(_command(container)))
         reference = f"{asked.repo}:{asked.tag}" if asked.repo and asked.tag else asked.repo
@@ -94,6 +96,14 @@ def _paused(container: Container) -> bool:
 def run_config_of(container: Container) -> dict[str, Any]:
     found = container.config.api_config()
     return {key: found[key] for key in _KEPT if found.get(key)}
+
+
+def _check(asked: Mapping[str, Any]) -> None:
+    """As create checks the same fields. Raises INVALID, naming one: an image with another type in it would break every
+    list that it is in."""
+    for key in _KEPT:
+        if asked.get(key) is not None and key in ROWS:
+            ROWS[key].check(asked[key], key)
 
 
 def merged(asked: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,11 @@ class Request(NamedTuple):
         content = await self.body.read(JSON_BODY_LIMIT)
         if not content.strip():
             return None
-        return versions.adapt_request(self.route, self.version, msgspec.json.decode(content))
+        try:
+            value = msgspec.json.decode(content)
+        except RecursionError:
+            raise WardianError(INVALID, "invalid JSON: exceeded max depth", operation="decode") from None
+        return versions.adapt_request(self.route, self.version, value)
 
     async def json_object(self) -> dict[str, Any]:
         """A body that must be a JSON object; {} when there is none."""
