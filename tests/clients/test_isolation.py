@@ -236,7 +236,6 @@ def test_limits_that_cannot_be_are_refused(docker, flags, says):
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--log-driver", "syslog"),
         ("--runtime", "runc"), ("--gpus", "all"),
     ],
     ids=lambda flags: flags[0],

@@ -113,9 +113,10 @@ def test_a_step_of_closing_that_fails_holds_no_other_up(new_home: Callable[[], H
     bench = Bench(home)
     bench.engine._database.close()  # every later write to it fails
     publish(bench, "x")
-    bench.engine.events._journal = None  # no error that a disk makes
+    journal, bench.engine.events._journal = bench.engine.events._journal, None  # no error that a disk makes
     with pytest.raises(AttributeError):
         bench.run(bench.engine.close())
+    journal.close()
     bench.loop.close()
     assert not os.path.exists(f"/sys/class/net/{home.bridge}")
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
