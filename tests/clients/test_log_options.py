@@ -113,6 +113,9 @@ def test_options_that_are_refused(docker, option, says):
         ("fluentd", ("fluentd-address=foo://x",), b"invalid fluentd-address (foo://x): unsupported scheme: 'foo'"),
         ("fluentd", ("fluentd-address=tcp://h/p",), b"(tcp://h/p): should not contain a path element"),
         ("fluentd", ("fluentd-retry-wait=x",), b'time: invalid duration "x"'),
+        ("fluentd", ("fluentd-async=false",), b"fluentd-async=false is not built yet"),
+        ("fluentd", ("fluentd-max-retries=3",), b"fluentd-max-retries=3 is not built yet"),
+        ("fluentd", ("fluentd-buffer-limit=1m",), b"fluentd-buffer-limit=1m is not built yet"),
         ("fluentd", ("fluentd-async-connect=true",), b"unknown log opt 'fluentd-async-connect' for fluentd log driver"),
     ],
 )

@@ -3,6 +3,8 @@
     layers → sandbox (joined namespaces, network) → the three files of names → facts of the root → plan → launch
 
 Nothing here mounts or makes namespaces: the plan says it all, the launcher does it, and undoes it when a step fails.
+The plan joins what the sandbox has: a prepared network namespace, and a user namespace of the container's own
+(userns.py of the runtime), which must be there before the mounts that are mapped by it.
 What was opened on the way is closed in any case; what was acquired is given back when the launch fails.
 """
 

@@ -89,9 +89,29 @@ def _max_file(value: str, key: str) -> None:
         raise _invalid("max-file cannot be less than 1", key)
 
 
+def _not_built(what: str, key: str) -> WardianError:
+    return WardianError(NOT_IMPLEMENTED, f"{what} is not built yet in Wardian", operation="create", subject=key)
+
+
 def _compress(value: str, key: str) -> None:
     if read_flag(value, key):
-        raise WardianError(NOT_IMPLEMENTED, f"{key}=true is not built yet in Wardian", operation="create", subject=key)
+        raise _not_built(f"{key}=true", key)
+
+
+def _asynchronous(value: str, key: str) -> None:
+    """Without it Docker's start fails when nobody listens."""
+    if not read_flag(value, key):
+        raise _not_built(f"{key}=false", key)
+
+
+def _gives_up(check: Check) -> Check:
+    """Here nothing is given up: lines wait in the file, as long as that is kept."""
+
+    def checked(value: str, key: str) -> None:
+        check(value, key)
+        raise _not_built(f"{key}={value}", key)
+
+    return checked
 
 
 def _mode(value: str, key: str) -> None:
@@ -235,10 +255,10 @@ DRIVERS: Mapping[str, Driver] = {
     "fluentd": Driver(
         {
             "fluentd-address": _fluentd_address,
-            "fluentd-async": read_flag,
+            "fluentd-async": _asynchronous,
             "fluentd-async-reconnect-interval": _worded(_interval, _DURATION_WORDS),
-            "fluentd-buffer-limit": read_size,
-            "fluentd-max-retries": read_number,
+            "fluentd-buffer-limit": _gives_up(read_size),
+            "fluentd-max-retries": _gives_up(read_number),
             "fluentd-request-ack": read_flag,
             "fluentd-retry-wait": read_duration,
             "fluentd-sub-second-precision": read_flag,

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wardian.engine.logging.drivers import read_duration, read_flag
-from wardian.engine.logging.followers import Line
+from wardian.engine.logging.followers import FIRST_PAUSE, Line
 
 _SECONDS = 10.0
 _EVENT_TIME = struct.Struct(">II")
@@ -60,6 +60,7 @@ class Fluentd:
         self._acknowledged = read_flag(options.get("fluentd-request-ack", "false"))
         self._patience = read_duration(options.get("fluentd-write-timeout", "0")) or _SECONDS
         self._renewal = read_duration(options.get("fluentd-async-reconnect-interval") or "0")
+        self.pause = read_duration(options.get("fluentd-retry-wait") or "0") or FIRST_PAUSE
         self._connection: Connection | None = None
         self._since = 0.0
 

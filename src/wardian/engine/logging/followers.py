@@ -24,7 +24,8 @@ from wardian.engine.registry import Container
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
 _LAST_SECONDS = 10.0
 _PART = 16384  # what the supervisor writes of a line that goes on (PART in launcher/log.c)
 _BATCH = 512
@@ -41,7 +42,11 @@ class Line(NamedTuple):
 
 
 class Target(Protocol):
-    """Where lines go. `send` raises OSError when they could not be given away; it is then asked with the same again."""
+    """Where lines go. `send` raises OSError when they could not be given away; it is then asked with the same again,
+    `pause` seconds later, and twice as long each time."""
+
+    @property
+    def pause(self) -> float: ...
 
     async def send(self, lines: list[Line]) -> None: ...
 
@@ -175,7 +180,7 @@ class _Follower:
                 wait.cancel()
 
     async def _send(self, target: Target, lines: list[Line]) -> None:
-        pause = _FIRST_PAUSE
+        pause = target.pause
         for start in range(0, len(lines), _BATCH):
             batch = lines[start : start + _BATCH]
             while True:
@@ -188,10 +193,10 @@ class _Follower:
                     self._failures += 1
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    pause = min(2 * pause, max(target.pause, _LONGEST_PAUSE))
                     if self._wake.is_set():
                         self._wake.clear()
-                        pause = _FIRST_PAUSE
+                        pause = target.pause
             if self._failures:
                 log.info("%s: its log driver sends again, after %d failures", self.name, self._failures)
             self._failures = 0

@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Iterable, Mapping
 
-from wardian.engine.logging.followers import Line
+from wardian.engine.logging.followers import FIRST_PAUSE, Line
 
 _LENGTH = struct.Struct("<Q")
 _PRIORITY = {"stdout": b"6", "stderr": b"3"}  # syslog's info and err
@@ -34,6 +34,8 @@ def field_name(text: str) -> str:
 
 class Journal:
     """`fields`: the container's own, in every entry."""
+
+    pause = FIRST_PAUSE
 
     def __init__(self, path: str, fields: Mapping[str, str]) -> None:
         self._path = path

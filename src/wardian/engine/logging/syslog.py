@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from wardian.engine.logging.drivers import FACILITIES
-from wardian.engine.logging.followers import Line
+from wardian.engine.logging.followers import FIRST_PAUSE, Line
 
 _SEVERITY = {"stdout": 6, "stderr": 3}
 _LOCAL = ("/dev/log", "/var/run/syslog", "/var/run/log")
@@ -56,6 +56,8 @@ def format_message(kind: str, facility: str, tag: str, host: str, line: Line) ->
 
 
 class Syslog:
+    pause = FIRST_PAUSE
+
     def __init__(self, options: Mapping[str, str], tag: str) -> None:
         self._options = options
         parts = urlsplit(options.get("syslog-address", ""))
