@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 import time
 
 import pytest
@@ -61,9 +63,6 @@ def test_top(docker):
 
 def test_top_agrees_with_ps(docker):
     """The same columns by ps itself, of the same process."""
-    import shutil
-    import subprocess
-
     if shutil.which("ps") is None:
         pytest.skip("needs ps")
     docker("run", "-d", "--name", "same", IMAGE, *SLEEP)
@@ -72,6 +71,49 @@ def test_top_agrees_with_ps(docker):
     own = docker.out("top", "same", "-o", fields).splitlines()[1].split()
     theirs = subprocess.run(["ps", "-o", fields, "-p", pid], capture_output=True, text=True).stdout.splitlines()
     assert own == theirs[1].split()
+
+
+@pytest.fixture(scope="module")
+def threads(tmp_path_factory):
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "c", "threads.c")
+    program = tmp_path_factory.mktemp("threads") / "threads"
+    subprocess.run(["cc", "-Wall", "-Werror", "-static", "-pthread", "-o", program, source], check=True)
+    return program
+
+
+def test_top_of_threads(docker, threads):
+    docker("run", "-d", "--name", "two", "-v", f"{threads}:/threads", IMAGE, "/threads")
+    pid = docker.out("inspect", "-f", "{{.State.Pid}}", "two")
+
+    def rows(*options):
+        return [line.split() for line in docker.out("top", "two", *options).splitlines()[1:]]
+
+    while len(rows("-L")) < 2 or rows("-L")[1][-1] != "second":  # it starts it, which then names itself
+        time.sleep(0.02)
+    of_two = sorted(os.listdir(f"/proc/{pid}/task"), key=int)
+    assert [row[:2] for row in rows("-eL")] == [row[:2] for row in rows("-eT")] == [[pid, one] for one in of_two]
+    assert [row[3:6:2] for row in rows("-efL")] == [[one, "2"] for one in of_two]  # LWP and NLWP
+    assert [row[0] for row in rows("axH")] == [pid, pid]
+    assert rows("-L", "-o", "pid,tid,comm") == [[pid, of_two[0], "threads"], [pid, of_two[1], "second"]]
+    assert b"can't use both -L and -T" in docker("top", "two", "-LT", status=1).stderr
+
+
+def test_top_as_a_tree(docker):
+    docker("run", "-d", "--name", "tree", IMAGE, "sh", "-c", "sh -c 'sleep 1001; :' & sleep 1002; :")
+
+    def commands(*options):
+        return [line.split("   ")[-1] for line in docker.out("top", "tree", *options).splitlines()[1:]]
+
+    while len(commands("-ef")) < 4:
+        time.sleep(0.02)
+    drawn = docker.out("top", "tree", "-o", "pid,args", "--forest", "--sort", "pid").splitlines()[1:]
+    tree = [line.split(" ", 1)[1].strip(" ") for line in drawn]
+    assert tree[0].startswith("sh -c sh -c")
+    assert tree[1:] == [r"\_ sh -c sleep 1001; :", r"|   \_ sleep 1001", r"\_ sleep 1002"]
+    for options in (("-efH",), ("axf",), ("-ef", "f"), ("auxf",)):
+        assert len(commands(*options)) == 4
+    refused = docker("top", "tree", "-em", status=1).stderr
+    assert b"the option '-m' of ps is not built" in refused and b"--forest work" in refused
 
 
 def test_rename(docker):

@@ -2,8 +2,10 @@
 
 import pytest
 
+from wardian.engine.ps_forest import forest
 from wardian.engine.ps_options import read_ps_options
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.kernel.processes import Machine, Process
 
 
 def titles(text):
@@ -33,6 +35,20 @@ def titles(text):
         ("-o pid -o etime=SINCE", "PID SINCE"),
         ("-O user", "PID USER S TTY TIME COMMAND"),
         ("-e --format pid,pcpu", "PID %CPU"),
+        ("-eL", "PID LWP TTY TIME CMD"),
+        ("-efL", "UID PID PPID LWP C NLWP STIME TTY TIME CMD"),
+        ("-eFL", "UID PID PPID LWP C NLWP SZ RSS PSR STIME TTY TIME CMD"),
+        ("-elL", "F S UID PID PPID LWP C PRI NI ADDR SZ WCHAN TTY TIME CMD"),
+        ("-efjL", "UID PID PPID PGID SID LWP C NLWP STIME TTY TIME CMD"),
+        ("aux -L", "USER PID LWP %CPU NLWP %MEM VSZ RSS TTY STAT START TIME COMMAND"),
+        ("axj -L", "PPID PID PGID SID LWP TTY TPGID STAT UID TIME COMMAND"),
+        ("-efT", "UID PID SPID PPID C STIME TTY TIME CMD"),
+        ("axl -T", "F UID PID SPID PPID PRI NI VSZ RSS WCHAN STAT TTY TIME COMMAND"),
+        ("auxH", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"),
+        ("-L -o pid,lwp,tid,spid,nlwp", "PID LWP TID SPID NLWP"),
+        ("-ef f", "UID PID PPID C STIME TTY STAT TIME CMD"),
+        ("-efH", "UID PID PPID C STIME TTY TIME CMD"),
+        ("axf", "PID TTY STAT TIME COMMAND"),
         ("-ef --sort -rss", "UID PID PPID C STIME TTY TIME CMD"),
     ],
 )
@@ -46,10 +62,10 @@ def test_titles(options, expected):
         ("-o user,etime", INVALID, "Couldn't find PID field in ps output"),
         ("-o pid=PEE", INVALID, "Couldn't find PID field in ps output"),
         ("-o bogus", INVALID, 'ps: error: unknown user-defined format specifier "bogus"'),
-        ("-eH", NOT_IMPLEMENTED, "'-H'"),
-        ("-eL", NOT_IMPLEMENTED, "'-L'"),
-        ("f -e", NOT_IMPLEMENTED, "'f'"),
-        ("--forest", NOT_IMPLEMENTED, "'--forest'"),
+        ("-LT", INVALID, "thread flags conflict; can't use both -L and -T"),
+        ("-em", NOT_IMPLEMENTED, "'-m' of ps is not built.*; of ps's options -e .* --forest work"),
+        ("axs", NOT_IMPLEMENTED, "'s'"),
+        ("--deselect", NOT_IMPLEMENTED, "'--deselect'"),
     ],
 )
 def test_what_is_refused(options, kind, words):
@@ -62,3 +78,22 @@ def test_choices_and_order():
     wanted = read_ps_options("-p 1,2 -C sh,cat --sort=-rss,pid -ef")
     assert wanted.chosen == (("pid", ("1", "2")), ("comm", ("sh", "cat")))
     assert wanted.order == ("-rss", "pid")
+
+
+def process(pid, parent):
+    machine = Machine(0.0, 10.0, 1)
+    return Process(pid, f"p{pid}", ("S", str(parent)), {}, "", machine, pid)
+
+
+@pytest.mark.parametrize(("style", "branches"), [
+    ("lines", ["", " \\_ ", " |   \\_ ", " \\_ ", "     \\_ ", ""]),
+    ("spaces", ["", "  ", "    ", "  ", "    ", ""]),
+])  # fmt: skip
+def test_the_tree(style, branches):
+    found = forest([process(*one) for one in ((10, 1), (11, 10), (12, 10), (13, 11), (14, 12), (20, 1))], style)
+    assert [leaf.process.pid for leaf in found] == [10, 11, 13, 12, 14, 20]
+    assert [leaf.branch for leaf in found] == branches
+
+
+def test_a_deep_tree_takes_no_recursion():
+    assert len(forest([process(pid, pid - 1) for pid in range(1, 5000)], "lines")) == 4999

@@ -107,7 +107,7 @@ def _state(process: Process) -> str:
 
 
 def _waits_in(process: Process) -> str:
-    found = procfs.read(f"/proc/{process.pid}/wchan").strip()
+    found = procfs.read(f"/proc/{process.pid}/task/{process.thread}/wchan").strip()
     return "-" if found in ("", "0") else found[:6]
 
 
@@ -127,6 +127,9 @@ def _field(number: int) -> Callable[[Process], str]:
 _CLASSES = {0: "TS", 1: "FF", 2: "RR", 3: "B", 5: "IDL", 6: "DLN"}
 COLUMNS = {
     "pid": Column("PID", lambda process: str(process.pid)),
+    "lwp": Column("LWP", lambda process: str(process.thread)),
+    "spid": Column("SPID", lambda process: str(process.thread)),
+    "tid": Column("TID", lambda process: str(process.thread)),
     "ppid": Column("PPID", _field(4)),
     "pgid": Column("PGID", _field(5)),
     "sid": Column("SID", _field(6)),
@@ -179,6 +182,7 @@ COLUMNS = {
     "cmd": Column("CMD", _arguments),
     "named-user": Column("UID", lambda process: _user(process.ids("Uid")[1])),  # UID of -f, which shows the name
 }
+NAMING = {"comm", "args", "ucmd", "cmd"}  # where the tree of --forest is drawn
 # other names that -o takes
 SYNONYMS = {
     "euser": "user", "uname": "user", "euid": "uid", "egroup": "group", "egid": "gid", "pcpu": "%cpu", "pmem": "%mem",

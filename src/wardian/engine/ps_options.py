@@ -3,6 +3,7 @@
     -ef, -eF, -el, -ely, -ej          UNIX formats, clustered       aux, axu, l, v, j      BSD formats
     -o pid,comm  -eo pid,args  o pid  columns by name               -O user                the usual ones and these
     -p 1,2  -C name  -u user          choices                       --sort -rss,pid        order
+    -L, -T, H                         threads, with LWP or SPID     -H, f, --forest        parents before children
 
 Which processes there are is the container's to say: -e, -A, a and x choose all of them, as everything does.
 """
@@ -34,15 +35,22 @@ _BSD = {
 }
 _ALL_UNIX, _ALL_BSD, _WIDE = "eAadN", "axgT", "wn"
 _LISTS = {"p": "pid", "C": "comm", "u": "user", "U": "user"}
+_WORKS = (
+    "-e -A -a -d -f -F -l -y -j -L -T -H -w, a x u v l j f H w, -o -O -p -C -u --pid --format --sort --forest work "
+    "(docs/observe.md)"
+)
 
 
 class Wanted(NamedTuple):
     """`columns` with their titles; `chosen`: column → values, of which one must be right; `order`: columns, a minus
-    before those that go down."""
+    before those that go down; `threads`: each has a row; `tree`: children follow their parent, "lines" drawn before
+    their commands (--forest) or "spaces" (-H)."""
 
     columns: tuple[tuple[str, str], ...]
     chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()
     order: tuple[str, ...] = ()
+    threads: bool = False
+    tree: str = ""
 
 
 def read_ps_options(text: str) -> Wanted:
@@ -62,6 +70,8 @@ class _Reading:
         self._more: list[tuple[str, str]] = []
         self._chosen: list[tuple[str, tuple[str, ...]]] = []
         self._order: list[str] = []
+        self._threads = ""  # L, T or, of BSD, H
+        self._tree = ""
 
     def take(self, word: str) -> None:
         if word.startswith("--"):
@@ -74,6 +84,9 @@ class _Reading:
 
     def _long(self, word: str) -> None:
         name, sign, value = word[2:].partition("=")
+        if name == "forest" and not sign:
+            self._tree = "lines"
+            return
         value = value if sign else next(self.words, "")
         if name == "sort":
             self._order += [_column(one.strip("+")) for one in value.split(",")]
@@ -91,6 +104,10 @@ class _Reading:
                 return
             if letter in "fFljy":
                 self._unix.add(letter)
+            elif letter in "LT":
+                self._list_threads(letter)
+            elif letter == "H":
+                self._tree = self._tree or "spaces"
             elif letter not in _ALL_UNIX + _WIDE:
                 raise _cannot(f"-{letter}")
 
@@ -102,8 +119,19 @@ class _Reading:
                 return
             if letter in "uvlj":
                 self._bsd.add(letter)
+            elif letter == "H":
+                self._list_threads(letter)
+            elif letter == "f":
+                self._tree = "lines"
             elif letter not in _ALL_BSD + _WIDE:
                 raise _cannot(letter)
+
+    def _list_threads(self, letter: str) -> None:
+        if self._threads not in ("", letter):
+            raise _refused(
+                f"error: thread flags conflict; can't use both {_thread_flag(self._threads)} and {_thread_flag(letter)}"
+            )
+        self._threads = letter
 
     def _valued(self, letter: str, value: str) -> None:
         if letter == "o":
@@ -117,15 +145,18 @@ class _Reading:
         columns = tuple(self._named or self._format())
         if not any(title == "PID" for title, _ in columns):
             raise _refused("Couldn't find PID field in ps output")
-        return Wanted(columns, tuple(self._chosen), tuple(self._order))
+        return Wanted(columns, tuple(self._chosen), tuple(self._order), bool(self._threads), self._tree)
 
     def _format(self) -> Iterator[tuple[str, str]]:
         if self._more:
             names = ["pid", *(name for _, name in self._more), "s", "tty", "time", "args"]
-        elif self._bsd is not None:
-            names = _of_format(_BSD, self._bsd, "")
+        elif self._bsd is not None and (self._bsd or not self._unix):
+            names = _with_threads(_of_format(_BSD, self._bsd, ""), self._threads, counted="u" in self._bsd)
         else:
-            names = _of_format(_UNIX, {"F"} if "F" in self._unix else self._unix, "-")
+            letters = {"F"} if "F" in self._unix else self._unix
+            names = _with_threads(_of_format(_UNIX, letters, "-"), self._threads, counted=bool(letters & {"f", "F"}))
+            if self._bsd is not None:  # "-ef f": a UNIX format with BSD's state
+                names.insert(names.index("tty") + 1, "stat")
         return ((COLUMNS[name].title, name) for name in names)
 
 
@@ -134,6 +165,22 @@ def _of_format(formats: dict[str, str], letters: set[str], dash: str) -> list[st
     if key not in formats:
         raise _cannot(dash + key)
     return formats[key].split()
+
+
+def _with_threads(names: list[str], letter: str, *, counted: bool) -> list[str]:
+    """Where ps puts the columns of -L and -T; `counted`: the format has NLWP too."""
+    if letter == "T":
+        names.insert(names.index("pid") + 1, "spid")
+    elif letter == "L":
+        before = next(name for name in ("sid", "ppid", "pid") if name in names)
+        names.insert(names.index(before) + 1, "lwp")
+        if counted:
+            names.insert(names.index("%cpu" if "%cpu" in names else "c") + 1, "nlwp")
+    return names
+
+
+def _thread_flag(letter: str) -> str:
+    return letter if letter == "H" else f"-{letter}"
 
 
 def _names(text: str) -> Iterator[tuple[str, str]]:
@@ -162,5 +209,8 @@ def _refused(message: str) -> WardianError:
 
 
 def _cannot(option: str) -> WardianError:
-    message = f"top: the option {option!r} of ps is not built: Wardian reads /proc itself, and never runs ps"
+    message = (
+        f"top: the option {option!r} of ps is not built: Wardian reads /proc itself, and never runs ps; of ps's "
+        f"options {_WORKS}"
+    )
     return WardianError(NOT_IMPLEMENTED, message, operation="top", subject=option)

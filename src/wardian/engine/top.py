@@ -7,12 +7,13 @@ from typing import Any
 
 from wardian.engine.parts import Parts
 from wardian.engine.pausing import freezer_of
-from wardian.engine.ps_columns import COLUMNS
+from wardian.engine.ps_columns import COLUMNS, NAMING
+from wardian.engine.ps_forest import Leaf, forest
 from wardian.engine.ps_options import Wanted, read_ps_options
 from wardian.engine.registry import Container
 from wardian.engine.state import State
 from wardian.errors import CONFLICT, WardianError
-from wardian.kernel.processes import Process, read_machine, read_process
+from wardian.kernel.processes import Process, read_machine, read_process, read_threads
 
 
 def check_listable(container: Container) -> None:
@@ -34,10 +35,18 @@ def top(parts: Parts, container: Container, ps_args: str) -> dict[str, Any]:
     processes = [one for one in found if one is not None and _is_chosen(one, wanted)]
     for name in reversed(wanted.order):
         processes.sort(key=lambda one: _order(one, name.removeprefix("-")), reverse=name.startswith("-"))
+    leaves = forest(processes, wanted.tree) if wanted.tree else [Leaf("", one) for one in processes]
+    if wanted.threads:
+        leaves = [Leaf(leaf.branch, one) for leaf in leaves for one in read_threads(leaf.process.pid, machine)]
     return {
         "Titles": [title for title, _ in wanted.columns],
-        "Processes": [[COLUMNS[name].show(one) for _, name in wanted.columns] for one in processes],
+        "Processes": [[_shown(name, leaf) for _, name in wanted.columns] for leaf in leaves],
     }
+
+
+def _shown(name: str, leaf: Leaf) -> str:
+    text = COLUMNS[name].show(leaf.process)
+    return leaf.branch + text if name in NAMING else text
 
 
 def _pids(group: str) -> Iterator[int]:

@@ -1,5 +1,5 @@
-"""A process as /proc shows it (proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5)): one snapshot, and what the
-machine must say to make sense of it."""
+"""A process, or a thread of it, as /proc shows it (proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5)): one
+snapshot, and what the machine must say to make sense of it."""
 
 import os
 from typing import NamedTuple
@@ -19,7 +19,8 @@ class Machine(NamedTuple):
 
 
 class Process(NamedTuple):
-    """Times are seconds, sizes bytes. `stat` are the fields of /proc/PID/stat from the third on: the state first."""
+    """Times are seconds, sizes bytes. `stat` are the fields of /proc/PID/stat from the third on: the state first.
+    `thread` is the pid where the whole process is meant."""
 
     pid: int
     name: str
@@ -27,6 +28,7 @@ class Process(NamedTuple):
     status: dict[str, str]
     arguments: str
     machine: Machine
+    thread: int
 
     def number(self, field: int) -> int:
         """Field N of /proc/PID/stat, counted as its man page does."""
@@ -61,9 +63,23 @@ def read_machine() -> Machine:
 
 def read_process(pid: int, machine: Machine) -> Process | None:
     """None for one that is gone."""
-    head, _, rest = procfs.read(f"/proc/{pid}/stat").rpartition(")")
-    status = procfs.status(pid)
+    return _read(f"/proc/{pid}", pid, pid, machine)
+
+
+def read_threads(pid: int, machine: Machine) -> list[Process]:
+    """Each thread as a process of its own, with its own name, state and times; [] for a process that is gone."""
+    try:
+        threads = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
+    except OSError:
+        return []
+    found = (_read(f"/proc/{pid}/task/{thread}", pid, thread, machine) for thread in threads)
+    return [one for one in found if one is not None]
+
+
+def _read(directory: str, pid: int, thread: int, machine: Machine) -> Process | None:
+    head, _, rest = procfs.read(f"{directory}/stat").rpartition(")")
+    status = procfs.status_of(directory)
     if not rest or not status:
         return None
     arguments = procfs.read(f"/proc/{pid}/cmdline").rstrip("\0").replace("\0", " ")
-    return Process(pid, head.partition("(")[2], tuple(rest.split()), status, arguments, machine)
+    return Process(pid, head.partition("(")[2], tuple(rest.split()), status, arguments, machine, thread)

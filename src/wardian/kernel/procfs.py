@@ -44,7 +44,12 @@ def mounts(pid: "int | str" = "self") -> list[MountInfo]:
 
 def status(pid: "int | str" = "self") -> dict[str, str]:
     """/proc/PID/status by key; {} when the process is gone."""
-    rows = (line.partition(":") for line in read(f"/proc/{pid}/status").splitlines())
+    return status_of(f"/proc/{pid}")
+
+
+def status_of(directory: str) -> dict[str, str]:
+    """As `status`, of /proc/PID or /proc/PID/task/TID."""
+    rows = (line.partition(":") for line in read(f"{directory}/status").splitlines())
     return {key: value.strip() for key, _, value in rows}
 
 
