@@ -4,8 +4,8 @@
  *
  * and what they send goes to the container's input, first the bytes that the engine had already read from the socket.
  *
- * The end of an attacher's input ends the container's only with SUPERVISE_STDIN_ONCE and without a terminal; else it ends
- * the attachment, as in Docker: `echo x | docker attach C` comes back. So do the detach keys.
+ * The end of an attacher's input ends the container's only with SUPERVISE_STDIN_ONCE and without a terminal; else it
+ * ends the attachment, as in Docker: `echo x | docker attach C` comes back. So do the detach keys.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,8 +29,8 @@ static bool in_use(const struct attacher *a) { return a->fd >= 0 || a->early >= 
 
 static bool has_pending(const struct attacher *a) { return a->pending[SOURCE_OUT] || a->pending[SOURCE_ERR]; }
 
-/* Closing a socket with unread bytes resets it, and the client would see ECONNRESET for the end of its output: so what it
- * still sent is read away first, after shutdown(2) has stopped it from sending more. */
+/* Closing a socket with unread bytes resets it, and the client would see ECONNRESET for the end of its output: so what
+ * it still sent is read away first, after shutdown(2) has stopped it from sending more. */
 static void close_politely(int fd) {
     static unsigned char waste[4096];
     shutdown(fd, SHUT_RDWR);
@@ -95,7 +95,8 @@ static int send_chunk(struct supervisor *s, struct attacher *a, int which) {
     while (a->sent < header_size + source->length) {
         uint32_t head = a->sent < header_size ? header_size - a->sent : 0;
         uint32_t body = a->sent > header_size ? a->sent - header_size : 0;
-        struct iovec parts[2] = {{header + header_size - head, head}, {(void *)(source->bytes + body), source->length - body}};
+        struct iovec parts[2] = {{header + header_size - head, head},
+                                 {(void *)(source->bytes + body), source->length - body}};
         struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
         ssize_t n = sendmsg(a->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
@@ -266,7 +267,8 @@ void attachers_stop_input(struct supervisor *s) {
     }
 }
 
-int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const unsigned char *keys, uint32_t key_count) {
+int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const unsigned char *keys,
+                 uint32_t key_count) {
     for (unsigned slot = 0; slot < MAX_ATTACHERS; slot++) {
         struct attacher *a = &s->attachers[slot];
         if (in_use(a))

@@ -18,7 +18,9 @@ uint64_t monotonic_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void explain(struct run *run, const char *text) { snprintf(run->progress->text, sizeof run->progress->text, "%s", text); }
+void explain(struct run *run, const char *text) {
+    snprintf(run->progress->text, sizeof run->progress->text, "%s", text);
+}
 
 int keep(struct run *run, const struct op *op, int at, long descriptor) {
     if (descriptor < 0)
@@ -57,8 +59,8 @@ static int has_parent_steps(const struct plan *plan) {
     return 0;
 }
 
-/* "go" is waited for only where the launcher has steps of its own to do first: a wait costs 0.1 ms on a busy machine. That
- * the launcher lives is looked at before exec (op_exec, or the filter before it). */
+/* "go" is waited for only where the launcher has steps of its own to do first: a wait costs 0.1 ms on a busy machine.
+ * That the launcher lives is looked at before exec (op_exec, or the filter before it). */
 _Noreturn void child_main(struct run *run, int channel) {
     char go;
     run->channel = channel;

@@ -32,8 +32,8 @@ uint64_t start_time_of(pid_t pid) {
     return at ? strtoull(at, NULL, 10) : 0;
 }
 
-/* The process between: it goes into the user namespace, as its root, and nobody comes back from there. What it clones is
- * its brother (CLONE_PARENT), and the namespaces made with it belong to that user namespace. Its status is an errno. */
+/* The process between: it goes into the user namespace, as its root, and nobody comes back from there. What it clones
+ * is its brother (CLONE_PARENT); the namespaces made with it belong to that user namespace. Its status is an errno. */
 static _Noreturn void clone_within(struct run *run, uint64_t flags, int userns, int channel, int told) {
     int pidfd = -1;
     struct clone_args args = {.flags = flags | CLONE_PIDFD | CLONE_PARENT, .pidfd = (uint64_t)(uintptr_t)&pidfd};
@@ -129,8 +129,8 @@ int op_clone(struct run *run, const struct op *op) {
     return 0;
 }
 
-/* Until the channel ends: by exec, or by the child's death; or until the engine, which had its deadline, is gone while the
- * child hangs in a step. A terminal's master may come on the channel. */
+/* Until the channel ends: by exec, or by the child's death; or until the engine, which had its deadline, is gone while
+ * the child hangs in a step. A terminal's master may come on the channel. */
 static void wait_for_exec(struct run *run) {
     unsigned char byte;
     for (;;) {

@@ -78,14 +78,15 @@ static void take_passed(struct request *request, struct msghdr *message) {
     }
 }
 
-/* What belongs to each kind, and nothing else. Of a PUBLISH some sockets may be missing: we have no room for more, which is
- * answered. */
+/* What belongs to each kind, and nothing else. Of a PUBLISH some sockets may be missing: we have no room for more,
+ * which is answered. */
 static bool complete(const struct request *request) {
     if (request->kind == KIND_ATTACH)
         return request->rest_length <= MAX_DETACH_KEYS && request->rest_length == request->numbers[1] &&
                request->passed_count == (request->numbers[0] & ATTACHER_EARLY ? 2 : 1);
     if (request->kind == KIND_PUBLISH)
-        return request->numbers[0] <= PROTOCOL_MAX_TARGETS && request->rest_length == request->numbers[0] * SIZE_TARGET &&
+        return request->numbers[0] <= PROTOCOL_MAX_TARGETS &&
+               request->rest_length == request->numbers[0] * SIZE_TARGET &&
                request->passed_count <= (request->numbers[1] & PUBLISH_SOCKETS ? request->numbers[0] : 0);
     return request->rest_length == 0 && request->passed_count == 0;
 }
@@ -116,7 +117,8 @@ static int receive(int fd, int flags, struct request *request) {
         unsigned char space[CMSG_SPACE(PASSED * sizeof(int))];
     } control;
     struct iovec part = {bytes_, sizeof bytes_};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t n;
     *request = (struct request){.passed = passed_};
     do
@@ -218,7 +220,7 @@ static void answer_state(const struct supervisor *s, int fd, uint32_t serial) {
     answer(fd, KIND_STATE, &body, sizeof body, NULL, 0);
 }
 
-/* What the container wrote before this was asked is in the log when it is answered, unless a slow attacher holds it up. */
+/* What the container wrote before this was asked is in the log at the answer, not what a slow attacher holds up. */
 static void sync_log(struct supervisor *s) {
     for (int which = 0; which < SOURCES; which++)
         source_drain(s, which);

@@ -1,5 +1,5 @@
-/* Bytes → ops. No system calls, and nothing is trusted: every length is checked against what is left, every handle against
- * what an earlier op made, every phase against the order HOST, clone, PARENT or CHILD, exec. */
+/* Bytes → ops. No system calls, and nothing is trusted: every length is checked against what is left, every handle
+ * against what an earlier op made, every phase against the order HOST, clone, PARENT or CHILD, exec. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +120,8 @@ static void take_texts(struct reader *r, struct field *field) {
     field->texts = texts;
 }
 
-static void take_numbers(struct reader *r, const struct plan *plan, const unsigned char *made, struct field *field, int handles) {
+static void take_numbers(struct reader *r, const struct plan *plan, const unsigned char *made, struct field *field,
+                         int handles) {
     field->count = take_count(r, handles ? 4 : 8);
     uint64_t *numbers = piece(r, (size_t)field->count * sizeof *numbers);
     for (uint32_t i = 0; numbers && i < field->count; i++) {
@@ -205,7 +206,8 @@ static int take_header(struct reader *r, struct plan *plan, size_t length) {
         return EINVAL;
     if (total != length)
         return refuse(r, "truncated, or too long");
-    if (!plan->count || plan->count > PROTOCOL_MAX_OPS || plan->handles > PROTOCOL_MAX_HANDLES || plan->slots > plan->handles)
+    if (!plan->count || plan->count > PROTOCOL_MAX_OPS || plan->handles > PROTOCOL_MAX_HANDLES ||
+        plan->slots > plan->handles)
         return refuse(r, "counts out of range");
     if (plan->count > (size_t)(r->end - r->at) / SIZE_OP_HEADER)
         return refuse(r, "truncated");

@@ -1,11 +1,11 @@
 /* Inside the executor: its one state, and what its files offer each other. The supervisor sees launcher.h only.
  *
- *      launcher: HOST ops ─ clone ┬─ PARENT ops ─ "go" ─────────── end of file on `channel`: exec'd ─ RUNNING ─ supervise
+ *      launcher: HOST ops ─ clone ┬─ PARENT ops ─ "go" ───────── end of file on `channel`: exec'd ─ RUNNING ─ supervise
  *                                 └─ (waits for "go") ─ CHILD ops ─ exec, if the launcher lives
  *
- * What the child did is read from `progress`, a page that both share; the channel carries only "go", a terminal's master,
- * and its own end: for the launcher that is exec or death, for the child its launcher's death, and then it does not exec.
- * After clone nothing is allocated. */
+ * What the child did is read from `progress`, a page that both share; the channel carries only "go", a terminal's
+ * master, and its own end: for the launcher that is exec or death, for the child its launcher's death, and then it does
+ * not exec. After clone nothing is allocated. */
 #ifndef WARDIAN_EXECUTOR_H
 #define WARDIAN_EXECUTOR_H
 
@@ -72,7 +72,7 @@ void report_progress(const struct run *run);
 void report_failure(const struct run *run);
 int report_running(const struct run *run); /* an errno when nobody listens */
 
-/* inroot.c: paths within a container's root, resolved as if it were / (openat2(2), RESOLVE_IN_ROOT). Descriptor or -1. */
+/* inroot.c: paths within a container's root, as if it were / (openat2(2), RESOLVE_IN_ROOT). Descriptor or -1. */
 int open_in_root(int root, const char *path, int flags);
 /* Makes what is missing: directories above, and the last as `create` says (CREATE_*). */
 int make_in_root(int root, const char *path, int create, unsigned mode);
@@ -83,7 +83,8 @@ int parent_in_root(int root, const char *path, const char **name);
 int send_descriptor(int channel, int descriptor);
 
 /* clone.c */
-int await_exec(struct run *run); /* the child's steps and exec, after the launcher's: 0 when it has exec'd, else an errno */
+/* The child's steps and exec, after the launcher's: 0 when it has exec'd, else an errno. */
+int await_exec(struct run *run);
 uint64_t start_time_of(pid_t pid); /* field 22 of /proc/PID/stat, 0: no such process */
 
 #endif

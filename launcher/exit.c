@@ -47,11 +47,12 @@ void exit_record(struct supervisor *s, const char *failure) {
         oom_victim(memory, victim, sizeof victim);
     escaped[json_escape(escaped, (unsigned char *)victim, strlen(victim))] = 0;
     bool killed = s->signal == 9 || s->status == 128 + 9; /* an init says it with its status */
-    const char *reason = failure ? failure : usage.oom_kills && killed ? "out of memory" : s->signal ? "signal" : "exited";
+    const char *ended = usage.oom_kills && killed ? "out of memory" : s->signal ? "signal" : "exited";
+    const char *reason = failure ? failure : ended;
     int n = snprintf(s->record, sizeof s->record,
                      "{\"version\":1,\"pid\":%d,\"exit_code\":%d,\"signal\":%d,\"oom_killed\":%s,\"oom_count\":%llu,"
-                     "\"oom_victim\":\"%s\",\"peak_memory\":%llu,\"cpu_ns\":%llu,\"started_at\":%llu,\"finished_at\":%llu,"
-                     "\"log_lost\":%llu,\"reason\":\"%s\"}\n",
+                     "\"oom_victim\":\"%s\",\"peak_memory\":%llu,\"cpu_ns\":%llu,"
+                     "\"started_at\":%llu,\"finished_at\":%llu,\"log_lost\":%llu,\"reason\":\"%s\"}\n",
                      (int)s->child->pid, s->signal ? 128 + s->signal : s->status, s->signal,
                      usage.oom_kills ? "true" : "false", (unsigned long long)usage.oom_kills, escaped,
                      (unsigned long long)usage.peak_memory, (unsigned long long)usage.cpu_ns,

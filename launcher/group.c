@@ -1,7 +1,7 @@
 /* The container's control groups at its end: what they counted, killing what is left in them, removing them.
  *
  * Version 1 does not add up the OOM kills of the groups below (measured on 6.18), version 2's memory.events does
- * (cgroup-v2.rst); the walk asks each group below for version 1 only. What a group is, is told by the files that it has. */
+ * (cgroup-v2.rst); the walk asks each group below for version 1 only. A group's files tell what it is. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,8 @@
 
 #include "supervisor.h"
 
-/* MAX_DEPTH: a level costs a descriptor and 2 KiB of stack. What holds a killed process longer sits in the kernel (a dead NFS server, say): the exit is not kept back for it. */
+/* MAX_DEPTH: a level costs a descriptor and 2 KiB of stack. What holds a killed process longer sits in the kernel (a
+ * dead NFS server, say): the exit is not kept back for it. */
 enum { MAX_DEPTH = 128, DEADLINE_MS = 3000 };
 
 static int write_text(int dir, const char *name, const char *text) { return write_file(dir, name, text, strlen(text)); }
@@ -35,8 +36,8 @@ static uint64_t number_in(int dir, const char *name) {
     return read_file(dir, name, text, sizeof text) > 0 ? strtoull(text, NULL, 10) : 0;
 }
 
-/* Calls `visit` for every group below `dir`, deepest first, then removes it when `remove`. Entries by getdents64(2) into
- * the stack: readdir(3) allocates. */
+/* Calls `visit` for every group below `dir`, deepest first, then removes it when `remove`. Entries by getdents64(2)
+ * into the stack: readdir(3) allocates. */
 static void walk(int dir, unsigned depth, bool remove, void (*visit)(int dir, void *), void *argument) {
     struct entry {
         uint64_t inode, offset;

@@ -54,14 +54,16 @@ static void print_mounts(void) {
         return;
     while (fgets(line, sizeof line, file)) {
         const char *dash = strstr(line, " - ");
-        if (dash && sscanf(line, "%*s %*s %*s %*s %1023s %511s", where, options) == 2 && sscanf(dash, " - %63s", type) == 1)
+        if (dash && sscanf(line, "%*s %*s %*s %*s %1023s %511s", where, options) == 2 &&
+            sscanf(dash, " - %63s", type) == 1)
             printf("  %-28s %-8s %s\n", where, type, options);
     }
     fclose(file);
 }
 
 int hello(void) {
-    static const char *const wanted[] = {"CapBnd", "CapEff", "CapPrm", "CapInh", "CapAmb", "NoNewPrivs", "Seccomp:", "Uid", "Gid", NULL};
+    static const char *const wanted[] = {"CapBnd",     "CapEff",   "CapPrm", "CapInh", "CapAmb",
+                                         "NoNewPrivs", "Seccomp:", "Uid",    "Gid",    NULL};
     struct utsname system;
     struct rlimit limit;
     char path[64], target[64];

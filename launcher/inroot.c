@@ -1,4 +1,4 @@
-/* Paths within a container's root. Nothing there is trusted: a symbolic link never leads out, a magic link leads nowhere. */
+/* Paths within a container's root. Nothing there is trusted: no symbolic link leads out, a magic link leads nowhere. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>

@@ -1,5 +1,5 @@
-/* JSON strings as Docker's json-file log writes them (RFC 8259 section 7): `<`, `>`, `&` and U+2028/2029 escaped too, each
- * byte that is no part of valid UTF-8 (RFC 3629 section 4) as U+FFFD. */
+/* JSON strings as Docker's json-file log writes them (RFC 8259 section 7): `<`, `>`, `&` and U+2028/2029 escaped too,
+ * each byte that is no part of valid UTF-8 (RFC 3629 section 4) as U+FFFD. */
 #include <string.h>
 
 #include "supervisor.h"
@@ -9,8 +9,10 @@ static size_t utf8_length(const unsigned char *from, size_t left) {
     static const struct {
         unsigned char first_low, first_high, second_low, second_high, length;
     } ranges[] = {
-        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
-        {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
+        {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
+        {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
+        {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
     };
     if (from[0] < 0x80)
         return 1;
@@ -53,10 +55,15 @@ static bool plain(unsigned char byte) {
     return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\' && byte != '<' && byte != '>' && byte != '&';
 }
 
-/* Nonzero when one of eight bytes is below `n` (at most 128), or is `byte`: the high bits of those are left. Exact for the
- * lowest one, and above it never zero when it should not be: enough to ask whether there is any. */
-static uint64_t any_below(uint64_t eight, uint64_t n) { return (eight - n * 0x0101010101010101u) & ~eight & 0x8080808080808080u; }
-static uint64_t any_is(uint64_t eight, unsigned char byte) { return any_below(eight ^ (byte * 0x0101010101010101u), 1); }
+/* Nonzero when one of eight bytes is below `n` (at most 128), or is `byte`: the high bits of those are left. Exact for
+ * the lowest one, and above it never zero when it should not be: enough to ask whether there is any. */
+static uint64_t any_below(uint64_t eight, uint64_t n) {
+    return (eight - n * 0x0101010101010101u) & ~eight & 0x8080808080808080u;
+}
+
+static uint64_t any_is(uint64_t eight, unsigned char byte) {
+    return any_below(eight ^ (byte * 0x0101010101010101u), 1);
+}
 
 /* How many plain bytes `from` begins with: most of a log is nothing else, so they are looked at by eights. */
 static size_t plain_span(const unsigned char *from, size_t length) {

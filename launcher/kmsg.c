@@ -11,8 +11,8 @@
 
 #include "supervisor.h"
 
-/* The path below the hierarchy's root: /sys/fs/cgroup/memory/wardian/x has /wardian/x in the kernel's words, and a group
- * below it /wardian/x/y. */
+/* The path below the hierarchy's root: /sys/fs/cgroup/memory/wardian/x has /wardian/x in the kernel's words, and a
+ * group below it /wardian/x/y. */
 static bool is_group_or_below(const char *path, const char *group, size_t length) {
     for (const char *tail = strchr(path, '/'); tail; tail = strchr(tail + 1, '/')) {
         size_t size = strlen(tail);
@@ -31,7 +31,8 @@ static void take_victim(const char *line, const char *path, char *victim, size_t
     task += strlen(",task=");
     pid += strlen(",pid=");
     if (is_group_or_below(path, group, strcspn(group, ",")))
-        snprintf(victim, size, "%.*s (pid %.*s)", (int)(pid - strlen(",pid=") - task), task, (int)strcspn(pid, ",\n"), pid);
+        snprintf(victim, size, "%.*s (pid %.*s)", (int)(pid - strlen(",pid=") - task), task,
+                 (int)strcspn(pid, ",\n"), pid);
 }
 
 void oom_victim(const char *path, char *victim, size_t size) {

@@ -1,9 +1,9 @@
 /* The launcher: carries out a plan, then stays as the container's supervisor.
  *
- * Executor: main.c (life), receive.c, decode.c (bytes → ops, no system calls), clone.c, child.c (what runs after clone),
- * ops_*.c (one function for an op), inroot.c, report.c; spaces.c (namespaces ahead). Supervisor: supervise.c, stdio.c, stream.c, attach.c, control.c,
- * log.c, json.c, tty.c, group.c, kmsg.c, publish.c, exit.c. Relay, which it forks: relay.c, relay_tcp.c, relay_udp.c,
- * relay_filter.c.
+ * Executor: main.c (life), receive.c, decode.c (bytes → ops, no system calls), clone.c, child.c (what runs after
+ * clone), ops_*.c (one function for an op), inroot.c, report.c; spaces.c (namespaces ahead). Supervisor: supervise.c,
+ * stdio.c, stream.c, attach.c, control.c, log.c, json.c, tty.c, group.c, kmsg.c, publish.c, exit.c. Relay, which it
+ * forks: relay.c, relay_tcp.c, relay_udp.c, relay_filter.c.
  * The numbers of the protocol are generated from src/wardian/runtime/protocol.py. */
 #ifndef WARDIAN_LAUNCHER_H
 #define WARDIAN_LAUNCHER_H
@@ -53,7 +53,8 @@ static inline uint64_t op_number(const struct op *op, int at) { return op->field
 
 /* ---- small files (file.c), for both sides ---- */
 
-ssize_t read_file(int directory, const char *name, char *to, size_t size); /* NUL-terminated; -1 with errno, then it is "" */
+/* NUL-terminated; -1 with errno, then it is "". */
+ssize_t read_file(int directory, const char *name, char *to, size_t size);
 int write_file(int directory, const char *name, const void *data, size_t length); /* 0 or an errno */
 
 /* ---- the seam with the supervisor ---- */
@@ -74,8 +75,8 @@ struct supervision {
     uint64_t log_files;
     const char *identity; /* container id */
     uint32_t cgroup_count;
-    const int *cgroups;                /* directories, made by the plan: counters are read and the groups removed at the end */
-    const char *const *cgroup_paths;   /* their paths, for rmdir (NULL: joined, not ours to remove) */
+    const int *cgroups; /* directories, made by the plan: counters are read and the groups removed at the end */
+    const char *const *cgroup_paths; /* their paths, for rmdir (NULL: joined, not ours to remove) */
     int root;             /* the root's mount descriptor, -1: none */
     uint64_t timeout_s;   /* the container is ended so many seconds after its start; 0: never */
 };
@@ -91,11 +92,15 @@ struct child {
 
 /* supervise.c; each returns 0 or an errno unless said otherwise. */
 void stdio_prepare(void); /* before the plan comes: the input of a process that has none */
-int stdio_open(struct supervision *supervision, struct stdio *stdio);       /* before clone: pipes (or nothing for a tty), log, socket */
-int stdio_child(struct stdio *stdio, uid_t owner); /* in the child: dup2 onto 0, 1, 2; a pipe's owner may reopen /dev/stdout */
-void stdio_close(struct supervision *supervision, struct stdio *stdio); /* instead of supervise: the launch failed, nothing stays */
+/* Before clone: pipes (or nothing for a tty), log, socket. */
+int stdio_open(struct supervision *supervision, struct stdio *stdio);
+/* In the child: dup2 onto 0, 1, 2; a pipe's owner may reopen /dev/stdout. */
+int stdio_child(struct stdio *stdio, uid_t owner);
+/* Instead of supervise: the launch failed, nothing stays. */
+void stdio_close(struct supervision *supervision, struct stdio *stdio);
 int log_attributes(const char *attributes); /* JSON for every line from now on; kept. 0 or an errno */
-int supervise(struct supervision *supervision, struct child *child, int control_fd); /* returns the launcher's exit status */
+/* Returns the launcher's exit status. */
+int supervise(struct supervision *supervision, struct child *child, int control_fd);
 /* Before clone: receives `count` ATTACH messages from the control socket and keeps them for supervise(). */
 int control_read_attachers(struct supervision *supervision, int control_fd, uint32_t count);
 /* group.c: ends every process of the groups that the plan made. */

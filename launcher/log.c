@@ -2,8 +2,9 @@
  *
  *      {"log":"hello\n","stream":"stdout","time":"2026-11-21T03:49:33.659402074Z"}
  *
- * What docker's --log-opt labels, env and tag add stands behind the stream, the same in every line: "attrs":{"tag":"web"}.
- * What came by one read(2) has one time, but each line of it a nanosecond more, so that each has one of its own.
+ * What docker's --log-opt labels, env and tag add stands behind the stream, the same in every line:
+ * "attrs":{"tag":"web"}. What came by one read(2) has one time, but each line of it a nanosecond more, so that each has
+ * one of its own.
  *
  * A line longer than 16 KiB is written in parts, all but the last without its "\n" (so readers join them), all with the
  * time of the first; what the container leaves without "\n" at its end likewise. Parts end between characters.
@@ -23,7 +24,8 @@
 
 #include "supervisor.h"
 
-enum { PART = 16384, ATTRS = 16384, LINE_EXTRA = 128, OUT_SIZE = 6 * (PART + 1) + LINE_EXTRA + ATTRS + 32768, NAME = 256 };
+enum { PART = 16384, ATTRS = 16384, LINE_EXTRA = 128, NAME = 256 };
+enum { OUT_SIZE = 6 * (PART + 1) + LINE_EXTRA + ATTRS + 32768 };
 
 struct line {
     size_t length;
@@ -56,7 +58,8 @@ uint64_t log_written(void) { return log_.written; }
 /* A supervisor that was killed in the middle of a line left it open: the next line must not grow onto it. */
 static void close_broken_line(void) {
     char last = '\n';
-    if (log_.size && pread(log_.fd, &last, 1, (off_t)log_.size - 1) == 1 && last != '\n' && write(log_.fd, "\n", 1) == 1)
+    bool there = log_.size && pread(log_.fd, &last, 1, (off_t)log_.size - 1) == 1;
+    if (there && last != '\n' && write(log_.fd, "\n", 1) == 1)
         log_.size++;
 }
 
@@ -105,8 +108,9 @@ static const char *old_name(char *to, uint32_t n) {
     return to;
 }
 
-/* The file becomes name.1, that name.2 …, up to the first number that is free, or the last that is allowed; then a fresh
- * file. When that cannot be, the old one is written on. max_files may be a million: only what is there is moved. */
+/* The file becomes name.1, that name.2 …, up to the first number that is free, or the last that is allowed; then a
+ * fresh file. When that cannot be, the old one is written on. max_files may be a million: only what is there
+ * is moved. */
 static void rotate(void) {
     char from[NAME + 12], to[NAME + 12];
     uint32_t free = 1;

@@ -1,5 +1,5 @@
-/* The launcher's life: a plan comes in on descriptor 3, is checked and carried out, and then the process is the supervisor.
- * When any step fails everything made is undone before the engine hears of it. */
+/* The launcher's life: a plan comes in on descriptor 3, is checked and carried out, and then the process is the
+ * supervisor. When any step fails everything made is undone before the engine hears of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -46,7 +46,7 @@ static int carry_out(struct run *run) {
     return error ? error : await_exec(run);
 }
 
-/* Not for ever: what a dead server or a frozen group holds does not die of SIGKILL. Then that is what the engine hears. */
+/* Not for ever: what a dead server or a frozen group holds does not die of SIGKILL. Then the engine hears that. */
 static void kill_child(struct run *run) {
     struct pollfd end = {.fd = run->child.pidfd, .events = POLLIN};
     char text[PROTOCOL_MAX_TEXT];
@@ -56,7 +56,8 @@ static void kill_child(struct run *run) {
         left = deadline - now_ms();
     if (waitpid(run->child.pid, NULL, WNOHANG) == 0) {
         const char *said = run->progress->text;
-        snprintf(text, sizeof text, "%.400s%sits process %d does not die", said, *said ? "; " : "", (int)run->child.pid);
+        const char *between = *said ? "; " : "";
+        snprintf(text, sizeof text, "%.400s%sits process %d does not die", said, between, (int)run->child.pid);
         explain(run, text);
     }
 }
@@ -131,14 +132,17 @@ int main(int argc, char **argv) {
         return hello();
     struct stat what;
     if (fstat(CONTROL, &what) < 0 || !S_ISSOCK(what.st_mode)) {
-        fputs("wardian-launcher: started by Wardian with a control socket on descriptor 3; alone it knows only `hello`\n", stderr);
+        fputs("wardian-launcher: started by Wardian with a control socket on descriptor 3; "
+              "alone it knows only `hello`\n", stderr);
         return 2;
     }
-    /* Not ptraceable and /proc/PID/exe not readable for a container into which it goes (CVE-2016-9962, CVE-2019-5736). */
+    /* Not ptraceable and /proc/PID/exe not readable for a container into which it goes (CVE-2016-9962,
+     * CVE-2019-5736). */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     prctl(PR_SET_NAME, "wardian-launcher", 0, 0, 0); /* for ps: the path that we were started by is a descriptor's */
     fcntl(CONTROL, F_SETFD, FD_CLOEXEC);
-    syscall(SYS_close_range, CONTROL + 1, ~0U, 0); /* whatever the engine's own starter left open is not the container's to hold */
+    /* Whatever the engine's own starter left open is not the container's to hold. */
+    syscall(SYS_close_range, CONTROL + 1, ~0U, 0);
     umask(0);
     if (argc > 1 && strncmp(argv[1], "user", 4) == 0)
         return spaces(CONTROL, strcmp(argv[1], "user+network") == 0);

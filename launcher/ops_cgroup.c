@@ -79,7 +79,8 @@ int op_cgroup_write(struct run *run, const struct op *op) {
 
 int op_cgroup_tasks(struct run *run, const struct op *op) {
     int directory = handle_of(run, op, CGROUP_TASKS_AT_DIRECTORY);
-    return keep(run, op, CGROUP_TASKS_AT_TASKS, openat(directory, op_text(op, CGROUP_TASKS_AT_FILE), O_WRONLY | O_CLOEXEC));
+    const char *file = op_text(op, CGROUP_TASKS_AT_FILE);
+    return keep(run, op, CGROUP_TASKS_AT_TASKS, openat(directory, file, O_WRONLY | O_CLOEXEC));
 }
 
 int op_cgroup_enter(struct run *run, const struct op *op) {

@@ -8,7 +8,8 @@
 #include "executor.h"
 
 int op_open(struct run *run, const struct op *op) {
-    return keep(run, op, OPEN_AT_HANDLE, open(op_text(op, OPEN_AT_PATH), (int)op_number(op, OPEN_AT_FLAGS) | O_CLOEXEC));
+    int flags = (int)op_number(op, OPEN_AT_FLAGS) | O_CLOEXEC;
+    return keep(run, op, OPEN_AT_HANDLE, open(op_text(op, OPEN_AT_PATH), flags));
 }
 
 static int own(int parent, const char *name, uint64_t uid, uint64_t gid) {

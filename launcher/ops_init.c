@@ -2,8 +2,8 @@
  *
  * A process 1 without handlers is told nothing by its children's signals, and nobody else reaps the orphans of its
  * namespace (pid_namespaces(7)). This one is the container's in all that a plan made of it: its ids, capabilities and
- * filter, and no more closed to it than any other process 1: programs write to /proc/1/fd/1. Its memory has nothing that
- * the container cannot read elsewhere, its program is behind a read-only mount (runtime/program.py). */
+ * filter, and no more closed to it than any other process 1: programs write to /proc/1/fd/1. Its memory has nothing
+ * that the container cannot read elsewhere, its program is behind a read-only mount (runtime/program.py). */
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>

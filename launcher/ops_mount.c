@@ -13,7 +13,7 @@
 
 #include "executor.h"
 
-/* <sys/mount.h> and <linux/mount.h> do not go together in every libc: these five are all that is needed of the first. */
+/* <sys/mount.h> and <linux/mount.h> do not go together in every libc: of the first only these five are needed. */
 int mount(const char *, const char *, const char *, unsigned long, const void *);
 int umount2(const char *, int);
 enum { DETACH = 2 };
@@ -77,7 +77,8 @@ int op_fs_mount(struct run *run, const struct op *op) {
 
 int op_open_in(struct run *run, const struct op *op) {
     int root = handle_of(run, op, OPEN_IN_AT_ROOT);
-    return keep(run, op, OPEN_IN_AT_HANDLE, open_in_root(root, op_text(op, OPEN_IN_AT_PATH), (int)op_number(op, OPEN_IN_AT_FLAGS)));
+    int flags = (int)op_number(op, OPEN_IN_AT_FLAGS);
+    return keep(run, op, OPEN_IN_AT_HANDLE, open_in_root(root, op_text(op, OPEN_IN_AT_PATH), flags));
 }
 
 /* Idmapped layers over where they are without: before Linux 6.15 an overlay takes only mounts of this namespace. */
@@ -95,10 +96,12 @@ int op_legacy_overlay(struct run *run, const struct op *op) {
         return errno;
     int over = handle_of(run, op, LEGACY_OVERLAY_AT_OVER);
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, 1UL << 14 | 1UL << 18, NULL) < 0 ||
-        cover(op_text(op, LEGACY_OVERLAY_AT_PLACE), over) < 0 || chdir(op_text(op, LEGACY_OVERLAY_AT_DIRECTORY)) < 0 || mount("overlay", target, "overlay", 0, options) < 0) {
+        cover(op_text(op, LEGACY_OVERLAY_AT_PLACE), over) < 0 ||
+        chdir(op_text(op, LEGACY_OVERLAY_AT_DIRECTORY)) < 0 || mount("overlay", target, "overlay", 0, options) < 0) {
         error = errno;
     } else {
-        error = keep(run, op, LEGACY_OVERLAY_AT_MOUNT, syscall(SYS_open_tree, AT_FDCWD, target, OPEN_TREE_CLONE | O_CLOEXEC));
+        error = keep(run, op, LEGACY_OVERLAY_AT_MOUNT,
+                     syscall(SYS_open_tree, AT_FDCWD, target, OPEN_TREE_CLONE | O_CLOEXEC));
         umount2(target, DETACH);
     }
     if (setns(before, CLONE_NEWNS) < 0 && !error)
@@ -141,7 +144,9 @@ int op_tree_in(struct run *run, const struct op *op) {
 
 /* A path in a tree that others write is resolved within it, and the mount is made of what was found, by descriptor. */
 int op_subtree(struct run *run, const struct op *op) {
-    unsigned flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC | (op_number(op, SUBTREE_AT_RECURSIVE) ? AT_RECURSIVE : 0);
+    unsigned flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC;
+    if (op_number(op, SUBTREE_AT_RECURSIVE))
+        flags |= AT_RECURSIVE;
     int found = open_in_root(handle_of(run, op, SUBTREE_AT_ROOT), op_text(op, SUBTREE_AT_PATH), O_PATH);
     if (found < 0)
         return errno;
@@ -185,7 +190,8 @@ static int attach(int mount_fd, int root, const char *path, int create) {
 
 int op_attach(struct run *run, const struct op *op) {
     int create = (int)op_number(op, ATTACH_AT_CREATE);
-    return attach(handle_of(run, op, ATTACH_AT_MOUNT), handle_of(run, op, ATTACH_AT_ROOT), op_text(op, ATTACH_AT_TARGET), create);
+    int mount = handle_of(run, op, ATTACH_AT_MOUNT), root = handle_of(run, op, ATTACH_AT_ROOT);
+    return attach(mount, root, op_text(op, ATTACH_AT_TARGET), create);
 }
 
 static int set_option(int fs, char *option) {
@@ -266,8 +272,8 @@ int op_pivot(struct run *run, const struct op *op) {
     return 0;
 }
 
-/* An empty read-only tmpfs: the first mask attaches it, the others clone it. Not cloned while detached: before Linux 6.15
- * only a mount of the caller's own mount namespace can be (EINVAL). */
+/* An empty read-only tmpfs: the first mask attaches it, the others clone it. Not cloned while detached: before Linux
+ * 6.15 only a mount of the caller's own mount namespace can be (EINVAL). */
 static long empty_directory(struct run *run) {
     if (run->empty >= 0)
         return syscall(SYS_open_tree, run->empty, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC);

@@ -1,5 +1,5 @@
-/* What a process is besides where it is: limits, ids, capabilities, filter; and exec. Raw system calls for ids: a libc's
- * wrappers would first look for other threads. */
+/* What a process is besides where it is: limits, ids, capabilities, filter; and exec. Raw system calls for ids: a
+ * libc's wrappers would first look for other threads. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
@@ -16,8 +16,8 @@
 
 #include "executor.h"
 
-/* Without CAP_SYS_RESOURCE the hard limit cannot be raised: as much as can be had, and EPERM is told. The launcher raises
- * the child's: in a user namespace that is nobody's to do (getrlimit(2)). */
+/* Without CAP_SYS_RESOURCE the hard limit cannot be raised: as much as can be had, and EPERM is told. The launcher
+ * raises the child's: in a user namespace that is nobody's to do (getrlimit(2)). */
 int op_rlimit(struct run *run, const struct op *op) {
     pid_t whose = op->phase == PHASE_PARENT ? run->child.pid : 0;
     uint64_t want[2] = {op_number(op, RLIMIT_AT_SOFT), op_number(op, RLIMIT_AT_HARD)}, have[2];
@@ -95,7 +95,7 @@ static void reset_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A launcher that was killed meanwhile has closed its end of the channel: what runs without it nobody could wait for. */
+/* A launcher that was killed meanwhile has closed its end of the channel: nobody could wait for what runs without. */
 static int launcher_lives(const struct run *run) {
     char go;
     ssize_t got;

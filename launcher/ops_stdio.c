@@ -1,5 +1,5 @@
-/* The process's stdin, stdout and stderr: the supervisor's pipes, or a terminal of the container's own devpts; and what the
- * supervisor is told of the container. */
+/* The process's stdin, stdout and stderr: the supervisor's pipes, or a terminal of the container's own devpts; and what
+ * the supervisor is told of the container. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -13,7 +13,7 @@
 
 #include "executor.h"
 
-/* The path of a group that this plan made for the container alone; NULL: joined, or shared, so not ours to empty or remove. */
+/* The path of a group that this plan made for the container alone; NULL: joined, or shared, not ours to empty. */
 static const char *path_of_group(const struct run *run, uint64_t handle) {
     for (uint32_t i = 0; i < run->plan.count; i++) {
         const struct op *op = &run->plan.ops[i];
@@ -73,13 +73,14 @@ static uid_t owner_of(const struct run *run) {
 
 int op_stdio_owner(struct run *run, const struct op *op) {
     for (int i = 0; i < 3; i++)
-        if (run->stdio.ours[i] >= 0 && fchown(run->stdio.child[i], (uid_t)op_number(op, STDIO_OWNER_AT_UID), (gid_t)-1) < 0)
+        if (run->stdio.ours[i] >= 0 &&
+            fchown(run->stdio.child[i], (uid_t)op_number(op, STDIO_OWNER_AT_UID), (gid_t)-1) < 0)
             return errno;
     return 0;
 }
 
-/* The container's own /dev/null, or -1: only the null device itself will do (null(4)), for what stands in the image under
- * this name may be anything. */
+/* The container's own /dev/null, or -1: only the null device itself will do (null(4)), for what stands in the image
+ * under this name may be anything. */
 static int open_own_null(const struct run *run) {
     struct stat what;
     int joined = run->supervision.root < 0 ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -88,7 +89,8 @@ static int open_own_null(const struct run *run) {
         close(joined);
     if (null < 0)
         return -1;
-    if (fstat(null, &what) == 0 && S_ISCHR(what.st_mode) && what.st_rdev == makedev(1, 3) && fcntl(null, F_SETFL, 0) == 0)
+    if (fstat(null, &what) == 0 && S_ISCHR(what.st_mode) && what.st_rdev == makedev(1, 3) &&
+        fcntl(null, F_SETFL, 0) == 0)
         return null;
     close(null);
     return -1;
@@ -116,7 +118,8 @@ int send_descriptor(int channel, int descriptor) {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {0};
     char byte = 't';
     struct iovec data = {&byte, 1};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;

@@ -1,7 +1,7 @@
-/* Published ports: the host's sockets, bound by the engine, held here as long as the container runs. Each is a reservation
- * that has an owner; for what reaches one nevertheless the relay is forked (relay.h says when that is).
+/* Published ports: the host's sockets, bound by the engine, held here as long as the container runs. Each is a
+ * reservation that has an owner; for what reaches one nevertheless the relay is forked (relay.h says when that is).
  *
- * They are all in an epoll of their own, which the supervisor's looks at as one: while a relay runs it is left alone. */
+ * They are all in an epoll of their own, which the supervisor's looks at as one: left alone while a relay runs. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
-/* What the engine sends to be carried out: HELLO with the plan's file and descriptors, MORE of them when one message cannot
- * hold all (src/wardian/runtime/protocol.py). */
+/* What the engine sends to be carried out: HELLO with the plan's file and descriptors, MORE of them when one message
+ * cannot hold all (src/wardian/runtime/protocol.py). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

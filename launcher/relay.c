@@ -33,7 +33,7 @@ static bool let_go_;
 static struct watched ports_watched_, leash_;
 static struct watched *gone_;
 
-/* A user has so many watches and no more (epoll(7), max_user_watches): who is not heard of then is not to wait forever. */
+/* A user has so many watches and no more (epoll(7), max_user_watches): who is not heard of does not wait forever. */
 bool relay_watch(struct watched *watched, uint32_t interest) {
     struct epoll_event event = {.events = interest, .data.ptr = watched};
     if (watched->interest == interest)
@@ -164,8 +164,8 @@ static void close_others(int leash) {
     syscall(SYS_close_range, first, ~0U, 0);
 }
 
-/* It reads what anybody sends: root's rights are of no use for that, and the kernel may take it when memory is short. Root
- * without capabilities still owns root's files, and may speak to the engine: so it is nobody, or does not begin. */
+/* It reads what anybody sends: root's rights are of no use for that, and the kernel may take it when memory is short.
+ * Root without capabilities still owns root's files, and may speak to the engine: so it is nobody, or not at all. */
 static bool give_up_rights(void) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {{0}, {0}};
@@ -193,7 +193,8 @@ static uint32_t spare_descriptors(void) {
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    uint32_t all = limit.rlim_cur < MAX_FD ? (uint32_t)limit.rlim_cur : MAX_FD, ours = count_ + 6; /* 0 to 2, leash, epolls */
+    uint32_t all = limit.rlim_cur < MAX_FD ? (uint32_t)limit.rlim_cur : MAX_FD;
+    uint32_t ours = count_ + 6; /* 0 to 2, leash, epolls */
     return all > ours ? all - ours : 0;
 }
 

@@ -1,16 +1,16 @@
 /* The relay: a process that carries what reaches a published port's socket to the container.
  *
- * The firewall leads nearly every connection there without it. It has the rest: [::1], which cannot be led away; IPv6 to a
- * container with IPv4 alone; and all of them while somebody has flushed the rules. The supervisor forks it at the first
- * connection, and it ends when it has had nothing to do for a while.
+ * The firewall leads nearly every connection there without it. It has the rest: [::1], which cannot be led away; IPv6
+ * to a container with IPv4 alone; and all of them while somebody has flushed the rules. The supervisor forks it at the
+ * first connection, and it ends when it has had nothing to do for a while.
  *
  *      client ──► held socket ──► TCP: a pair of sockets, each way with its own end (half-close)
  *                                 UDP: a socket of our own for each peer, so that answers find back
  *
- * Nothing blocks. What one side does not take is kept, at most one buffer of it each way, and the other side is not read
- * meanwhile. Its supervisor speaks to it by a leash: any byte means "let go of the ports, keep the connections" and is
- * answered when that is done; its end means "the container has ended", after which what is there is still passed on for a
- * moment. */
+ * Nothing blocks. What one side does not take is kept, at most one buffer of it each way, and the other side is not
+ * read meanwhile. Its supervisor speaks to it by a leash: any byte means "let go of the ports, keep the connections"
+ * and is answered when that is done; its end means "the container has ended", after which what is there is passed on
+ * for a moment still. */
 #ifndef WARDIAN_RELAY_H
 #define WARDIAN_RELAY_H
 
@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Where a port leads. `family` is AF_INET or AF_INET6, `port` in host order, an IPv4 address in the first four bytes. */
+/* Where a port leads. `family` is AF_INET or AF_INET6, `port` in host order; IPv4 has the first four bytes. */
 struct target {
     uint32_t key;
     uint16_t family, port;

@@ -28,7 +28,8 @@
 #define END(how) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_##how)
 #define ALLOW(call) WHEN(SYS_##call, 1), END(ALLOW)
 #define ALLOW_NO_CODE(call) /* memory that can be executed is none of its business */ \
-    WHEN(SYS_##call, 4), ARGUMENT(2), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1), END(KILL_PROCESS), END(ALLOW)
+    WHEN(SYS_##call, 4), ARGUMENT(2), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1), END(KILL_PROCESS), \
+        END(ALLOW)
 
 static struct sock_filter program[] = {
     LOAD(offsetof(struct seccomp_data, arch)), WHEN(NATIVE, 1), LOAD(offsetof(struct seccomp_data, nr)),
@@ -42,8 +43,8 @@ static struct sock_filter program[] = {
     ALLOW(accept4), ALLOW(connect), ALLOW(recvfrom), ALLOW(recvmsg), ALLOW(sendto), ALLOW(sendmsg), ALLOW(getsockopt),
     ALLOW(setsockopt), ALLOW(shutdown), ALLOW(close),
     /* memory, and the end */
-    ALLOW(brk), ALLOW_NO_CODE(mmap), ALLOW_NO_CODE(mprotect), ALLOW(mremap), ALLOW(munmap), ALLOW(madvise), ALLOW(getrandom),
-    ALLOW(exit_group),
+    ALLOW(brk), ALLOW_NO_CODE(mmap), ALLOW_NO_CODE(mprotect), ALLOW(mremap), ALLOW(munmap), ALLOW(madvise),
+    ALLOW(getrandom), ALLOW(exit_group),
 #ifdef __SANITIZE_ADDRESS__ /* its end, and what a report begins with: a test sees that there is one */
     ALLOW(write), ALLOW(getpid), ALLOW(ioctl), ALLOW(futex), ALLOW(open), ALLOW(read), ALLOW(readlink), ALLOW(pipe2),
     ALLOW(sigaltstack),

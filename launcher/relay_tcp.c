@@ -1,11 +1,11 @@
 /* TCP (and SCTP, whose one-to-one sockets are used alike): pairs of sockets.
  *
- * Each end has what it did not take yet (`rest`) and whether its sender has finished. A direction is: read from one end,
- * send to the other; at the end of file, once all is sent, shutdown(2). When both are done the pair is closed. An error on
- * either side resets both: a client must not take half an answer for a whole one.
+ * Each end has what it did not take yet (`rest`) and whether its sender has finished. A direction is: read from one
+ * end, send to the other; at the end of file, once all is sent, shutdown(2). When both are done the pair is closed. An
+ * error on either side resets both: a client must not take half an answer for a whole one.
  *
  * A source (an address; of IPv6 the network of a link, as who has one address there has them all) may have as many
- * connections as there are places left: one alone has half of them, two a third each, and a new one always finds room. */
+ * connections as there are places left: one alone has half of them, two a third each, and one more finds room. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,9 +1,9 @@
 /* UDP: for each peer of a port a socket of our own, connected to the container, so that answers find back.
  *
- * Peers are in a table of a fixed size, found by hash, and in a list by their last use: the oldest goes when it has been
- * silent for `SILENT_MS` (as Docker's proxy has it), or when a new one needs its place. Answers leave from the address that
- * the peer had sent to (ip(7), IP_PKTINFO), else it would not take them for answers. A datagram that finds no room is
- * lost, as datagrams are. */
+ * Peers are in a table of a fixed size, found by hash, and in a list by their last use: the oldest goes when it has
+ * been silent for `SILENT_MS` (as Docker's proxy has it), or when a new one needs its place. Answers leave from the
+ * address that the peer had sent to (ip(7), IP_PKTINFO), else it would not take them for answers. A datagram that finds
+ * no room is lost, as datagrams are. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -180,8 +180,8 @@ static struct peer *find_peer(const struct held *held, const struct address *add
     return NULL;
 }
 
-/* What answers come from: the address that was asked, or the kernel's choice for one that many have. By which link they go
- * is the routes' matter, but for an address that means nothing without it. */
+/* What answers come from: the address that was asked, or the kernel's choice for one that many have. By which link they
+ * go is the routes' matter, but for an address that means nothing without it. */
 static void take_local(struct address *from, const struct cmsghdr *c) {
     if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
         struct in6_pktinfo *local = &from->local.six;
@@ -202,7 +202,8 @@ static ssize_t receive(const struct held *held, struct address *from) {
         unsigned char space[128];
     } control;
     struct iovec part = {relay_chunk, sizeof relay_chunk};
-    struct msghdr message = {.msg_name = &from->peer, .msg_namelen = sizeof from->peer, .msg_iov = &part, .msg_iovlen = 1,
+    struct msghdr message = {.msg_name = &from->peer, .msg_namelen = sizeof from->peer,
+                             .msg_iov = &part, .msg_iovlen = 1,
                              .msg_control = &control, .msg_controllen = sizeof control};
     memset(from, 0, sizeof *from);
     ssize_t n = recvmsg(held->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -219,7 +220,8 @@ void udp_receive(const struct held *held) {
         if (n < 0)
             return;
         struct peer *peer = find_peer(held, &from);
-        if (peer && send(peer->watched.fd, relay_chunk, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ECONNREFUSED)
+        if (peer && send(peer->watched.fd, relay_chunk, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+            errno == ECONNREFUSED)
             end_peer(peer);
     }
 }

@@ -1,6 +1,6 @@
-/* `wardian-launcher user` or `user+network`: a user namespace for a container that is to be, and a network namespace made
- * inside it, for the engine to prepare. They live by the descriptors that the engine takes of this process, which ends when
- * the engine closes its socket (src/wardian/runtime/userns.py).
+/* `wardian-launcher user` or `user+network`: a user namespace for a container that is to be, and a network namespace
+ * made inside it, for the engine to prepare. They live by the descriptors that the engine takes of this process, which
+ * ends when the engine closes its socket (src/wardian/runtime/userns.py).
  *
  *      launcher                        engine
  *      unshare(CLONE_NEWUSER)   u ──►  writes /proc/PID/uid_map and gid_map
@@ -29,8 +29,8 @@ int spaces(int control, int network) {
         return errno;
     if (said(control, "u") < 0)
         return 1;
-    if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0 ||
-        (network && unshare(CLONE_NEWNET) < 0))
+    if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 ||
+        syscall(SYS_setresuid, 0, 0, 0) < 0 || (network && unshare(CLONE_NEWNET) < 0))
         return errno;
     (void)!said(control, "n");
     return 0;

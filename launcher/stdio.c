@@ -23,13 +23,14 @@ static int make_pipe(int *child, int *parent, bool input) {
     return fcntl(*parent, F_SETFL, O_NONBLOCK);
 }
 
-/* Through a read-only mount of its own: the file is the host's, and the container's root could chmod it by /dev/stdin. */
+/* Through a read-only mount of its own: the file is the host's, and the container's root could chmod /dev/stdin. */
 static int open_null(void) {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
     char path[32];
     int tree = (int)syscall(SYS_open_tree, AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | O_CLOEXEC);
     if (tree < 0)
-        return errno == EPERM ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1; /* who may not mount does not own it either */
+        /* Who may not mount does not own it either. */
+        return errno == EPERM ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
     snprintf(path, sizeof path, "/proc/self/fd/%d", tree);
     int set = (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
     int null = set < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC), saved = errno;
@@ -38,8 +39,8 @@ static int open_null(void) {
     return null;
 }
 
-/* Its mount takes long to be let go of (an RCU grace period): made while the launcher waits for its plan. On a high number,
- * where it leaves no gap between those of the plan when it is not wanted. */
+/* Its mount takes long to be let go of (an RCU grace period): made while the launcher waits for its plan. On a high
+ * number, where it leaves no gap between those of the plan when it is not wanted. */
 void stdio_prepare(void) {
     int null = open_null();
     if (null < 0)
@@ -92,7 +93,7 @@ int stdio_child(struct stdio *stdio, uid_t owner) {
     if (stdio->child[1] < 0)
         return 0;
     for (int i = 0; i < 3; i++) {
-        /* /dev/null is not the container's: only pipes change hands. An id that a user namespace does not map: EINVAL. */
+        /* /dev/null is not the container's: only pipes change hands. An id that is not mapped: EINVAL. */
         bool pipe = i || stdio->ours[0] >= 0;
         if (pipe && fchown(stdio->child[i], owner, (gid_t)-1) < 0 && errno != EINVAL && errno != EPERM)
             return errno;

@@ -23,7 +23,7 @@ void source_end(struct supervisor *s, int which) {
     source->left = 0;
 }
 
-/* Takes what is there, at most one chunk, to the log and to the attachers; does nothing while the last one waits for one. */
+/* Takes what is there, at most one chunk, to the log and to the attachers; nothing while the last one waits for one. */
 void source_read(struct supervisor *s, int which) {
     struct source *source = &s->sources[which];
     if (source->fd < 0 || source->length)

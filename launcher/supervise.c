@@ -4,8 +4,8 @@
  *         │ the child ended: its status; in a shared PID namespace the rest of its group is killed
  *      DRAINING   what is in the pipes is taken, then for `GRACE_MS` what a process still writes that holds them;
  *         │       a slow attacher is waited for, but after `DRAIN_MS` no longer by the engine
- *      RECORDED   exit record on disk, groups removed, root let go, socket gone, waiters told; attachers get the rest and
- *         │       are closed
+ *      RECORDED   exit record on disk, groups removed, root let go, socket gone, waiters told; attachers get the rest
+ *         │       and are closed
  *         │
  *        end
  *
@@ -40,7 +40,8 @@ uint64_t unix_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have, uint32_t want) {
+void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have,
+           uint32_t want) {
     struct epoll_event event = {.events = want, .data.u64 = (uint64_t)generation << 32 | (uint64_t)slot << 8 | kind};
     if (*have == want)
         return;
@@ -50,7 +51,8 @@ void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t 
 }
 
 static void ignore_signals(void) {
-    static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
+    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1,
+                                  SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
 }
@@ -66,7 +68,7 @@ static void protect_from_oom(void) {
     close(fd);
 }
 
-/* Two descriptors a published port, more than a usual soft limit has; the hard one is what the administrator gave us. */
+/* Two descriptors a published port, more than a usual soft limit has; the hard one is the administrator's. */
 static void raise_descriptor_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -140,8 +142,8 @@ static void child_ended(struct supervisor *s) {
     }
 }
 
-/* The ended container's root and groups, or a slow attacher's supervisor would keep the old overlay mounted when the next
- * run mounts another one on the same upper directory (overlayfs.rst: undefined). Before anybody is told of the end. */
+/* The ended container's root and groups, or a slow attacher's supervisor would keep the old overlay mounted when the
+ * next run mounts another one on the same upper directory (overlayfs.rst: undefined). Before the end is told. */
 static void let_container_go(struct supervision *supervision) {
     for (uint32_t i = 0; i < supervision->cgroup_count; i++)
         close(supervision->cgroups[i]);
@@ -168,7 +170,7 @@ static void record_exit(struct supervisor *s) {
     control_announce_exit(s);
 }
 
-/* After the grace a stray process's pipe is closed once what was there at the end is read. True: all is taken and sent. */
+/* After the grace a stray process's pipe is closed once what was there at the end is read. True: all is sent. */
 static bool drained(struct supervisor *s) {
     bool over = now_ms() - s->exited_at >= GRACE_MS, all = true;
     for (int which = 0; which < SOURCES; which++) {
@@ -269,8 +271,8 @@ static void dispatch(struct supervisor *s, const struct epoll_event *event) {
     }
 }
 
-/* Without a loop nobody could wait for the container: it goes, and the record says why. What it was connected to is closed
- * first: if there is no loop because descriptors ran out, what follows needs some. */
+/* Without a loop nobody could wait for the container: it goes, and the record says why. What it was connected to is
+ * closed first: if there is no loop because descriptors ran out, what follows needs some. */
 static int give_up(struct supervisor *s) {
     syscall(SYS_pidfd_send_signal, s->child->pidfd, SIGKILL, NULL, 0);
     take_status(s);

@@ -93,7 +93,8 @@ struct supervisor {
 /* supervise.c: what an epoll event is about. A tag is kind, slot and generation. */
 enum tag { TAG_SOURCE, TAG_SINK, TAG_ATTACHER, TAG_CLIENT, TAG_LISTENER, TAG_CHILD, TAG_PUBLISHED, TAG_RELAY };
 /* Brings the interest in `fd` from *have to `want`; 0 removes it from the loop. */
-void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have, uint32_t want);
+void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have,
+           uint32_t want);
 
 /* stream.c */
 void source_read(struct supervisor *s, int which);
@@ -105,7 +106,8 @@ void sink_write(struct supervisor *s);
 void sink_close(struct supervisor *s);
 
 /* attach.c */
-int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const unsigned char *keys, uint32_t key_count);
+int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const unsigned char *keys,
+                 uint32_t key_count);
 void attacher_event(struct supervisor *s, unsigned slot, uint32_t events);
 void attacher_offer(struct supervisor *s, unsigned slot, int which);
 void attachers_resume_input(struct supervisor *s);
@@ -144,7 +146,8 @@ void control_take_early_attachers(struct supervisor *s);
 void control_announce_exit(struct supervisor *s);
 
 /* publish.c: the host's sockets of the container's published ports, each with where it leads. */
-int publish_take(struct supervisor *s, const unsigned char *targets, uint32_t count, const int *sockets); /* 0 or an errno */
+/* 0 or an errno. */
+int publish_take(struct supervisor *s, const unsigned char *targets, uint32_t count, const int *sockets);
 int publish_remove(struct supervisor *s, uint32_t key); /* 0 or an errno */
 void publish_arrived(struct supervisor *s);
 void publish_relay_ended(struct supervisor *s, unsigned slot);
@@ -159,7 +162,7 @@ struct group_usage {
 void groups_read(const struct supervision *supervision, struct group_usage *usage);
 void groups_remove(const struct supervision *supervision);
 
-/* kmsg.c: "name (pid N)" of the last process that was killed for the memory of the group at `path` (or below), or "". */
+/* kmsg.c: "name (pid N)" of the last process killed for the memory of the group at `path` (or below), or "". */
 void oom_victim(const char *path, char *victim, size_t size);
 
 /* exit.c */

@@ -11,6 +11,15 @@ from wardian.runtime import protocol  # noqa: E402
 HEADER = ROOT / "launcher" / "protocol.gen.h"
 
 
+COLUMNS = 120
+
+
+def _enum(members: list[str]) -> list[str]:
+    """On one line where it fits, else a line for each."""
+    whole = f"enum {{ {', '.join(members)} }};"
+    return [whole] if len(whole) <= COLUMNS else ["enum {", *(f"    {member}," for member in members), "};"]
+
+
 def header() -> str:
     """The text of protocol.gen.h."""
     lines = [
@@ -38,19 +47,16 @@ def header() -> str:
         ("PUBLISH", protocol.PUBLISH_FLAGS),
         ("CREATE", protocol.CREATE),
     ):
-        lines.append("enum { " + ", ".join(f"{prefix}_{name} = {value}" for name, value in table.items()) + " };")
+        lines += _enum([f"{prefix}_{name} = {value}" for name, value in table.items()])
     lines += ["", "/* X(NAME, name, number, types of the fields) */", "#define OPERATIONS(X) \\"]
     for row in protocol.OPERATIONS:
         lines.append(f'    X({row.name.upper()}, {row.name}, {row.number}, "{protocol.field_types(row)}") \\')
     lines.append("")
-    lines.append("enum {")
-    lines += [f"    OP_{row.name.upper()} = {row.number}," for row in protocol.OPERATIONS]
-    lines.append("};")
+    lines += _enum([f"OP_{row.name.upper()} = {row.number}" for row in protocol.OPERATIONS])
     lines += ["", "/* The place of each field in struct op's `fields`. */"]
     for row in protocol.OPERATIONS:
         if row.fields:
-            names = ", ".join(f"{row.name.upper()}_AT_{name.upper()}" for name in protocol.field_names(row))
-            lines.append(f"enum {{ {names} }};")
+            lines += _enum([f"{row.name.upper()}_AT_{name.upper()}" for name in protocol.field_names(row)])
     return "\n".join([*lines, "", "#endif", ""])
 
 

@@ -1,5 +1,5 @@
-/* Linked with --wrap=epoll_ctl: the relay's user has no watch left for a connection (epoll(7), max_user_watches), which is
- * the whole machine's limit and not a test's to change. Its listening sockets and its leash are watched as ever. */
+/* Linked with --wrap=epoll_ctl: the relay's user has no watch left for a connection (epoll(7), max_user_watches), which
+ * is the whole machine's limit and not a test's to change. Its listening sockets and its leash are watched as ever. */
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>

@@ -55,7 +55,8 @@ static uint64_t start_time(pid_t pid) {
 
 static void send_running(const struct child *child) {
     unsigned char message[SIZE_CONTROL_HEADER + SIZE_RUNNING] = {0};
-    uint32_t header[3] = {PROTOCOL_CONTROL_MAGIC, PROTOCOL_VERSION | KIND_RUNNING << 16, SIZE_RUNNING}, pid = (uint32_t)child->pid;
+    uint32_t header[3] = {PROTOCOL_CONTROL_MAGIC, PROTOCOL_VERSION | KIND_RUNNING << 16, SIZE_RUNNING};
+    uint32_t pid = (uint32_t)child->pid;
     memcpy(message, header, sizeof header);
     memcpy(message + SIZE_CONTROL_HEADER, &pid, 4);
     memcpy(message + SIZE_CONTROL_HEADER + 8, &child->start_time, 8);

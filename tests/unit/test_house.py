@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,15 @@ def test_no_catch_all_module() -> None:
     for directory, _, files in os.walk(os.path.join(ROOT, "src")):
         for name in {os.path.basename(directory), *(file.removesuffix(".py") for file in files)}:
             assert name not in forbidden, os.path.join(directory, name)
+
+
+def test_lines_of_c_have_at_most_120_columns() -> None:
+    """As ruff has it of Python's; each character is a column."""
+    places = [path for place in ("launcher", "tests") for path in Path(ROOT, place).rglob("*.[ch]")]
+    assert len(places) > 30
+    for path in places:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            assert len(line) <= 120, f"{path.relative_to(ROOT)}:{number} has {len(line)} columns"
 
 
 @pytest.mark.parametrize("tool", ["protocol_header.py", "api_docs.py"])

@@ -1,7 +1,8 @@
-/* The attacker of test_launcher_overwrite.py, root of a container: opens /proc/PID/exe of every process that appears, until
- * one is the host's launcher, stopping and continuing it meanwhile; then tries all that would change that file.
+/* The attacker of test_launcher_overwrite.py, root of a container: opens /proc/PID/exe of every process that appears,
+ * until one is the host's launcher, stopping and continuing it meanwhile; then tries all that would change that file.
  *
- *      overwrite MARK SECONDS      MARK: words that only the launcher's program has. Prints what it could do, an errno each.
+ *      overwrite MARK SECONDS      MARK: words that only the launcher's program has. Prints what it could do, each
+ *                                  with an errno.
  *      overwrite LINK ONE OTHER    LINK leads to one or the other, in turn and without end. */
 #include <dirent.h>
 #include <errno.h>
