@@ -88,9 +88,9 @@ def served(new_home: Callable[[], Home]) -> Iterator[tuple[Home, int]]:
     assert not os.path.exists(home.socket)
 
 
-def ask(port: int, method: str, path: str) -> tuple[int, bytes]:
+def ask(port: int, method: str, path: str, host: str = "") -> tuple[int, bytes]:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request(method, path)
+        connection.request(method, path, headers={"Host": host} if host else {})
         response = connection.getresponse()
         return response.status, response.read()
 
@@ -106,6 +106,23 @@ def test_a_port_of_its_own(served: tuple[Home, int]) -> None:
     with socket.create_connection(("127.0.0.1", port)) as sock:  # nobody's request: it is let go, and others go on
         sock.sendall(b"\x00" * 20000)
         assert ask(port, "GET", "/metrics")[0] == 200
+
+
+def test_a_page_whose_name_leads_here_is_told_nothing(served: tuple[Home, int]) -> None:
+    """DNS rebinding: a browser on this host takes 127.0.0.1 for the page's own server, and names that in Host."""
+    _, port = served
+    for host in (f"127.0.0.1:{port}", "127.9.9.9", f"localhost:{port}", "LOCALHOST", "localhost.", f"[::1]:{port}"):
+        assert ask(port, "GET", "/metrics", host)[0] == 200, host
+    for host in (f"evil.example:{port}", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example", "[::2]:80"):
+        status, body = ask(port, "GET", "/metrics", host)
+        assert (status, b"engine_daemon" in body) == (421, False), host
+    for request, status in (
+        (b"GET /metrics HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nhost: evil.example\r\n\r\n", b"421"),
+    ):
+        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+            sock.sendall(request)
+            assert sock.makefile("rb").readline().split()[1] == status
 
 
 def test_another_machines_view_is_refused(new_home: Callable[[], Home]) -> None:

@@ -13,6 +13,7 @@ from wardian.server.messages import Handler
 from wardian.server.metrics import Times
 from wardian.server.routes import ROUTES, Route
 from wardian.server.routing import Router, format_version
+from wardian.server.users import UserNames
 
 if TYPE_CHECKING:
     from wardian.engine import Engine
@@ -25,6 +26,7 @@ class Application:
     def __init__(self, engine: Engine, shut_down: Callable[[], None], policy: Policy | None = None) -> None:
         self.engine = engine
         self.policy = policy or Policy({})
+        self.users = UserNames()
         self.shut_down = shut_down
         self.router = Router(ROUTES)
         self.connections: set[Connection] = set()

@@ -6,7 +6,6 @@ name in its certificate. Without a policy, whoever may open the socket may do ev
 
 from __future__ import annotations
 
-import pwd
 import socket
 import struct
 from collections.abc import Iterable, Mapping
@@ -64,11 +63,15 @@ class Policy:
     def __init__(self, allowed: Mapping[str, frozenset[str]]) -> None:
         self._allowed = allowed
 
-    def check(self, caller: Caller, route: Route) -> None:
-        """Raises WardianError(FORBIDDEN) when `caller` may not ask for this."""
+    def asks_for_user(self, caller: Caller) -> bool:
+        """Whether it depends on what the caller's user is called."""
+        return bool(self._allowed.keys() - {_EVERYBODY}) and not caller.address and caller.uid != 0
+
+    def check(self, caller: Caller, route: Route, user: str = "") -> None:
+        """Raises WardianError(FORBIDDEN) when `caller` may not ask for this. `user`: their name on this host."""
         if not self._allowed or (caller.uid == 0 and not caller.address):
             return
-        if route.access not in self._classes(caller):
+        if route.access not in self._classes(caller, user):
             raise WardianError(
                 FORBIDDEN,
                 f"{caller} may not {route.method} {route.template}",
@@ -77,21 +80,14 @@ class Policy:
                 hint=f"operations of class {route.access} are not among what the engine's --allow gives",
             )
 
-    def _classes(self, caller: Caller) -> frozenset[str]:
-        name = caller.name if caller.address else _user(caller.uid)
+    def _classes(self, caller: Caller, user: str) -> frozenset[str]:
+        name = caller.name if caller.address else user
         kind = "tls" if caller.address else "user"
         bare = name if name.partition(":")[0] not in _KINDS else ""  # a certificate may be called "user:root"
         for key in (f"{kind}:{name}", bare, _EVERYBODY):
             if key in self._allowed:
                 return self._allowed[key]
         return frozenset()
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def read_policy(texts: Iterable[str]) -> Policy:

@@ -212,7 +212,7 @@ class Connection(asyncio.Protocol):
         route = request.route
         what = f"{route.method} {route.template}"
         try:
-            self._admit(request)
+            await self._admit(request)
             if not route.handler:
                 message = f"{what} is not built yet in Wardian"
                 raise WardianError(NOT_IMPLEMENTED, message, operation=what, hint=reason(route))
@@ -237,9 +237,11 @@ class Connection(asyncio.Protocol):
         times.add(request.route, time.perf_counter() - begun, status)
         return reply
 
-    def _admit(self, request: Request) -> None:
+    async def _admit(self, request: Request) -> None:
         """The caller is known to the operation from here on. Raises WardianError when they may not ask for it."""
-        self._application.policy.check(request.caller, request.route)
+        policy, caller = self._application.policy, request.caller
+        user = await self._application.users.name(caller.uid) if policy.asks_for_user(caller) else ""
+        policy.check(caller, request.route, user)
         heard = log.isEnabledFor(logging.DEBUG)
         if request.route.access == READ and not heard:
             return  # nobody asks who looked

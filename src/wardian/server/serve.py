@@ -85,9 +85,9 @@ async def _serve(home: Home, listeners: Listeners, policy: Policy | None, metric
         application = Application(engine, end.set, policy)
         counted: asyncio.Server | None = None
         try:
-            said = await listeners.open(application)
-            if metrics is not None:
+            if metrics is not None:  # before the socket, whose answer says that all is there
                 counted = await open_metrics(application, metrics)
+            said = await listeners.open(application)
             log.info("listening on %s (process %d)", ", ".join(said), os.getpid())
             notify("READY=1")
             await end.wait()
