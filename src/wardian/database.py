@@ -4,8 +4,13 @@
 `volatile` commits without one (running state and exits: they need only survive the engine, a reboot voids them).
 Each package brings its own `Schema`: a name and a list of migrations that is only ever appended to. A file written by a
 newer Wardian is refused by name. Used from one thread, the event loop's: a commit is about 0.2 ms.
+
+On a full disk a transaction that takes something away, or says what happened, must go through all the same. So the log
+(the -wal file) has all its blocks from the start and is written from its beginning again and again, which needs no new
+ones; a reserve (reserve.py) is given up for what must grow; and a transaction that only `adds` is refused before.
 """
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -14,8 +19,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from wardian.errors import CONFLICT, SYSTEM, WardianError
+from wardian.reserve import Reserve
 
 DISK_FULL = "write state"  # the operation of the error that says so
+_LOG_SIZE = 3 << 19  # bytes
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+_LOG_PAGES = 256  # of 4 kB: then they go to the database itself, and the log is written from its beginning
 
 
 class Schema(NamedTuple):
@@ -29,20 +38,60 @@ class Database:
     """An open state file. Raises WardianError(CONFLICT) when it was written by a newer version."""
 
     def __init__(self, path: str, schemas: Sequence[Schema]) -> None:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        directory = os.path.dirname(path)
+        os.makedirs(directory, exist_ok=True)
         self.path = path
-        self._durable = self._connect("FULL")
-        self._volatile = self._connect("NORMAL")
-        for schema in schemas:
-            self._migrate(schema)
+        self._reserve = Reserve(directory)
+        try:
+            self._open(schemas)
+        except WardianError as error:
+            if error.operation != DISK_FULL or not self._reserve.give_up():
+                raise
+            self._open(schemas)
+        self._reserve.make()
+
+    def _open(self, schemas: Sequence[Schema]) -> None:
+        with _said_when_full(os.path.dirname(self.path)):
+            self._durable = self._connect("FULL")
+            self._volatile = self._connect("NORMAL")
+            for schema in schemas:
+                self._migrate(schema)
+            self._volatile.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the log is there from here on
+        if not self._fill_log() and self._reserve.give_up():
+            self._fill_log()
+        self._empty_log()
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=10, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         connection.execute("PRAGMA foreign_keys=ON")
         return connection
+
+    def _fill_log(self) -> bool:
+        """SQLite passes over what is no frame of its own (https://www.sqlite.org/fileformat2.html#the_write_ahead_log),
+        and reuses it. False without space for it: then it grows as it is written."""
+        try:
+            fd = os.open(f"{self.path}-wal", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                if os.fstat(fd).st_size < _LOG_SIZE:
+                    os.posix_fallocate(fd, 0, _LOG_SIZE)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            return error.errno != errno.ENOSPC
+        return True
+
+    def _empty_log(self) -> None:
+        """Into the database, so that it is written from its beginning. What lets this fail leaves it longer."""
+        try:
+            self._volatile.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.OperationalError:
+            if self._reserve.give_up():
+                with contextlib.suppress(sqlite3.OperationalError):
+                    self._volatile.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _migrate(self, schema: Schema) -> None:
         with self.durable() as db:
@@ -57,6 +106,8 @@ class Database:
                     subject=self.path,
                     hint="it was written by a newer Wardian: upgrade, or use another data root",
                 )
+            if have == want:  # a start on a full disk writes nothing
+                return
             for script in schema.migrations[have:]:
                 for statement in filter(str.strip, script.split(";")):
                     db.execute(statement)
@@ -67,35 +118,53 @@ class Database:
         return self._volatile.execute(sql, parameters).fetchall()
 
     @contextmanager
-    def durable(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, on disk when the block ends; rolled back when it raises."""
-        yield from _transaction(self._durable)
+    def durable(self, adds: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction, on disk when the block ends; rolled back when it raises. One that `adds` is refused while
+        the disk is nearly full."""
+        yield from self._transaction(self._durable, adds)
 
     @contextmanager
     def volatile(self) -> Iterator[sqlite3.Connection]:
         """One transaction without a sync, seen by every later reader; a power loss may undo it."""
-        yield from _transaction(self._volatile)
+        yield from self._transaction(self._volatile, False)
+
+    def _transaction(self, connection: sqlite3.Connection, adds: bool) -> Iterator[sqlite3.Connection]:
+        """Raises WardianError with ENOSPC when the disk is full; nothing of the transaction is there then."""
+        short = self._reserve.short
+        if short and adds:
+            raise _disk_full(os.path.dirname(self.path))
+        if short:
+            self._empty_log()
+        try:
+            with _said_when_full(os.path.dirname(self.path)):
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+        except BaseException:
+            # SQLite itself has rolled back after some errors of a disk (https://www.sqlite.org/lang_transaction.html)
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        if not short:
+            self._reserve.make()
 
     def close(self) -> None:
         self._volatile.close()
         self._durable.close()
 
 
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Raises WardianError with ENOSPC when the disk is full; nothing of the transaction is there then."""
+@contextmanager
+def _said_when_full(directory: str) -> Iterator[None]:
+    """SQLite has several words for it: its shared index is grown by another call than its files."""
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException as error:
-        # SQLite itself has rolled back after some errors of a disk (https://www.sqlite.org/lang_transaction.html)
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise _disk_full() from error
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in _FULL:
+            raise _disk_full(directory) from error
         raise
 
 
-def _disk_full() -> WardianError:
-    hint = "free some space below the data root"
-    return WardianError(SYSTEM, os.strerror(errno.ENOSPC).lower(), operation=DISK_FULL, errno=errno.ENOSPC, hint=hint)
+def _disk_full(directory: str) -> WardianError:
+    message = f"no space left on device: {directory}"
+    hint = "free some space there: rm, rmi and prune need none"
+    return WardianError(SYSTEM, message, operation=DISK_FULL, subject=directory, errno=errno.ENOSPC, hint=hint)

@@ -128,9 +128,101 @@ def test_the_state_file_of_a_full_disk(small: Home) -> None:
     with full(small):
         for _ in range(2):
             with pytest.raises(WardianError) as caught, database.volatile() as db:
-                db.execute("INSERT INTO t VALUES (?)", ("x" * 100_000,))
+                db.execute("INSERT INTO t VALUES (?)", ("x" * 8_000_000,))
             error = caught.value
-            assert (error.kind, error.errno, error.message) == (SYSTEM, errno.ENOSPC, "no space left on device")
+            assert (error.kind, error.errno, error.message) == (
+                SYSTEM,
+                errno.ENOSPC,
+                f"no space left on device: {small.data_root}",
+            )
     with database.volatile() as db:
         db.execute("INSERT INTO t VALUES (1)")
     database.close()
+
+
+@pytest.fixture
+def tiny(new_home: Callable[[], Home]) -> Iterator[Home]:
+    """A home whose data root a container fills in no time."""
+    home = new_home()
+    os.mkdir(home.data_root)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tiny", home.data_root], check=True)
+    yield home
+    subprocess.run(["umount", home.data_root], check=True)
+
+
+def said(engine: TestEngine, *words: str) -> str:
+    done = docker(engine, *words)
+    assert done.returncode == 0, (words, done, engine.log_text())
+    return done.stdout
+
+
+def refused_for_space(engine: TestEngine, *words: str) -> None:
+    done = docker(engine, *words)
+    assert done.returncode, (words, done)
+    assert f"no space left on device: {engine.home.data_root}" in done.stderr, (words, done)
+
+
+def has_space(engine: TestEngine, *words: str) -> str:
+    """What was removed is deleted in the background."""
+    end = time.monotonic() + 20
+    while (done := docker(engine, *words)).returncode:
+        assert time.monotonic() < end and "no space left" in done.stderr, (words, done)
+        time.sleep(0.1)
+    return done.stdout
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_an_engine_starts_on_a_full_disk(tiny: Home, registry: Registry, how: str) -> None:
+    """Filled by a container that goes on trying, for every block that is given up."""
+    engine = TestEngine(tiny)
+    try:
+        reference = registry.push_image("full/start:1", busybox_image())
+        said(engine, "pull", reference)
+        said(engine, "volume", "create", "kept")
+        said(engine, "run", "-d", "--name", "stays", reference, "sh", "-c", "echo here; exec sleep 1000")
+        fills = "dd if=/dev/zero of=/big; while :; do dd if=/dev/zero bs=4k count=64 >>/more; usleep 20000; done"
+        said(engine, "run", "-d", "--name", "filler", "--log-driver", "none", reference, "sh", "-c", fills)
+        end = time.monotonic() + 20
+        while os.statvfs(tiny.data_root).f_bfree:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        getattr(engine, how)()
+        engine.start()
+        assert sorted(said(engine, "ps", "--format", "{{.Names}}").split()) == ["filler", "stays"]
+        assert said(engine, "logs", "stays") == "here\n"
+        assert said(engine, "inspect", "-f", "{{.State.Status}}", "stays") == "running\n"
+        refused_for_space(engine, "create", "--name", "no", reference)
+        refused_for_space(engine, "volume", "create", "no")
+        refused_for_space(engine, "network", "create", "no")
+        refused_for_space(engine, "tag", reference, "no:1")
+        assert "no" not in said(engine, "ps", "-a", "--format", "{{.Names}}").split()
+        said(engine, "stop", "-t", "0", "stays")
+        said(engine, "rm", "stays")
+        said(engine, "volume", "rm", "kept")
+        said(engine, "rm", "-f", "filler")
+        has_space(engine, "run", "--rm", reference, "true")
+        has_space(engine, "volume", "create", "again")
+        assert os.stat(os.path.join(tiny.data_root, "reserve")).st_blocks * 512 >= 1 << 20
+        said(engine, "rmi", reference)
+    finally:
+        engine.close()
+
+
+def test_an_image_is_removed_from_a_full_disk(tiny: Home, registry: Registry) -> None:
+    engine = TestEngine(tiny)
+    try:
+        reference = registry.push_image("full/image:1", busybox_image())
+        said(engine, "pull", reference)
+        said(engine, "create", "--name", "old", reference)
+        with full(tiny):
+            engine.kill()
+            engine.start()
+            assert "Total reclaimed space" in said(engine, "container", "prune", "-f")
+            said(engine, "rmi", reference)
+            end = time.monotonic() + 20
+            while not os.statvfs(tiny.data_root).f_bfree:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        has_space(engine, "pull", reference)
+    finally:
+        engine.close()

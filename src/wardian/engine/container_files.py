@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
+from wardian.descriptors import write_all
 from wardian.engine.config import ContainerConfig
 from wardian.engine.endpoints import network_of
 from wardian.network import Endpoint, hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
@@ -105,8 +106,11 @@ def _read(path: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    """Shortened last: a disk that is full leaves what was there."""
+    data = text.encode(errors="surrogateescape")
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
-        os.write(fd, text.encode(errors="surrogateescape"))
+        write_all(fd, data)
+        os.ftruncate(fd, len(data))
     finally:
         os.close(fd)

@@ -234,6 +234,9 @@ def write_file(path: str, data: bytes) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         write_all(fd, data)
+    except OSError as error:  # of a descriptor: it names no file
+        os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, path) from None
     finally:
         os.close(fd)
     os.rename(temporary, path)

@@ -1,6 +1,8 @@
 """The engine of one `Home`: opens the parts of the house in order, finds what still runs, lets go of it at the end."""
 
 import asyncio
+import errno
+import logging
 import os
 import uuid
 from contextlib import AsyncExitStack
@@ -32,6 +34,7 @@ from wardian.engine.subordinate import remapped
 from wardian.engine.system import System
 from wardian.engine.volume_use import Pins
 from wardian.engine.volumes import Volumes
+from wardian.errors import WardianError
 from wardian.home import Home
 from wardian.images import ImageStore
 from wardian.kernel import cgroups, procfs
@@ -41,6 +44,8 @@ from wardian.runtime import keep_none, keep_ready, launcher_path, probe_host
 from wardian.storage import VOLUME_SCHEMA, LayerStore, Snapshots, Trash, VolumeStore
 
 HELLO = "wardian/hello"
+
+log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -123,9 +128,15 @@ class Engine:
         keep_ready()
 
     async def _make_hello(self, parts: Parts) -> None:
-        """The built-in image, once: its one file is the launcher's own binary."""
-        if not parts.images.list_images({"reference": [HELLO]}):
+        """The built-in image, once: its one file is the launcher's own binary. A full disk gets it another time."""
+        if parts.images.list_images({"reference": [HELLO]}):
+            return
+        try:
             await asyncio.to_thread(parts.images.make_hello, launcher_path())
+        except WardianError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            log.warning("%s", error)
 
     def _tell(self, action: str) -> None:
         """That this engine started, or stops."""

@@ -68,7 +68,7 @@ class EngineStore:
         return [Stored(_record(row["record"], row["name"]), _state(row["state"])) for row in rows]
 
     def add(self, record: ContainerRecord) -> None:
-        with self._database.durable() as db:
+        with self._database.durable(adds=True) as db:
             db.execute(
                 "INSERT INTO container VALUES (?, ?, ?, ?)",
                 (record.id, record.name, record.created, msgspec.json.encode(record._asdict()).decode()),

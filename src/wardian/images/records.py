@@ -123,14 +123,13 @@ class ImageRecords:
         with self._blobs_lock:
             self._content.write(config)
             manifest_digest = self._content.write(manifest) if manifest else ""
-            return self._write(write).images[image_id]
+            return self._write(write, adds=True).images[image_id]
 
     def tag(self, image_id: str, name: Reference) -> Image:
         """Let `name` (with a tag) mean this image; returns it as it is then."""
         row = (str(name), image_id, time.time_ns())
-        return self._write(lambda db: db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)", row)).images[
-            image_id
-        ]
+        text = "INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)"
+        return self._write(lambda db: db.execute(text, row), adds=True).images[image_id]
 
     def pushed(self, image_id: str, name: Reference) -> None:
         """The image can be had by `name`, a repository's digest, from here on."""
@@ -180,9 +179,9 @@ class ImageRecords:
         with self._lock, self._database.durable() as db:
             db.executemany("DELETE FROM image_blob WHERE layer = ?", [row for row in gone if row[0] not in kept])
 
-    def _write(self, write: Callable[[Connection], object]) -> Snapshot:
+    def _write(self, write: Callable[[Connection], object], adds: bool = False) -> Snapshot:
         with self._lock:
-            with self._database.durable() as db:
+            with self._database.durable(adds) as db:
                 write(db)
             self.snapshot = self._read()
             return self.snapshot

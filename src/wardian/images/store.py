@@ -99,14 +99,14 @@ class ImageStore:
         parsed = parse_reference(reference) if isinstance(reference, str) else reference
         parsed = parsed.with_default_tag()
         report = Reporter(progress, stop)
-        with self._stoppable(report.stopped), self._alone(str(parsed)), _said_clearly(f"pull {parsed.familiar}"):
+        with self._stoppable(report.stopped), self._alone(str(parsed)), self._said_clearly(f"pull {parsed.familiar}"):
             return pull.pull(parsed, self._records, self._layers, report, platform=platform, auth=auth)
 
     def load(self, chunks: Iterable[bytes], progress: Progress = silent, *, platform: str = "") -> list[Image]:
         """Bring the images of an archive here (worker thread): docker save's or an OCI layout, gzip and zstd too."""
         from wardian.images import archives
 
-        with _said_clearly("load"):
+        with self._said_clearly("load"):
             report = Reporter(progress)
             return archives.load(chunks, self._home, self._records, self._layers, report, platform=platform)
 
@@ -123,7 +123,7 @@ class ImageStore:
         from wardian.images import made
 
         name = _tagged(reference) if reference else None
-        with _said_clearly("import"):
+        with self._said_clearly("import"):
             return made.import_root(
                 chunks, name, self._records, self._layers, changes=changes, message=message, platform=platform
             )
@@ -150,7 +150,7 @@ class ImageStore:
         from wardian.images import push
 
         report = Reporter(progress, stop)
-        with self._stoppable(report.stopped), _said_clearly(f"push {reference.familiar}"):
+        with self._stoppable(report.stopped), self._said_clearly(f"push {reference.familiar}"):
             return push.push(
                 reference, self._records, self._layers, self._content, report, platform=platform, auth=auth
             )
@@ -158,14 +158,14 @@ class ImageStore:
     def commit(self, chunks: Iterable[bytes], parent: Image, said: Commit, reference: str = "") -> Image:
         """Make an image of `parent` and one layer more, from its archive (worker thread)."""
         name = _tagged(reference) if reference else None
-        with _said_clearly("commit"):
+        with self._said_clearly("commit"):
             return commit(chunks, parent, said, name, self._records, self._layers)
 
     def make_hello(self, launcher: str) -> Image:
         """Make `wardian/hello:latest` from the launcher's static binary (worker thread; some 10 ms)."""
         from wardian.images import made
 
-        with _said_clearly("make image"):
+        with self._said_clearly("make image"):
             return made.make_hello(launcher, self._records, self._layers)
 
     def tag(self, name_or_id: str, reference: str) -> Image:
@@ -247,6 +247,27 @@ class ImageStore:
             self._under_way.discard(stop)
 
     @contextmanager
+    def _said_clearly(self, operation: str) -> Iterator[None]:
+        """The disk's own errors as ours: full above all. What was staged is discarded by whoever staged it."""
+        try:
+            yield
+        except WardianError as error:
+            if error.operation != DISK_FULL:
+                raise
+            raise self._disk_error(operation, error.message, error.errno) from error
+        except sqlite3.OperationalError as error:
+            raise self._disk_error(operation, str(error), errno.EIO) from error
+        except OSError as error:
+            raise self._disk_error(operation, error.strerror or str(error), error.errno or errno.EIO) from error
+
+    def _disk_error(self, operation: str, text: str, number: int) -> WardianError:
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            hint = f"nothing of the image was kept; free some space below {self._home.data_root}"
+            message = f"{operation}: no space left on device: {self._home.data_root}"
+            return WardianError(SYSTEM, message, operation=operation, errno=number, hint=hint)
+        return WardianError(SYSTEM, f"{operation}: {text}", operation=operation, errno=number)
+
+    @contextmanager
     def _alone(self, key: str) -> Iterator[None]:
         with self._pulls_lock:
             lock = self._pulls.setdefault(key, threading.Lock())
@@ -302,28 +323,3 @@ def _tagged(text: str) -> Reference:
     if reference.digest:
         raise WardianError(INVALID, "refusing to create a tag with a digest reference", subject=text)
     return reference
-
-
-@contextmanager
-def _said_clearly(operation: str) -> Iterator[None]:
-    """The disk's own errors as ours: full above all. What was staged is discarded by whoever staged it."""
-    try:
-        yield
-    except WardianError as error:
-        if error.operation != DISK_FULL:
-            raise
-        raise _disk_error(operation, error.message, error.errno) from error
-    except sqlite3.OperationalError as error:
-        full = "full" in str(error)
-        raise _disk_error(operation, str(error), errno.ENOSPC if full else errno.EIO) from error
-    except OSError as error:
-        raise _disk_error(operation, error.strerror or str(error), error.errno or errno.EIO) from error
-
-
-def _disk_error(operation: str, text: str, number: int) -> WardianError:
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        hint = "nothing of the image was kept; free some space below the data root"
-        return WardianError(
-            SYSTEM, f"{operation}: no space left on device", operation=operation, errno=number, hint=hint
-        )
-    return WardianError(SYSTEM, f"{operation}: {text}", operation=operation, errno=number)

@@ -70,7 +70,7 @@ class NetworkRows:
 
     def add(self, config: NetworkConfig) -> None:
         """On disk when it returns. The caller has checked that the name is free."""
-        with self._database.durable() as db:
+        with self._database.durable(adds=True) as db:
             db.execute(
                 "INSERT INTO network VALUES (?, ?, ?, '', '', ?)",
                 (config.id, config.name, encode_config(config), boot_id()),

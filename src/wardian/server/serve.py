@@ -9,6 +9,7 @@ when the engine answers: readiness is a connect that works. Containers run on wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -61,8 +62,10 @@ def _lock(data_root: str) -> int:
             subject=data_root,
             hint="use another --data-root, or stop it",
         ) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    words = f"{os.getpid()}\n".encode()
+    with contextlib.suppress(OSError):  # a disk that is full takes what fits in the file's own block
+        os.pwrite(fd, words, 0)
+        os.ftruncate(fd, len(words))
     return fd
 
 

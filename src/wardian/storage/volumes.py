@@ -79,7 +79,7 @@ class VolumeStore:
             self._trash.discard(os.path.join(self._root, name))
         else:
             log.warning("volume %s had a directory and no record: it has one now", name)
-            self._add(Volume(name, time.time_ns()))
+            self._add(Volume(name, time.time_ns()), adds=False)
 
     def get(self, name: str) -> Volume | None:
         return self._volumes.get(name)
@@ -120,8 +120,8 @@ class VolumeStore:
             raise
         return volume
 
-    def _add(self, volume: Volume) -> None:
-        with self._database.durable() as db:
+    def _add(self, volume: Volume, adds: bool = True) -> None:
+        with self._database.durable(adds) as db:
             text = msgspec.json.encode(volume._asdict()).decode()
             db.execute("INSERT INTO volume VALUES (?, ?, ?)", (volume.name, volume.created, text))
         self._volumes[volume.name] = volume
