@@ -99,6 +99,7 @@ def _tags(family: Family) -> set[str]:
         *(group.removeprefix(mount + "/" + family.groups) for mount, group in _all_groups(family)),
         *(link.removeprefix(family.links) for link in _links() if link.startswith(family.links)),
         *(table.removeprefix("wardian-" + family.links) for table in _tables()),
+        *(bridge.removeprefix(family.links) for *_, bridge in _marked_rules() if bridge.startswith(family.links)),
         *(os.path.basename(home).removeprefix(family.homes) for home in _homes(family, "")),
     ]
     return {found[1] for name in names if (found := re.fullmatch(family.tag, name))}
@@ -156,15 +157,27 @@ def _tables() -> list[str]:
 
 
 def _remove_rules(family: Family, tag: str) -> None:
-    """Its own table; and its rules in Docker's forward chain, which would drop what only our table allows."""
+    """Its own tables; and its rules in other firewalls' chains, which drop what only our table allows."""
     for table in _tables():
         if _named([table], "wardian-" + family.links, family, tag):
             _run("nft", "delete", "table", "inet", table)
-    for line in _run("nft", "-a", "list", "chain", "ip", "filter", "FORWARD").splitlines():
-        links = re.findall(r'"([^"]+)"', line)
-        handle = line.rpartition("# handle ")[2]
-        if any(_named([link], family.links, family, tag) for link in links) and handle.isdigit():
-            _run("nft", "delete", "rule", "ip", "filter", "FORWARD", "handle", handle)
+    for chain, handle, bridge in _marked_rules():
+        if _named([bridge], family.links, family, tag):
+            _run("nft", "delete", "rule", *chain, "handle", handle)
+
+
+def _marked_rules() -> Iterator[tuple[tuple[str, str, str], str, str]]:
+    """(chain, handle, bridge) of the rules that engines have put into others' chains: each has a comment that names the
+    engine's bridge (network/firewall/foreign.py)."""
+    family = table = chain = ""
+    for line in map(str.strip, _run("nft", "-a", "list", "ruleset").splitlines()):
+        words = line.split()
+        if words[:1] == ["table"]:
+            family, table = words[1:3]
+        elif words[:1] == ["chain"]:
+            chain = words[1]
+        elif found := re.search(r'comment "wardian: ([^"]+)" # handle (\d+)$', line):
+            yield (family, table, chain), found[2], found[1]
 
 
 def _links() -> list[str]:

@@ -1,6 +1,7 @@
 """The firewall beside others on a host of its own: chains that drop, flushes, a Docker's own rules, what is exposed."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import time
@@ -13,6 +14,7 @@ import needs
 from own_host import ip, nft, own_host
 from wardian.errors import WardianError
 from wardian.kernel import netns
+from wardian.kernel.nftables import LibraryNftables
 from wardian.network.firewall import BACKENDS, Firewall, Watch, open_firewall
 from wardian.network.firewall.chains import MADE
 from wardian.network.values import NetworkRules, PortRule, PortWant
@@ -182,6 +184,49 @@ def test_the_rule_stands_before_what_stops_all_the_rest(
     assert any(chain in one for one in firewall.warnings)
     firewall.remove()
     assert nft("list", "ruleset") == untouched
+
+
+def test_an_engine_that_is_killed_at_any_step_leaves_nothing_that_the_next_one_does_not_take(
+    opened: Callable[..., Firewall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever backend the next one has. Killed: what was to be done from one command on is not done."""
+    for program in ("iptables", "ip6tables"):
+        iptables(f"{program}-restore", text="*filter\n:FORWARD DROP [0:0]\nCOMMIT\n")
+    nft(commands=FIREWALLD)
+    before = nft("list", "ruleset")
+    run, left = LibraryNftables.run, [0]
+
+    def until_killed(self: LibraryNftables, commands: str) -> str:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return run(self, commands)
+
+    for backend in BACKENDS:
+        for steps in range(6):
+            left[0] = steps
+            monkeypatch.setattr(LibraryNftables, "run", until_killed)
+            with contextlib.suppress(KeyboardInterrupt):
+                opened().remove()
+            killed = left[0] < 0
+            monkeypatch.setattr(LibraryNftables, "run", run)
+            following = opened(backend)
+            assert nft("list", "ruleset").count(MARK) == (3 if backend == "nftables" else 0), steps
+            following.remove()
+            assert "wardian" not in nft("list", "ruleset"), (backend, steps)
+            if backend == "nftables":
+                assert nft("list", "ruleset") == before
+        assert not killed, "it was let live to its end at last"
+
+
+def test_nothing_is_put_back_once_all_was_taken_back(opened: Callable[..., Firewall]) -> None:
+    """A start that was under way may ask for it while the engine ends, and a Docker changes rules meanwhile."""
+    iptables("iptables-restore", text=DOCKER)
+    firewall = opened()
+    firewall.remove()
+    iptables("iptables-restore", text=DOCKER)
+    assert not firewall.mend()
+    assert "wardian" not in nft("list", "ruleset")
 
 
 def test_respect_only_reports_and_takes_back_what_was_there(opened: Callable[..., Firewall]) -> None:

@@ -187,10 +187,9 @@ class ForeignChains:
         """What others reach despite this host's firewalls, as they were when last looked at."""
         return exposures(ports, self._walls, self._judged)
 
-    def remove(self, run: Callable[[str], None]) -> None:
-        commands = removals(read_forwarding(self._nft).chains, self._bridge)
-        if commands:
-            run(commands)
+    def removals(self) -> str:
+        """The commands that take all of them back."""
+        return removals(read_forwarding(self._nft).chains, self._bridge)
 
 
 def read_forwarding(nft: Nftables) -> Forwarding:
@@ -206,10 +205,13 @@ def read_forwarding(nft: Nftables) -> Forwarding:
 
 
 def _read_rules(nft: Nftables, family: str, table: str, chain: str) -> list[Rule]:
-    """A chain that went while it was read is as one without rules."""
+    """A chain that went while it was read is as one without rules; one that is there and is not read may have ours."""
     try:
         listed = nft.query(f"list chain {family} {table} {chain}")
     except WardianError:
+        there = (entry.get("chain", {}) for entry in nft.query("list chains"))
+        if any((one.get("family"), one.get("table"), one.get("name")) == (family, table, chain) for one in there):
+            raise
         return []
     return [entry["rule"] for entry in listed if "rule" in entry and entry["rule"]["chain"] == chain]
 

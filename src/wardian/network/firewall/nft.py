@@ -13,6 +13,7 @@ from wardian.network.firewall.foreign import ForeignChains
 from wardian.network.values import NetworkRules, PortRule, PortWant, ShortWay
 
 log = logging.getLogger(__name__)
+_TRIES = 5
 
 
 class NftFirewall:
@@ -32,6 +33,7 @@ class NftFirewall:
             raise
         self._set_elements = nftset.SetElements()
         self._wanted = wanted((), (), transit)
+        self._ended = False  # all was taken back: nothing is put back
 
     @property
     def warnings(self) -> list[str]:
@@ -93,7 +95,7 @@ class NftFirewall:
         return self._foreign.exposures(ports)
 
     def mend(self) -> bool:
-        if self._changes.quiet():
+        if self._ended or self._changes.quiet():
             return False
         touched = self._changes.take()
         try:
@@ -106,11 +108,17 @@ class NftFirewall:
         return touched.own or mended
 
     def remove(self, but_transit: bool = False) -> None:
+        """In one transaction: no engine that is killed in it leaves a rule with others, and no table to tell of it."""
         rest = wanted((), (), self._wanted.transit)
-        try:
-            self._run(table.whole(self._bridge, rest) if but_transit else table.remove(self._bridge))
-        finally:
-            self._foreign.remove(self._run)
+        own = table.whole(self._bridge, rest) if but_transit else table.remove(self._bridge)
+        self._ended = True
+        for left in reversed(range(_TRIES)):
+            try:
+                self._run(self._foreign.removals() + own)
+                break
+            except WardianError:  # somebody made a chain of theirs anew between look and change
+                if not left:
+                    raise
         self._wanted = rest
 
     def describe(self, port: PortRule) -> str:
@@ -144,6 +152,7 @@ class NftFirewall:
 
     def _make(self, after: Wanted) -> None:
         """The whole anew. What others changed until now is answered with it."""
+        self._ended = False
         with self._changes.answered():
             self._run(table.whole(self._bridge, after))
         self._wanted = after
