@@ -40,7 +40,8 @@ names itself.
   for everybody else) has those classes, and root on the unix socket has all. Each operation knows its caller.
 - **Kind** is how the connection is used: *plain*, one answer; *stream*, an answer in pieces that ends when the client
   leaves; *handed over*, the raw socket goes to the container's supervisor (`Upgrade: tcp`, `101 UPGRADED`); *upgraded*,
-  the raw socket stays in the engine. Over TLS a handed-over stream passes through the engine, and ends with it.
+  the raw socket stays in the engine. Over TLS a handed-over stream passes through the engine, and ends with it; so does
+  a websocket's. A browser's page may open a websocket only to the host that it is from itself (`Origin`, `Host`).
 - **Takes** lists what is read of a request: the query, and after "body:" the JSON fields. What a query holds besides is
   passed over, as Docker does; a field of a container that is set and not listed below is an error that names it.
 """

@@ -22,7 +22,8 @@ MOST_WAITING = 64
 
 
 class AttachOptions(NamedTuple):
-    """The query of POST /containers/ID/attach. `logs` replays what was logged, `stream` follows what comes."""
+    """The query of POST /containers/ID/attach. `logs` replays what was logged, `stream` follows what comes.
+    Without `framed` no frame says which output it is, as if the container had a terminal."""
 
     stream: bool = True
     stdin: bool = False
@@ -30,6 +31,7 @@ class AttachOptions(NamedTuple):
     stderr: bool = False
     logs: bool = False
     detach_keys: str = ""
+    framed: bool = True
 
 
 def parse_detach_keys(text: str) -> bytes:
@@ -50,6 +52,7 @@ class AttachSession:
         self.speaks = container.state.live or options.logs
         self._container = container
         self._options = options
+        self._framed = options.framed and not self.tty
         self._keys = parse_detach_keys(options.detach_keys)
         if options.stream and not container.state.live:
             _refuse_too_many(container)
@@ -73,7 +76,7 @@ class AttachSession:
             self._options.stdin,
             self._options.stdout,
             self._options.stderr,
-            not self.tty,
+            self._framed,
             self._keys if self.tty else b"",
         )
         container = self._container
@@ -91,7 +94,7 @@ class AttachSession:
         if not is_readable(container.config["HostConfig.LogConfig"]):
             return  # Docker shows nothing of a log that cannot be read, and goes on with the stream
         options = LogOptions(stdout=self._options.stdout, stderr=self._options.stderr)
-        reader = LogReader(log_path(container.config.directory, container.id), options, self.tty)
+        reader = LogReader(log_path(container.config.directory, container.id), options, not self._framed)
         with socket.socket(fileno=os.dup(fd)) as client:
             client.setblocking(False)
             async for chunk in reader.chunks():

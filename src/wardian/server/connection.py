@@ -29,10 +29,10 @@ from wardian.errors import INVALID, NOT_IMPLEMENTED, STATUS, WardianError
 from wardian.server.body import Body
 from wardian.server.callers import Caller, peer
 from wardian.server.errors import explain_error, log_error
-from wardian.server.messages import JSON_BODY_LIMIT, Answer, Handover, Reply, Request, Streamed, json_answer
+from wardian.server.messages import JSON_BODY_LIMIT, Answer, Handover, Reply, Request, Streamed, Upgraded, json_answer
 from wardian.server.query import Query
 from wardian.server.refusals import reason
-from wardian.server.routes import HANDED_OVER, PLAIN, READ, STREAM, Route
+from wardian.server.routes import HANDED_OVER, PLAIN, READ, STREAM, UPGRADED, Route
 
 if TYPE_CHECKING:
     from wardian.server.application import Application
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
     def _end_of_request(self) -> None:
         if self._body is not None:
             self._body.feed_end()
-        if self._kind == HANDED_OVER and self._task is not None:
+        if self._kind in (HANDED_OVER, UPGRADED) and self._task is not None:
             self._pause("handover", True)
         if self._task is None:  # the rest of an upload whose answer is already out
             self._next_request()
@@ -270,8 +270,10 @@ class Connection(asyncio.Protocol):
             await self._drain()
         elif isinstance(reply, Streamed):
             await self._send_stream(reply)
-        else:
+        elif isinstance(reply, Handover):
             await self._hand_over(reply)
+        else:
+            await self._upgrade(reply)
 
     def _write_answer(self, answer: Answer) -> None:
         """A whole response in one write."""
@@ -331,6 +333,20 @@ class Connection(asyncio.Protocol):
         self._transport.close()
         await reply.take(duplicate, early)
 
+    async def _upgrade(self, reply: Upgraded) -> None:
+        """Another protocol has the transport; this task lasts as long as it talks."""
+        assert self._body is not None
+        await self._body.read(JSON_BODY_LIMIT)
+        early = self._http.trailing_data[0]
+        if self._transport.is_closing():
+            raise _ClientGone
+        self._transport.write(reply.head)
+        self._handed_over = True
+        try:
+            await reply.talk(self._transport, early)
+        finally:
+            self._application.connections.discard(self)
+
     def _send(self, event: h11.Event) -> None:
         data = self._http.send(event)
         if data:
@@ -385,7 +401,7 @@ class Connection(asyncio.Protocol):
         """The engine closes: idle connections and streams end, a short operation is left to finish."""
         if self._task is None:
             self._transport.close()
-        elif self._kind == STREAM:
+        elif self._kind in (STREAM, UPGRADED):
             self._task.cancel()
 
     @property

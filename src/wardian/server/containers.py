@@ -12,7 +12,17 @@ import msgspec
 from wardian.engine import AttachOptions, LogOptions
 from wardian.errors import INVALID, WardianError
 from wardian.server import versions
-from wardian.server.messages import NO_CONTENT, NOTE_HEADER, Answer, Handover, Request, Streamed, json_answer, json_line
+from wardian.server.messages import (
+    NO_CONTENT,
+    NOTE_HEADER,
+    Answer,
+    Handover,
+    Request,
+    Streamed,
+    Upgraded,
+    json_answer,
+    json_line,
+)
 
 
 async def index(request: Request) -> Answer:
@@ -144,6 +154,30 @@ async def attach(request: Request) -> Handover:
     )
     session = request.engine.containers.attach(_ref(request), options)
     return Handover(session.hand_over, versions.stream_content_type(request.version, session.tty), session.speaks)
+
+
+async def attach_websocket(request: Request) -> Answer | Upgraded:
+    """The same by a websocket, whose messages hold both outputs as they come."""
+    from wardian.server import websocket, websocket_relay
+
+    refused = websocket.refused_version(request.headers)
+    if refused is not None:
+        return refused
+    websocket.check_origin(request.headers)
+    head = websocket.accepted(request.headers)
+    query, every = request.query, versions.websocket_attaches_all(request.version)
+    options = AttachOptions(
+        stream=query.flag("stream"),
+        stdin=every or query.flag("stdin"),
+        stdout=every or query.flag("stdout"),
+        stderr=every or query.flag("stderr"),
+        logs=query.flag("logs"),
+        detach_keys=query.text("detachKeys"),
+        framed=False,
+    )
+    session = request.engine.containers.attach(_ref(request), options)
+    frames = websocket.Frames(versions.websocket_says_text(request.version))
+    return Upgraded(head, partial(websocket_relay.relay, frames=frames, attach=session.hand_over))
 
 
 async def logs(request: Request) -> Streamed:

@@ -1,4 +1,4 @@
-"""What a handler takes and gives back: a request with its caller, and the four shapes of an answer."""
+"""What a handler takes and gives back: a request with its caller, and the shapes of an answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from wardian.server import versions
 from wardian.server.query import Query
 
 if TYPE_CHECKING:
+    import asyncio
+
     from wardian.engine import Engine
     from wardian.server.body import Body
     from wardian.server.callers import Caller
@@ -101,7 +103,16 @@ class Handover(NamedTuple):
     speaks: bool = True
 
 
-Reply = Answer | Streamed | Handover
+class Upgraded(NamedTuple):
+    """The connection speaks another protocol from here on, still in this process. `head` is the whole answer;
+    `talk(transport, early)` sets a protocol of its own on the transport, and returns when it is over. `early`: what the
+    client had sent behind its request."""
+
+    head: bytes
+    talk: Callable[[asyncio.Transport, bytes], Awaitable[None]]
+
+
+Reply = Answer | Streamed | Handover | Upgraded
 Handler = Callable[[Request], Awaitable[Reply]]
 
 

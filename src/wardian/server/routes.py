@@ -45,7 +45,7 @@ _CONTAINERS = (
     Route("GET", "/containers/{id}/changes", "archive:changes", READ),
     Route("GET", "/containers/{id}/export", "archive:export", READ, STREAM),
     Route("GET", "/containers/{id}/stats", "containers:stats", READ, STREAM),
-    Route("GET", "/containers/{id}/attach/ws", "", RUN, UPGRADED),
+    Route("GET", "/containers/{id}/attach/ws", "containers:attach_websocket", RUN, UPGRADED),
     Route("POST", "/containers/{id}/attach", "containers:attach", RUN, HANDED_OVER),
     Route("POST", "/containers/{id}/wait", "containers:wait", READ, STREAM),
     Route("POST", "/containers/{id}/start", "containers:start", RUN),

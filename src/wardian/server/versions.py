@@ -214,6 +214,16 @@ def stream_content_type(version: Version, tty: bool) -> str:
     return "application/vnd.docker.multiplexed-stream" if framed else "application/vnd.docker.raw-stream"
 
 
+def websocket_attaches_all(version: Version) -> bool:
+    """Before 1.42 a websocket was attached to all three streams, whatever was asked."""
+    return version < (1, 42)
+
+
+def websocket_says_text(version: Version) -> bool:
+    """1.28 made a websocket's messages binary."""
+    return version < (1, 28)
+
+
 def lists_containers_of_networks(version: Version) -> bool:
     """Since 1.28 only a network's own description names the containers on it."""
     return version < (1, 28)
