@@ -4,16 +4,21 @@ Only the upper is walked; the image is looked at where the upper has something. 
 owner changed or something in it did; a file when mode, owner, size, time or its capabilities are others.
 """
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from wardian.errors import SYSTEM, WardianError
 from wardian.kernel import xattrs
 from wardian.kernel.paths import open_file
+from wardian.storage.descent import Descent
 
 CHANGED, ADDED, DELETED = 0, 1, 2  # the API's numbers
 _IF_IN_IT = -1
+_MOST = 256 << 20  # bytes of all paths: a thousand levels of "d" have one MiB
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CAPABILITY = "security.capability"
@@ -29,96 +34,121 @@ class Difference(NamedTuple):
 def differences(upper: int, image: int, left_out: Collection[bytes] = ()) -> list[Difference]:
     """By descriptors of the upper directory and of the image's root. `left_out` are paths without their first slash.
 
-    Sorted so that a directory comes before what is in it. A stack of ours and not Python's: a container makes its tree
-    as deep as it likes.
+    Sorted so that a directory comes before what is in it. A container makes its tree as deep as it likes: the stack is
+    ours and not Python's, descriptors are bounded, and what paths hold together is, too (WardianError).
     """
-    found: list[Difference] = []
-    stack = [_level(os.dup(upper), os.dup(image), b"/", False)]
+    walk = _Walk(upper, image)
     try:
-        while stack:
-            level = stack[-1]
+        walk.enter(b"/", upper, image, False)
+        while walk.levels:
+            level = walk.levels[-1]
             if not level.left:
-                stack.pop().close()
+                walk.leave()
                 continue
             name = level.left.pop()
             path = level.path + name
             if path[1:] in left_out:
                 continue
             if name in level.hidden:
-                found.append(Difference(path, DELETED))
+                walk.say(Difference(path, DELETED))
                 continue
-            try:
-                below = _entry(level, name, path, found)
-            except (FileNotFoundError, NotADirectoryError):  # its container runs, and took it away just now
-                continue
-            if below is not None:
-                stack.append(below)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # its container runs, and took it away
+                walk.look(level, name, path)
     finally:
-        for level in stack:
-            level.close()
-    return _settled(found)
+        walk.close()
+    return _settled(walk.found)
 
 
 class _Level(NamedTuple):
-    """A directory on the way: `image` is the same directory there, -1 where the image has none. `hidden` are names that
-    only the image has, and that the upper does not let through; `left` are all that are still to be looked at."""
+    """A directory on the way. `hidden` are names that only the image has, and that the upper does not let through;
+    `left` are all that are still to be looked at."""
 
-    upper: int
-    image: int
     path: bytes
+    in_image: bool
     opaque: bool
     left: list[bytes]
     hidden: set[bytes]
 
+
+class _Walk:
+    """Down the upper, and in the image's root as far as that has the same directories."""
+
+    def __init__(self, upper: int, image: int) -> None:
+        self.levels: list[_Level] = []
+        self.found: list[Difference] = []
+        self._told = 0
+        self._upper = Descent(upper)
+        self._image = Descent(image)
+
     def close(self) -> None:
-        os.close(self.upper)
-        if self.image >= 0:
-            os.close(self.image)
+        self._upper.close()
+        self._image.close()
 
+    def say(self, difference: Difference) -> None:
+        self.found.append(difference)
+        self._told += len(difference.path)
+        if self._told > _MOST:
+            message = f"the paths of what changed have more than {_MOST >> 20} MiB together: the tree is too deep"
+            raise WardianError(SYSTEM, message, operation="diff", errno=errno.ENAMETOOLONG)
 
-def _level(upper: int, image: int, path: bytes, opaque: bool) -> _Level:
-    """Takes over both descriptors."""
-    level = _Level(upper, image, path, opaque, [], set())
-    try:
+    def enter(self, path: bytes, upper: int, image: int, opaque: bool) -> None:
+        """`image` is -1 where the image has no such directory. The descriptors stay their owners'."""
         there = set(map(os.fsencode, os.listdir(upper)))
-        if image >= 0 and opaque:
-            level.hidden.update(set(map(os.fsencode, os.listdir(image))) - there)
-        level.left.extend(sorted(there | level.hidden, reverse=True))
-    except BaseException:
-        level.close()
-        raise
-    return level
+        hidden = set(map(os.fsencode, os.listdir(image))) - there if image >= 0 and opaque else set()
+        self.levels.append(_Level(path, image >= 0, opaque, sorted(there | hidden, reverse=True), hidden))
 
+    def leave(self) -> None:
+        level = self.levels.pop()
+        if self.levels:  # at the root there is none above
+            self._upper.leave()
+            if level.in_image:
+                self._image.leave()
 
-def _entry(level: _Level, name: bytes, path: bytes, found: list[Difference]) -> _Level | None:
-    """Says to `found` what became of one name; returns the directory that it is, to be looked into."""
-    upper, image = level.upper, level.image
-    status = os.stat(name, dir_fd=upper, follow_symlinks=False)
-    before = _status(image, name)
-    if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # overlayfs(rst): a whiteout
-        if before is not None:
-            found.append(Difference(path, DELETED))
-        return None
-    same = before is not None and _same(upper, image, name, status, before)
-    was_directory = before is not None and stat.S_ISDIR(before.st_mode)
-    if not stat.S_ISDIR(status.st_mode):
+    def look(self, level: _Level, name: bytes, path: bytes) -> None:
+        """Says what became of one name, and enters the directory that it is."""
+        upper, image = self._upper.at, self._image.at if level.in_image else -1
+        status = os.stat(name, dir_fd=upper, follow_symlinks=False)
+        before = _status(image, name)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # overlayfs(rst): a whiteout
+            if before is not None:
+                self.say(Difference(path, DELETED))
+            return
+        same = before is not None and _same(upper, image, name, status, before)
+        was_directory = before is not None and stat.S_ISDIR(before.st_mode)
+        if stat.S_ISDIR(status.st_mode):
+            fds = _open_both(upper, image if was_directory else -1, name)
+            self.say(Difference(path, _IF_IN_IT) if same else _said(path, before))
+            self._descend(level, path, *fds)
+            return
         if not same:
-            found.append(_said(path, before))
+            self.say(_said(path, before))
         if was_directory:
-            found.extend(_all_gone(image, name, path))
-        return None
-    fd, lower = os.open(name, _DIRECTORY, dir_fd=upper), -1
+            for one in _all_gone(image, name, path):
+                self.say(one)
+
+    def _descend(self, level: _Level, path: bytes, upper: int, image: int) -> None:
+        """Takes over both."""
+        self._upper.enter(upper)
+        if image >= 0:
+            self._image.enter(image)
+        try:
+            self.enter(path + b"/", upper, image, level.opaque or xattrs.is_opaque(upper))
+        except BaseException:
+            self._upper.leave()
+            if image >= 0:
+                self._image.leave()
+            raise
+
+
+def _open_both(upper: int, image: int, name: bytes) -> tuple[int, int]:
+    found = os.open(name, _DIRECTORY, dir_fd=upper)
+    if image < 0:
+        return found, -1
     try:
-        if was_directory:
-            lower = os.open(name, _DIRECTORY, dir_fd=image)
-        opaque = level.opaque or xattrs.is_opaque(fd)
+        return found, os.open(name, _DIRECTORY, dir_fd=image)
     except BaseException:
-        os.close(fd)
-        if lower >= 0:
-            os.close(lower)
+        os.close(found)
         raise
-    found.append(Difference(path, _IF_IN_IT) if same else _said(path, before))
-    return _level(fd, lower, path + b"/", opaque)
 
 
 def _settled(found: list[Difference]) -> list[Difference]:

@@ -15,6 +15,7 @@ from wardian.kernel import xattrs
 from wardian.kernel.paths import open_file
 from wardian.kernel.statfs import is_kernel_interface
 from wardian.storage import tar, tarwriter
+from wardian.storage.descent import Descent
 from wardian.storage.ids import IdMap
 from wardian.storage.tar import TarEntry
 
@@ -33,7 +34,7 @@ _LOOKS = 100
 
 class Packing(NamedTuple):
     """`layer`: the tree is the upper of an overlay, its whiteouts and opaque marks are told as the OCI layer format has
-    them (image-spec, layer.md). `left_out` are paths of the tree, without a slash before them."""
+    them (image-spec, layer.md). `only` are paths of the tree, without a slash before them; None: all."""
 
     ids: IdMap = IdMap()
     layer: bool = False
@@ -53,12 +54,6 @@ def pack_entry(dir_fd: int, name: bytes, called: bytes, ids: IdMap) -> Iterator[
     return _Packer(Packing(ids)).leaf(dir_fd, name, called)
 
 
-class _Level(NamedTuple):
-    fd: int
-    path: bytes
-    left: list[bytes]
-
-
 class _Packer:
     def __init__(self, packing: Packing) -> None:
         self._packing = packing
@@ -68,36 +63,37 @@ class _Packer:
         if top:
             yield self._directory_header(fd, top + b"/" if top != b"/" else top)
         prefix = top.rstrip(b"/") + b"/" if top else b""
-        stack = [self._level(os.dup(fd), b"")]
+        descent = Descent(fd)
+        path, above = bytearray(), [0]  # of the directory where we are, and the lengths of the paths above it
         try:
-            while stack:
-                level = stack[-1]
-                if not level.left:
-                    os.close(stack.pop().fd)
+            left = [self._names(fd)]  # for each directory on the way, what is still to be told
+            while left:
+                if not left[-1]:
+                    left.pop()
+                    descent.leave()
+                    del path[above.pop() :]
                     continue
-                name = level.left.pop()
-                path = level.path + name
-                if self._packing.only is not None and path not in self._packing.only:
+                name = left[-1].pop()
+                place = bytes(path) + name
+                if self._packing.only is not None and place not in self._packing.only:
                     continue
-                child = yield from self._child(level.fd, name, prefix + path)
+                child = yield from self._child(descent.at, name, prefix + place)
                 if child < 0:
                     continue
-                stack.append(self._level(child, path + b"/"))
-                yield self._directory_header(child, prefix + path + b"/")
+                descent.enter(child)
+                above.append(len(path))
+                path += name + b"/"
+                left.append(self._names(child))
+                yield self._directory_header(child, prefix + place + b"/")
                 if self._packing.layer and xattrs.is_opaque(child):
-                    yield _whiteout(prefix + path + b"/" + b".wh..wh..opq")
+                    yield _whiteout(prefix + place + b"/" + b".wh..wh..opq")
         finally:
-            for level in stack:
-                os.close(level.fd)
+            descent.close()
 
-    def _level(self, fd: int, path: bytes) -> _Level:
-        """Takes over `fd`. What the kernel shows of itself (proc, sysfs …) is no content of a container."""
-        try:
-            names = [] if is_kernel_interface(fd) else sorted(map(os.fsencode, os.listdir(fd)), reverse=True)
-        except BaseException:
-            os.close(fd)
-            raise
-        return _Level(fd, path, names)
+    def _names(self, fd: int) -> list[bytes]:
+        """What is in a directory, the last first. What the kernel shows of itself (proc, sysfs …) is no content of a
+        container."""
+        return [] if is_kernel_interface(fd) else sorted(map(os.fsencode, os.listdir(fd)), reverse=True)
 
     def _directory_header(self, fd: int, name: bytes) -> bytes:
         status = os.fstat(fd)
