@@ -114,14 +114,9 @@ class Listeners:
             _refuse_living(path)
 
     async def open(self, application: Application) -> list[str]:
-        """Listens, and says on what."""
+        """Listens, and says on what. The unix sockets come last: who waits for one finds all the others open."""
         loop = asyncio.get_running_loop()
         said = []
-        for path in self._paths:
-            sock = _listen(path, self._group)
-            self._made.append((path, os.stat(path).st_ino))
-            self._servers.append(await loop.create_unix_server(lambda: Connection(application), sock=sock))
-            said.append(path)
         for sock in self._inherited:
             said.append(f"{_shown(sock)} (systemd's)")
             self._servers.append(await self._serve(application, sock))
@@ -129,6 +124,11 @@ class Listeners:
             for sock in _listen_tcp(host, port):
                 self._servers.append(await self._serve(application, sock))
                 said.append(f"{_shown(sock)} (TLS)")
+        for path in self._paths:
+            sock = _listen(path, self._group)
+            self._made.append((path, os.stat(path).st_ino))
+            self._servers.append(await loop.create_unix_server(lambda: Connection(application), sock=sock))
+            said.append(path)
         return said
 
     async def _serve(self, application: Application, sock: socket.socket) -> asyncio.Server:
