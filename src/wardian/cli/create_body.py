@@ -33,6 +33,9 @@ def create_body(flags: tuple[Flag, ...], parsed: Parsed) -> dict[str, Any]:
     body = _empty_body()
     host = body["HostConfig"]
     body["Image"], command = parsed.args[0], parsed.args[1:]
+    if parsed["rootfs"]:
+        directory, colon, options = body["Image"].partition(":")
+        body["Image"], body["Wardian"] = "", {"Rootfs": f"{os.path.abspath(directory)}{colon}{options}"}
     body["Cmd"] = command or None
     for flag in flags:
         if flag.path and flag.name in parsed.given:

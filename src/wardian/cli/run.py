@@ -127,7 +127,7 @@ def _touch_id_file(path: str) -> None:
 
 def _make(invocation: Invocation, body: dict[str, Any], interrupts: Interrupts) -> str:
     """Asks for the container; pulls its image first where that is asked for or needed."""
-    if invocation.text("pull") == "always":
+    if invocation.text("pull") == "always" and body["Image"]:
         _pull(invocation, body)
     try:
         answer = _post_create(invocation, body, interrupts)
@@ -168,6 +168,8 @@ def _lacks_name(error: WardianError) -> bool:
 def _lacks_image(error: WardianError, image: str) -> bool:
     """Whether a pull may mend it. Raises Failure when the engine refused what is no name of an image."""
     status = getattr(error, "status", 0)
+    if not image:  # --rootfs
+        return False
     if status in (400, 404):
         from wardian.cli.references import parse_name
 

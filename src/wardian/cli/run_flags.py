@@ -126,6 +126,7 @@ CONTAINER_FLAGS = (
     Flag("replace", "", "bool", "", "Remove the container that has this --name, also when it runs (Podman's)"),
     Flag("restart", "", "string", "", "When to start it again after it ended", default="no"),
     Flag("rm", "", "bool", _H + "AutoRemove", "Remove the container and its anonymous volumes when it ends"),
+    Flag("rootfs", "", "bool", "", "Take a directory in the image's place (DIR, or DIR:O for an overlay; Podman's)"),
     Flag("runtime", "", "string", _H + "Runtime", "OCI runtime"),
     Flag("security-opt", "", "list", "", "Security option (seccomp=, apparmor=, label=, no-new-privileges)"),
     Flag("shm-size", "", "bytes", _H + "ShmSize", "Size of /dev/shm"),

@@ -98,6 +98,16 @@ def absolute(value: Any, path: str) -> str:
     return str(value)
 
 
+def rootfs(value: Any, path: str) -> str:
+    """A directory in an image's place, as Podman takes it: DIR, or DIR:O for an overlay over it."""
+    directory, _, options = text(value, path).partition(":")
+    if options not in ("", "O"):
+        raise not_built(path, f"--rootfs option {options!r} (O is)")
+    if not os.path.isabs(directory):
+        raise invalid(path, value, "must be an absolute path")
+    return f"{os.path.normpath(directory)}{':O' if options else ''}"
+
+
 def hostname(value: Any, path: str) -> str:
     """RFC 1123's characters, wherever they stand, as docker takes them; 64 is the kernel's limit (uname(2))."""
     if text(value, path) and (len(value) > 64 or not _HOSTNAME.fullmatch(value)):

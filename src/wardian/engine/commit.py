@@ -8,6 +8,7 @@ from wardian.engine.files import Files
 from wardian.engine.options import ROWS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
+from wardian.engine.roots import rootfs_of
 from wardian.engine.state import State
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, NOT_FOUND, WardianError
@@ -48,6 +49,9 @@ class Commits:
     async def commit(self, asked: Asked) -> dict[str, str]:
         parts = self._parts
         container = parts.registry.find(asked.container)
+        if rootfs_of(container.config) is not None:  # in Podman's words
+            message = "cannot commit a container that uses an exploded rootfs"
+            raise WardianError(CONFLICT, message, operation="commit", subject=container.id, hint="export, then import")
         parent = parts.images.get(container.record.image)
         if parent is None:
             message = f"No such image: {container.record.image}"

@@ -24,6 +24,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.points import binds_of, host_source
 from wardian.engine.registry import Container
 from wardian.engine.restart_policy import check_with_removal
+from wardian.engine.roots import below, check_rootfs, is_directory, rootfs_of
 from wardian.engine.sandbox import has_links, sandbox_want
 from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
@@ -46,8 +47,10 @@ async def create_container(
     """All or nothing: on an error no name, no row and no directory is left. Returns the container and warnings."""
     values, image, warnings = resolve_body(parts, body, platform, name)
     await check_bind_sources(values)
-    async with settled(parts, values, image) as fills, parts.images_settled:
-        if parts.images.get(image.id) is None:  # removed while we waited
+    await check_rootfs(values)
+    found = below(parts, ContainerConfig(values), image.layers)
+    async with settled(parts, values, found) as fills, parts.images_settled:
+        if image.id and parts.images.get(image.id) is None:  # removed while we waited
             message = f"No such image: {values['Image']}"
             raise WardianError(NOT_FOUND, message, operation="create", subject=values["Image"])
         for fill in fills:
@@ -63,13 +66,13 @@ def _make(
     directory = parts.home.container(identity)
     config = ContainerConfig(values, identity, directory)
     spec = options.write_spec(config, cgroup_of(parts, config))
-    record = ContainerRecord(
-        identity, name, time.time_ns(), image.id, str(body["Image"]), tuple(image.layers), values, image.os, platform
-    )
+    shown, now = _shown_image(body, values), time.time_ns()
+    record = ContainerRecord(identity, name, now, image.id, shown, tuple(image.layers), values, image.os, platform)
     parts.registry.claim(name, identity)
     try:
         root = parts.snapshots.prepare(identity, record.layers)
-        _mark_as_container(root.upper)
+        if not is_directory(config):
+            _mark_as_container(root.upper)
         own_upper(root.upper, ids_of(config))
         write_file(os.path.join(directory, "config.json"), msgspec.json.encode(spec))
         parts.store.add(record)
@@ -90,12 +93,10 @@ def resolve_body(
         raise WardianError(INVALID, "the body of create must be an object", operation="create")
     values = decode(body)
     check_with_removal(values.get("HostConfig.RestartPolicy"), bool(values.get("HostConfig.AutoRemove")))
-    if not values.get("Image"):
-        raise WardianError(INVALID, "no image specified", operation="create", subject="Image")
     settle_user_namespace(parts, values)  # before the image: keep-id says who the user is
-    image = parts.images.resolve(values["Image"], platform)
+    image = _image(parts, values, platform)
     warnings = merge_image(values, image.run_config)
-    if not platform and (warning := foreign(platform_of(image.config))):
+    if image.id and not platform and (warning := foreign(platform_of(image.config))):
         warnings.append(warning)
     warnings += settle_limits(values, parts.host)
     values[_LOG] = settle_log_config(parts.home, values.get(_LOG))
@@ -108,6 +109,20 @@ def resolve_body(
     if has_links(config):
         warnings += parts.networks.exposures(sandbox_want(config, "", parts.networks))
     return values, image, warnings
+
+
+def _image(parts: Parts, values: dict[str, Any], platform: str) -> Image:
+    """With --rootfs there is none: one that says nothing."""
+    if rootfs_of(values) is not None:
+        return Image("", {}, (), 0)
+    if not values.get("Image"):
+        raise WardianError(INVALID, "no image specified", operation="create", subject="Image")
+    return parts.images.resolve(values["Image"], platform)
+
+
+def _shown_image(body: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    rootfs = rootfs_of(values)
+    return str(body["Image"]) if rootfs is None else rootfs.directory
 
 
 def _check_references(parts: Parts, values: dict[str, Any], name: str) -> None:
@@ -173,6 +188,8 @@ def bind_sources(config: ContainerConfig) -> list[str]:
     """The host's paths that the user wants to see in the container."""
     binds = [bind.source for bind in binds_of(config) if bind.of_host]
     binds += [item["Source"] for item in config["HostConfig.Mounts"] if item["Type"] == "bind"]
+    if rootfs := rootfs_of(config):
+        binds.append(rootfs.directory)
     binds += [source for point in config[POINTS] if (source := host_source(point))]
     return binds
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from wardian.engine import roots
 from wardian.engine.container_views import ContainerViews, spec_of, unseen_volumes
 from wardian.engine.inspect import rfc3339
 from wardian.engine.parts import Parts
@@ -20,7 +21,6 @@ from wardian.engine.streaming import consumed, produced
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.images import decompressed
-from wardian.kernel.mounts import Mount
 from wardian.kernel.paths import followed_in_root, open_in_root
 from wardian.runtime import resolve_user
 from wardian.storage import (
@@ -125,6 +125,7 @@ class Files:
 
     async def changes(self, ref: str) -> list[dict[str, Any]] | None:
         container = self._parts.registry.find(ref)
+        roots.refuse_without_changes(container, "diff")
         found = await work(lambda _: self.differences(container), lambda _: None, "wardian-diff")
         said = [{"Path": one.path.decode("utf-8", "replace"), "Kind": one.kind} for one in found]
         return said or None  # as Docker's
@@ -151,10 +152,10 @@ class Files:
 
     def differences(self, container: Container) -> list[Difference]:
         """What the container changed in its image's root, without what the engine itself put there."""
-        root = self._parts.snapshots.prepare(container.id, container.record.layers)
+        root = roots.prepared(self._parts, container)
         upper = os.open(root.upper, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            with open_view(self._parts.snapshots.image_mount(container.record.layers)) as view:
+            with open_view(roots.below(self._parts, container.config, container.record.layers)) as view:
                 image = view.open("/", _DIRECTORY)
                 try:
                     return differences(upper, image, _own_places(upper, image))
@@ -166,7 +167,7 @@ class Files:
     def layer(self, container: Container) -> Iterator[bytes]:
         """The container's changes as the archive of a layer."""
         only = {one.path[1:] for one in self.differences(container)}
-        root = self._parts.snapshots.root(container.id, container.record.layers)
+        root = roots.root_of(self._parts, container)
         upper = os.open(root.upper, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             yield from batched(pack_directory(upper, b"", Packing(self._ids(container), layer=True, only=only)))
@@ -176,8 +177,7 @@ class Files:
 
     def _frozen_view(self, container: Container) -> View:
         """Read-only, over upper and lowers: it writes nothing anywhere, and so excludes no start."""
-        mount = self._parts.snapshots.prepare(container.id, container.record.layers).mount
-        return open_view(Mount("overlay", lowers=(mount.upper, *mount.lowers)))
+        return open_view(roots.frozen(roots.prepared(self._parts, container)))
 
     def _ids(self, container: Container) -> IdMap:
         return id_map(spec_of(self._parts, container)["linux"])

@@ -193,6 +193,7 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "Annotations", "--annotation", checks.mapping, {}, process.write_annotations, since="1.43"),
     # Podman's and ours: no fields of Docker's, so in an object of their own
     Option(OURS + "HealthOnFailure", "--health-on-failure", checks.one_of(*health.ACTIONS), "", absent=("none",)),
+    Option(OURS + "Rootfs", "--rootfs", checks.rootfs, ""),
     Option(OURS + "Umask", "--umask", checks.umask, "", process.write_umask),
     Option(OURS + "Timeout", "--timeout", _LIMIT, 0),
     Option(OURS + "Timezone", "--tz", checks.timezone, "", mounts.write_timezone),

@@ -13,6 +13,7 @@ from wardian.engine.filters import Filters
 from wardian.engine.links import names_by_links, shown
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
+from wardian.engine.roots import root_of
 from wardian.errors import WardianError
 from wardian.network import HeldPort, dns_names, has_names, wanted_settings
 
@@ -25,7 +26,7 @@ class Reading:
         self._registry = parts.registry
 
     def inspect(self, container: Container, size: bool) -> dict[str, Any]:
-        root = self._parts.snapshots.root(container.id, container.record.layers)
+        root = root_of(self._parts, container)
         found = inspect.render_container(container, self._network_settings(container), self._ports(container), root)
         found["HostConfig"]["Links"] = shown(self._registry, container)
         if size:

@@ -11,23 +11,23 @@ from contextlib import ExitStack
 from wardian.engine.config import ContainerConfig
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
+from wardian.engine.roots import below, frozen, rootfs_of
 from wardian.engine.spec import Spec
-from wardian.kernel.mounts import Mount
 from wardian.kernel.paths import open_in_root
 from wardian.runtime import RootFacts, read_root_facts
-from wardian.storage import View, open_view
+from wardian.storage import ContainerRoot, View, open_view
 
 _KEPT = 256
 _cache: OrderedDict[tuple[object, ...], RootFacts] = OrderedDict()
 
 
-def facts_of_root(parts: Parts, container: Container, spec: Spec, mount: Mount) -> RootFacts:
+def facts_of_root(parts: Parts, container: Container, spec: Spec, root: ContainerRoot) -> RootFacts:
     """Raises WardianError for a command, a user or a directory that the root does not have."""
     config = container.config
     if not container.state.started_at:
         return facts_of_image(parts, config, container.record.layers, spec)
     # read-only over upper and lowers: the writable layer is not touched, and its lock is held by the start
-    view = open_view(Mount("overlay", lowers=(mount.upper, *mount.lowers)))
+    view = open_view(frozen(root))
     with view:
         return _read(view, config, spec)
 
@@ -36,14 +36,15 @@ def facts_of_image(parts: Parts, config: ContainerConfig, layers: tuple[str, ...
     process = spec["process"]
     path = next((item for item in process["env"] if item.startswith("PATH=")), "")
     groups = tuple(config["HostConfig.GroupAdd"])
+    kept = not _user_mounts(spec) and rootfs_of(config) is None
     key = (layers, config["User"], groups, process["args"][0], path, process["cwd"], _user_mounts(spec))
-    found = _cache.get(key)
+    found = _cache.get(key) if kept else None
     if found is not None:
         _cache.move_to_end(key)
         return found
-    with open_view(parts.snapshots.image_mount(layers)) as view:
+    with open_view(below(parts, config, layers)) as view:
         found = _read(view, config, spec)
-    if not _user_mounts(spec):
+    if kept:
         _cache[key] = found
         if len(_cache) > _KEPT:
             _cache.popitem(last=False)

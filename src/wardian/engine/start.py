@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from wardian.engine import create, links, options, sandbox
+from wardian.engine import create, links, options, roots, sandbox
 from wardian.engine.attach import drop_departed
 from wardian.engine.config import ContainerConfig
 from wardian.engine.container_files import write_all_names, write_timezone
@@ -56,7 +56,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
     async with AsyncExitStack() as always, AsyncExitStack() as undo:
         # held until the container's overlay is made: a view of a writable layer and its container exclude each other
         always.enter_context(await _own_root(parts, container))
-        root = parts.snapshots.prepare(container.id, container.record.layers)
+        root = roots.prepared(parts, container)
         ids = ids_of(container.config)
         own_upper(root.upper, ids)
         phases.mark("storage")
@@ -73,9 +73,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
         run_dir = _fresh_run_directory(parts, container.id)
         undo.callback(create.remove_run_directory, parts, container.id)
         phases.mark("files")
-        facts = await _with_bind_sources(
-            container.config, "start", lambda: facts_of_root(parts, container, spec, root.mount)
-        )
+        facts = await _with_bind_sources(container.config, "start", lambda: facts_of_root(parts, container, spec, root))
         phases.mark("root facts")
         supervision = supervision_of(parts, container.config, run_dir, _log_attributes(container))
         placement = placement_of(parts, container.config)
@@ -270,6 +268,7 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     started = time.perf_counter_ns()
     values, image, warnings = create.resolve_body(parts, body, "")
     await create.check_bind_sources(values)
+    await roots.check_rootfs(values)
     if POINTS in values:
         values[POINTS] = as_planned(parts, values[POINTS])
     identity = "0" * 64
@@ -282,7 +281,7 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
         ):
             namespace["path"] = f"@{namespace['type']}"
     facts = await _with_bind_sources(config, "plan", lambda: facts_of_image(parts, config, tuple(image.layers), spec))
-    rootfs = parts.snapshots.root(identity, image.layers).mount
+    rootfs = roots.planned(parts, config, tuple(image.layers)).mount
     run_dir = parts.home.run_container(identity)
     supervision = supervision_of(parts, config, run_dir)
     rootfs = mapped(parts, rootfs, ids_of(config))

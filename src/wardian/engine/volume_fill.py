@@ -84,7 +84,7 @@ def is_empty(directory: int) -> bool:
         return next(entries, None) is None
 
 
-async def fill_all(parts: Parts, points: Iterable[Point], layers: Sequence[str], ids: IdMap) -> list[Fill]:
+async def fill_all(parts: Parts, points: Iterable[Point], image: Mount, ids: IdMap) -> list[Fill]:
     """Stages what goes into the volumes of these points; volumes that are mounts of their own are filled at once."""
     near, far = [], []
     seen: set[str] = set()
@@ -97,7 +97,6 @@ async def fill_all(parts: Parts, points: Iterable[Point], layers: Sequence[str],
         elif os.path.isdir(point["Source"]) and not os.listdir(point["Source"]):
             near.append(point)
     fills: list[Fill] = []
-    image = parts.snapshots.image_mount(layers)
     try:
         if near:
             await work(

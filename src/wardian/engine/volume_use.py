@@ -24,7 +24,7 @@ from wardian.engine.spec import Spec
 from wardian.engine.user_namespaces import engine_map, ids_of
 from wardian.engine.volume_fill import Fill, fill_all
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, SYSTEM, WardianError
-from wardian.images import Image
+from wardian.kernel.mounts import Mount
 from wardian.kernel.paths import open_in_root
 from wardian.storage import IdMap, Volume, check_driver
 
@@ -89,10 +89,11 @@ def _located(parts: Parts, point: Point) -> Point:
 
 
 @asynccontextmanager
-async def settled(parts: Parts, values: dict[str, Any], image: Image) -> AsyncIterator[list[Fill]]:
+async def settled(parts: Parts, values: dict[str, Any], below: Mount) -> AsyncIterator[list[Fill]]:
     """Makes the volumes of a create that are not there, names them in `values`, and stages what goes into them.
 
-    The fills are for the caller to commit. On an error in the block the volumes that this made are gone again.
+    `below`: the image's files. The fills are for the caller to commit. On an error in the block the volumes that this
+    made are gone again.
     """
     found: list[Point] = values.get(POINTS) or []
     ids = ids_of(ContainerConfig(values))
@@ -102,7 +103,7 @@ async def settled(parts: Parts, values: dict[str, Any], image: Image) -> AsyncIt
     try:
         if found:
             values[POINTS] = [_settle(parts, dict(point), made, pinned, ids) for point in found]
-            fills = await fill_all(parts, values[POINTS], image.layers, ids)
+            fills = await fill_all(parts, values[POINTS], below, ids)
         yield fills
     except BaseException:
         parts.volume_pins.drop(pinned)

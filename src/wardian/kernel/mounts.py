@@ -83,7 +83,7 @@ def attach_detached(mount: Mount, userns: int = -1) -> int:
     overlayfs refuses a single lower directory without an upper one: that is a bind of it, made read-only.
     """
     if mount.type == "bind":
-        return open_tree(mount.source, OPEN_TREE_CLONE | AT_RECURSIVE)
+        return _copied(mount.source)
     if mount.mapped and userns >= 0:
         return _attach_mapped(mount, userns)
     if mount.type == "overlay" and not mount.upper and len(mount.lowers) == 1:
@@ -132,9 +132,12 @@ def unshare_mounts() -> None:
     syscalls.call_libc("mount", b"none", b"/", b"", MS_REC | MS_SLAVE, b"")
 
 
-def set_attributes(descriptor: int, attributes: int, *, recursive: bool = False, userns: int = 0) -> None:
-    """mount_setattr(2) on a mount descriptor: set MOUNT_ATTR_* bits; `userns` is that of MOUNT_ATTR_IDMAP."""
-    value = struct.pack("=4Q", attributes, 0, 0, userns)
+def set_attributes(
+    descriptor: int, attributes: int, *, recursive: bool = False, userns: int = 0, propagation: int = 0
+) -> None:
+    """mount_setattr(2) on a mount descriptor: set MOUNT_ATTR_* bits; `userns` is that of MOUNT_ATTR_IDMAP; with
+    `propagation` one of MS_*."""
+    value = struct.pack("=4Q", attributes, 0, propagation, userns)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     syscalls.call(syscalls.MOUNT_SETATTR, descriptor, b"", flags, value, len(value))
 
@@ -206,6 +209,13 @@ def _open_layer(directory: "str | Mount") -> int:
     if isinstance(directory, Mount):
         return attach_detached(directory)
     return os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _copied(source: str) -> int:
+    """Private: what is mounted on a copy of a shared mount would else appear on the host's too."""
+    descriptor = open_tree(source, OPEN_TREE_CLONE | AT_RECURSIVE)
+    set_attributes(descriptor, 0, recursive=True, propagation=MS_PRIVATE)
+    return descriptor
 
 
 def _read_only(lower: "str | Mount") -> int:
