@@ -76,6 +76,11 @@ def test_all_tags(docker, registry: Registry, tmp_path):
     docker("rmi", f"{repository}:1", f"{repository}:2")
     docker("pull", f"{repository}:2")
     docker("rmi", f"{repository}:2")
+    docker("pull", "-a", repository)
+    docker("rmi", f"{repository}:1", f"{repository}:2")  # both came
+    refused = docker("pull", "-a", f"{registry.address}/tags/nobody", status=1).stderr
+    assert b"tags/nobody" in refused
+    assert b"tag can't be used with --all-tags/-a" in docker("pull", "-a", f"{repository}:1", status=1).stderr
 
 
 def test_a_commit_is_pushed(docker, registry: Registry, tmp_path):

@@ -33,6 +33,19 @@ def test_rootfs(wardian, root):
     assert b"no such directory" in missing
 
 
+@pytest.mark.parametrize("name", ["", "runc", "io.containerd.runc.v2", "wardian"])
+def test_runtimes(docker, name):
+    identity = docker.out("run", "-d", "--runtime", name, IMAGE, "sleep", "1000")
+    assert docker.out("inspect", "-f", "{{.HostConfig.Runtime}}", identity) == (name or "wardian")
+    assert name in docker.out("info", "-f", "{{json .Runtimes}}")
+    assert docker.out("info", "-f", "{{.DefaultRuntime}}") == "wardian"
+
+
+def test_no_runtime(docker):
+    refused = docker("create", "--runtime", "kata", IMAGE, status=None).stderr
+    assert b"unknown or invalid runtime name: kata" in refused
+
+
 def test_a_rootfs_that_went(wardian, root):
     identity = wardian.out("create", "--rootfs", root, "true")
     root.rename(root.with_name("elsewhere"))

@@ -30,7 +30,7 @@ PARTS = {
 }
 # What is no option of the container: which image, its name, how the command itself goes on.
 NO_OPTIONS = frozenset(
-    "detach detach-keys disable-content-trust name platform pull quiet replace rootfs sig-proxy use-api-socket".split()
+    "detach detach-keys disable-content-trust name platform pull quiet replace sig-proxy use-api-socket".split()
 )
 
 

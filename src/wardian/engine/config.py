@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wardian.engine.options import DEFAULTS, ENDPOINTS, HOST, IDS, OURS, POINTS
+from wardian.engine.runtimes import DEFAULT as DEFAULT_RUNTIME
 from wardian.runtime import defaults
 
 # fields of inspect's HostConfig that docker leaves out while nothing is set
@@ -101,7 +102,7 @@ class ContainerConfig:
         found["PortBindings"] = found["PortBindings"] or {}
         found["OomKillDisable"] = bool(found["OomKillDisable"])
         found["MemorySwap"] = found["MemorySwap"] or found["Memory"] * 2  # what write_memory makes of it
-        found["Runtime"] = "wardian"
+        found["Runtime"] = found["Runtime"] or DEFAULT_RUNTIME
         return {name: value for name, value in found.items() if value or name not in _LEFT_OUT or value is False}
 
     def api_own(self) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from wardian.engine.filters import Filters
 from wardian.engine.parts import Parts
 from wardian.engine.streaming import produced
 from wardian.engine.workers import Emit, work
-from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
-from wardian.images import Image, ImageUse, Stop, auth_from_api, parse_reference, summary
+from wardian.errors import INVALID, WardianError
+from wardian.images import Image, ImageUse, RegistryAuth, Stop, auth_from_api, parse_reference, summary
 
 Bodies = list[dict[str, Any]]
 Result = TypeVar("Result")
@@ -26,10 +26,20 @@ class Images:
         self._removals: set[asyncio.Task[Any]] = set()
 
     async def pull(self, from_image: str, tag: str, platform: str, auth: Mapping[str, Any] | None, emit: Emit) -> None:
-        """`tag` may be a digest, as docker's CLI sends it. Progress goes to `emit` in the event loop's thread."""
-        reference = _joined(from_image, tag)
+        """`tag` may be a digest, as docker's CLI sends it; without one, all tags that the registry has. Progress goes
+        to `emit` in the event loop's thread."""
         credentials = auth_from_api(auth)
+        if not tag and not _names_one(from_image):
+            name = parse_reference(from_image)
+            found = await work(lambda _: self._store.tags(name, credentials), lambda _: None, "wardian-tags")
+            for one in found:
+                await self._pull_one(from_image, f"{from_image}:{one}", platform, credentials, emit)
+        else:
+            await self._pull_one(from_image, _joined(from_image, tag), platform, credentials, emit)
 
+    async def _pull_one(
+        self, from_image: str, reference: str, platform: str, credentials: RegistryAuth | None, emit: Emit
+    ) -> None:
         stop = Stop()
 
         def pull(progress: Emit) -> Image:
@@ -165,14 +175,15 @@ class Images:
         self._parts.events.publish("image", action, identity, {**(labels or {}), "name": name})
 
 
+def _names_one(name: str) -> bool:
+    """Whether a reference has its tag or digest with it."""
+    return ":" in name.rpartition("/")[2] or "@" in name
+
+
 def _joined(name: str, tag: str) -> str:
     """docker's CLI splits a reference: the tag, or the digest, comes as `tag`."""
     if not tag:
-        last = name.rpartition("/")[2]
-        if ":" in last or "@" in name:
-            return name
-        message = f"pulling all tags of {name} is not built yet: name one"
-        raise WardianError(NOT_IMPLEMENTED, message, operation="pull", subject=name)
+        return name
     return f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
 
 

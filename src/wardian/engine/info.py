@@ -15,6 +15,7 @@ import wardian
 from wardian.engine.boot import boot_warnings
 from wardian.engine.logging import NAMES as LOG_DRIVERS
 from wardian.engine.parts import Parts
+from wardian.engine.runtimes import described
 from wardian.engine.state import State
 from wardian.engine.stats import host_memory
 from wardian.home import Home
@@ -259,8 +260,7 @@ def _registries() -> dict[str, Any]:
 def _runtimes() -> dict[str, Any]:
     """The init is the launcher itself."""
     return {
-        "Runtimes": {"wardian": {"path": "wardian-runtime"}},
-        "DefaultRuntime": "wardian",
+        **described(),
         "InitBinary": "wardian-init",
         "ContainerdCommit": {"ID": ""},
         "RuncCommit": {"ID": ""},

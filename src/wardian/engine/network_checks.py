@@ -10,6 +10,7 @@ from wardian.network import is_mac, parse_address, read_link
 
 Settings = dict[str, Any]
 _ADDRESSES = {"IPv4Address": 4, "IPv6Address": 6}
+_NO_HOSTS = ("0.0.0.0", "::")  # Go's netip: unspecified, and so no address of an endpoint
 
 
 def endpoints_config(value: Any, path: str) -> dict[str, Settings]:
@@ -57,7 +58,7 @@ def address_problems(settings: Settings) -> list[str]:
     problems = [
         f"invalid IPv{version} address: {asked[key]}"
         for key, version in _ADDRESSES.items()
-        if key in asked and not _is_address(asked[key], version)
+        if key in asked and (not _is_address(asked[key], version) or asked[key] in _NO_HOSTS)
     ]
     local = asked.get("LinkLocalIPs", ())
     problems += [f"invalid link-local IP address: {one}" for one in local if not _is_address(one.partition("/")[0], 0)]

@@ -12,6 +12,7 @@ from wardian.engine import checks, device_checks, health, mount_checks, network_
 from wardian.engine.checks import Check
 from wardian.engine.logging import check_log_config
 from wardian.engine.restart_policy import check_policy
+from wardian.engine.runtimes import check_runtime
 from wardian.engine.spec import Spec, base_spec, devices, mounts, namespaces, privileges, process, resources
 from wardian.runtime import defaults
 
@@ -185,6 +186,7 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "ExtraHosts", "--add-host", checks.extra_hosts, []),
     # the engine's own
     Option(HOST + "Init", "--init", checks.flag, None, since="1.25"),  # None: as the engine is told
+    Option(HOST + "Runtime", "--runtime", check_runtime, ""),
     Option(HOST + "AutoRemove", "--rm", checks.flag, False, since="1.25"),
     Option(HOST + "ContainerIDFile", "--cidfile", checks.text, ""),
     Option(HOST + "ConsoleSize", "--tty", checks.size_pair, [0, 0]),
@@ -201,7 +203,6 @@ TABLE: tuple[Option, ...] = (
     _unbuilt(HOST + "Cgroup", "", ""),
     _unbuilt(HOST + "DeviceRequests", "--gpus", None, []),
     Option(HOST + "StorageOpt", "--storage-opt", device_checks.storage_options, None, absent=({},)),
-    _unbuilt(HOST + "Runtime", "--runtime", "", "wardian"),
     Option(HOST + "Isolation", "--isolation", device_checks.isolation, ""),
     _unbuilt(HOST + "CpuCount", "--cpu-count", 0),
     _unbuilt(HOST + "CpuPercent", "--cpu-percent", 0),

@@ -212,6 +212,10 @@ class RegistryClient:
             raise WardianError(SYSTEM, message, operation=self._operation, subject=path)
         return self._redirected(self._url(path), found)
 
+    def beside(self, path: str, found: str) -> str:
+        """Where a list goes on that the registry answered at `path`. Raises WardianError."""
+        return self._redirected(self._url(path), found)
+
     def _url(self, path: str) -> str:
         return path if "://" in path else self._base + path
 

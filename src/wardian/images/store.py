@@ -4,6 +4,7 @@ What takes long (`pull`, `load`, `import_image`, `make_hello`, `remove`) blocks 
 rest takes microseconds, or one durable transaction (`tag`), and may run on the event loop.
 """
 
+import contextlib
 import errno
 import re
 import sqlite3
@@ -101,6 +102,15 @@ class ImageStore:
         report = Reporter(progress, stop)
         with self._stoppable(report.stopped), self._alone(str(parsed)), self._said_clearly(f"pull {parsed.familiar}"):
             return pull.pull(parsed, self._records, self._layers, report, platform=platform, auth=auth)
+
+    def tags(self, reference: Reference, auth: RegistryAuth | None = None) -> list[str]:
+        """Those that its registry has (worker thread)."""
+        from wardian.images.registry import RegistryClient
+        from wardian.images.tags import list_tags
+
+        client = RegistryClient(reference, auth)
+        with contextlib.closing(client), self._said_clearly(f"pull {reference.familiar_name}"):
+            return list_tags(client, reference)
 
     def load(self, chunks: Iterable[bytes], progress: Progress = silent, *, platform: str = "") -> list[Image]:
         """Bring the images of an archive here (worker thread): docker save's or an OCI layout, gzip and zstd too."""
