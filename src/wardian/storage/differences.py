@@ -116,9 +116,8 @@ class _Walk:
         same = before is not None and _same(upper, image, name, status, before)
         was_directory = before is not None and stat.S_ISDIR(before.st_mode)
         if stat.S_ISDIR(status.st_mode):
-            fds = _open_both(upper, image if was_directory else -1, name)
+            self._descend(level, path, *_open_both(upper, image if was_directory else -1, name))
             self.say(Difference(path, _IF_IN_IT) if same else _said(path, before))
-            self._descend(level, path, *fds)
             return
         if not same:
             self.say(_said(path, before))
