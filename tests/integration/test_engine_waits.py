@@ -19,6 +19,7 @@ from benches import Bench, refused
 from images_made import busybox_layer
 from wardian.engine import AttachOptions, deadline
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
+from wardian.storage import lock_root
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _DETACH = 2
@@ -88,6 +89,38 @@ def test_a_mount_that_does_not_answer_stops_its_own_create_only(
     message = _refused_in_time(bench, monkeypatch, lambda: bench.engine.containers.create(body, "unanswered"))
     assert f"{hanging}/data does not answer" in message
     refused(NOT_FOUND, lambda: bench.engine.containers.inspect("unanswered"))
+
+
+def test_a_copy_waits_for_its_own_container_only(bench: Bench, hanging: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a container that does not run has bound is looked at before anything of it is held."""
+    identity = bench.create("true", Binds=[f"{hanging}/data:/data"])
+    other = bench.create("true")
+    files = bench.engine.files
+
+    async def both() -> dict[str, Any]:
+        copied = asyncio.ensure_future(files.stat(identity, "/etc"))
+        await asyncio.sleep(0.1)
+        lock_root(bench.home, identity, "test").release()  # nobody has it
+        found = await files.stat(other, "/etc")
+        assert not copied.done()
+        await copied
+        return found
+
+    assert f"{hanging}/data does not answer" in _refused_in_time(bench, monkeypatch, both)
+    assert files._views._shared == {}
+    bench.run(bench.engine.containers.remove(identity))
+
+
+def test_copies_of_one_container_at_once_do_not_refuse_each_other(bench: Bench) -> None:
+    """The one that is the last to go while the next one comes."""
+    identity = bench.create("true")
+
+    async def copies() -> None:
+        for _ in range(10):
+            await asyncio.gather(*(bench.engine.files.stat(identity, "/bin") for _ in range(8)))
+
+    bench.run(copies())
+    assert bench.engine.files._views._shared == {}
 
 
 def test_an_exec_does_not_wait_for_what_is_mounted_on_etc(

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from wardian.engine import deadline
-from wardian.engine.deadline import At, look
+from wardian.engine.deadline import At, look, look_from_thread
 from wardian.engine.workers import Abandoned
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 
@@ -51,3 +51,19 @@ def test_looks_that_hang_are_not_piled_up_without_end(monkeypatch: pytest.Monkey
         asyncio.run(look(lambda at: answers.wait(10), "start"))
     assert caught.value.kind == UNAVAILABLE
     answers.set()
+
+
+def test_a_thread_waits_as_long_and_what_comes_later_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look_from_thread(lambda at: 7, "cp", lambda found: None) == 7
+    monkeypatch.setattr(deadline, "SECONDS", 0.1)
+    answers, dropped = threading.Event(), threading.Event()
+
+    def job(at: At) -> int:
+        at("/gone")
+        answers.wait(10)
+        return 8
+
+    with pytest.raises(WardianError, match="/gone does not answer"):
+        look_from_thread(job, "cp", lambda found: dropped.set() if found == 8 else None)
+    answers.set()
+    assert dropped.wait(5)

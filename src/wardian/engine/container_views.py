@@ -11,9 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from wardian.engine import create, options
+from wardian.engine.deadline import look_from_thread
 from wardian.engine.parts import Parts
 from wardian.engine.points import volumes_of
 from wardian.engine.registry import Container
@@ -22,7 +24,7 @@ from wardian.engine.spec import Spec
 from wardian.engine.user_namespaces import ids_of, mapped
 from wardian.errors import CONFLICT, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.runtime import make_user_spaces
-from wardian.storage import Bind, RootLock, View, lock_root, open_process_root, open_view
+from wardian.storage import Bind, RootLock, Tree, View, close_trees, lock_root, open_process_root, open_trees, open_view
 
 _PATIENCE = 10.0  # seconds for a start to end, or for a view of how the container was before
 _PAUSE = 0.01
@@ -33,6 +35,7 @@ class _Shared:
     """The view of one container while somebody uses it; `process` is whose root it is."""
 
     def __init__(self) -> None:
+        self.wanted = 0  # by so many: kept in the table for as long
         self.lock = threading.Lock()
         self.users = 0
         self.process = _STOPPED
@@ -40,7 +43,8 @@ class _Shared:
 
 
 class ContainerViews:
-    """Thread-safe; what it does may wait, and belongs into worker threads."""
+    """Thread-safe; what it does may wait, and belongs into worker threads. No lock is held while a path of the host is
+    looked at: its file system may be gone."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -49,29 +53,46 @@ class ContainerViews:
 
     @contextlib.contextmanager
     def view(self, container: Container, purpose: str) -> Iterator[View]:
-        """Raises WardianError: CONFLICT when the container is started or changes for too long, SYSTEM for a mount."""
+        """Raises WardianError: CONFLICT when the container is started or changes for too long, SYSTEM for a mount, and
+        for a source of a bind that does not answer."""
+        with self._of(container) as shared, contextlib.ExitStack() as sources:
+            view = self._enter(shared, container, purpose, sources)
+            sources.close()
+            try:
+                yield view
+            finally:
+                with shared.lock:
+                    shared.users -= 1
+                    if not shared.users:
+                        self._close(shared)
+
+    @contextlib.contextmanager
+    def _of(self, container: Container) -> Iterator[_Shared]:
+        """One for all who use this container's files at a time, whoever of them comes or goes first."""
         with self._lock:
             shared = self._shared.setdefault(container.id, _Shared())
+            shared.wanted += 1
         try:
-            view = self._enter(shared, container, purpose)
-        except BaseException:
-            with shared.lock:
-                self._forget(shared, container.id)
-            raise
-        try:
-            yield view
+            yield shared
         finally:
-            with shared.lock:
-                shared.users -= 1
-                self._forget(shared, container.id)
+            with self._lock:
+                shared.wanted -= 1
+                if not shared.wanted:
+                    del self._shared[container.id]
 
-    def _enter(self, shared: _Shared, container: Container, purpose: str) -> View:
+    def _enter(self, shared: _Shared, container: Container, purpose: str, held: contextlib.ExitStack) -> View:
+        """`held` gets what is to be closed when this returns."""
+        trees: list[Tree] | None = None
         end = time.monotonic() + _PATIENCE
         while True:
+            if trees is None and shared.view is None and _process(container) == _STOPPED:
+                trees = self._sources(container, purpose)
+                held.callback(close_trees, trees)
+                end = time.monotonic() + _PATIENCE
             with shared.lock:
                 if shared.view is None:
                     try:
-                        shared.view, shared.process = self._open(container, purpose, end)
+                        shared.view, shared.process = self._open(container, purpose, end, trees)
                     except WardianError as error:
                         if error.errno != errno.ESRCH or time.monotonic() > end:
                             raise
@@ -87,21 +108,21 @@ class ContainerViews:
                 raise WardianError(CONFLICT, message, operation=purpose, subject=container.id)
             time.sleep(_PAUSE)
 
-    def _forget(self, shared: _Shared, identity: str) -> None:
-        """Under its lock: nothing is kept for a container whose files nobody uses."""
-        if shared.users:
-            return
-        self._close(shared)
-        with self._lock:
-            if self._shared.get(identity) is shared:
-                del self._shared[identity]
-
     def _close(self, shared: _Shared) -> None:
         view, shared.view = shared.view, None
         if view is not None:
             view.close()
 
-    def _open(self, container: Container, purpose: str, end: float) -> tuple[View, tuple[int, int]]:
+    def _sources(self, container: Container, purpose: str) -> list[Tree]:
+        """What the binds of a stopped container show."""
+        binds = [_bind(one) for one in spec_of(self._parts, container)["mounts"] if one["type"] == "bind"]
+        # Nothing gets below the place of a volume that is not mounted: its own directory is there, read-only.
+        binds += [Bind(source, place, read_only=True) for place, source in unseen_volumes(container)]
+        return look_from_thread(partial(open_trees, binds), purpose, close_trees)
+
+    def _open(
+        self, container: Container, purpose: str, end: float, trees: list[Tree] | None
+    ) -> tuple[View, tuple[int, int]]:
         parts = self._parts
         lock = lock_root(parts.home, container.id, purpose, max(0.0, end - time.monotonic()))
         try:
@@ -115,12 +136,15 @@ class ContainerViews:
             process = _process(container)
             if process != _STOPPED:
                 return open_process_root(*process, lock), process
-            return self._stopped(container, lock), process
+            if trees is None:
+                message = f"container {container.id[:12]} has just ended"
+                raise WardianError(CONFLICT, message, operation=purpose, subject=container.id, errno=errno.ESRCH)
+            return self._stopped(container, lock, trees), process
         except BaseException:
             lock.release()
             raise
 
-    def _stopped(self, container: Container, lock: RootLock) -> View:
+    def _stopped(self, container: Container, lock: RootLock, trees: list[Tree]) -> View:
         root = prepared(self._parts, container)
         ids = ids_of(container.config)
         if ids.uids and not self._parts.host.kernel_at_least(6, 15):
@@ -135,9 +159,7 @@ class ContainerViews:
                 held.callback(os.close, userns)
             view = open_view(mapped(self._parts, root.mount, ids), lock, userns)
         try:
-            binds = [_bind(one) for one in spec_of(self._parts, container)["mounts"] if one["type"] == "bind"]
-            # Nothing gets below the place of a volume that is not mounted: its own directory is there, read-only.
-            view.attach([*binds, *(Bind(source, place, read_only=True) for place, source in unseen_volumes(container))])
+            view.attach(trees)
         except BaseException:
             view.close()
             raise

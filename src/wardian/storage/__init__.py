@@ -19,9 +19,9 @@ from wardian.storage.pack import Packing, batched, pack_directory, pack_entry
 from wardian.storage.snapshots import ContainerRoot, Snapshots
 from wardian.storage.tarwriter import END as TAR_END
 from wardian.storage.tarwriter import header as tar_header
-from wardian.storage.trash import Trash, remove_tree
+from wardian.storage.trash import Trash, remove_at, remove_tree
 from wardian.storage.usage import tree_size
-from wardian.storage.views import Bind, View, open_process_root, open_view
+from wardian.storage.views import Bind, Tree, View, close_trees, open_process_root, open_trees, open_view
 from wardian.storage.volume_options import ANONYMOUS, DRIVER, check_driver, check_options, check_volume_name
 from wardian.storage.volumes import VOLUME_SCHEMA, Volume, VolumeStore
 
@@ -44,6 +44,7 @@ __all__ = [
     "Snapshots",
     "StagedLayer",
     "Trash",
+    "Tree",
     "View",
     "Volume",
     "VolumeStore",
@@ -51,6 +52,7 @@ __all__ = [
     "check_driver",
     "check_options",
     "check_volume_name",
+    "close_trees",
     "copy_owner",
     "copy_tree",
     "differences",
@@ -58,9 +60,11 @@ __all__ = [
     "id_map",
     "lock_root",
     "open_process_root",
+    "open_trees",
     "open_view",
     "pack_directory",
     "pack_entry",
+    "remove_at",
     "remove_tree",
     "sync_directory",
     "tar_header",

@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from wardian.kernel.mounts import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
     MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
     OPEN_TREE_CLONE,
     Mount,
     attach_detached,
@@ -37,6 +38,38 @@ class Bind(NamedTuple):
     part: str = ""
 
 
+class Tree(NamedTuple):
+    """A detached copy of the mounts that a bind shows, and where it goes."""
+
+    fd: int
+    destination: str
+    is_directory: bool
+
+
+def open_trees(binds: Sequence[Bind], at: Callable[[str], None] = lambda path: None) -> list[Tree]:
+    """What `binds` show; what is not there (a name file before the first start, a removed directory) shows nothing.
+
+    A source on a file system that is gone holds this up, and then nothing of the view: `at` is called before each.
+    """
+    found: list[Tree] = []
+    try:
+        for bind in binds:
+            at(bind.source)
+            with contextlib.suppress(FileNotFoundError):
+                found.append(_open_tree(bind))
+        at("")
+    except BaseException:
+        close_trees(found)
+        raise
+    return found
+
+
+def close_trees(trees: Sequence[Tree]) -> None:
+    """Those that were attached stay so."""
+    for tree in trees:
+        os.close(tree.fd)
+
+
 class View:
     """An open detached mount, and the lock that goes with it when its upper is writable. A context manager."""
 
@@ -53,14 +86,13 @@ class View:
             self.close()
             raise
 
-    def attach(self, binds: Sequence[Bind]) -> None:
-        """Show paths of the host where the container would see them; a place that is missing is made.
+    def attach(self, trees: Sequence[Tree]) -> None:
+        """Show paths of the host (`open_trees`) where the container would see them; a place that is missing is made.
 
-        What is not there (a name file before the first start, a removed directory) shows nothing. Nobody else sees
-        these mounts, and none is left behind: below Linux 6.15, where nothing is attached to a detached mount, they
-        live in a mount namespace that only this view has.
+        Nobody else sees these mounts, and none is left behind: below Linux 6.15, where nothing is attached to a
+        detached mount, they live in a mount namespace that only this view has.
         """
-        left = list(binds)
+        left = list(trees)
         while left:
             try:
                 _attach(self.fd, left[0])
@@ -104,18 +136,25 @@ def open_view(mount: Mount, lock: RootLock | None = None, userns: int = -1) -> V
     return View(mount, lock, userns=userns)
 
 
-def _attach(root: int, bind: Bind) -> None:
-    mount = _tree(bind)
+def _open_tree(bind: Bind) -> Tree:
+    fd = _tree(bind)
     try:
         if bind.read_only:
-            set_attributes(mount, MOUNT_ATTR_RDONLY, recursive=bind.recursive)
-        place = make_in_root(root, bind.destination, directory=stat.S_ISDIR(os.fstat(mount).st_mode))
-        try:
-            move_mount(mount, place)
-        finally:
-            os.close(place)
+            set_attributes(fd, MOUNT_ATTR_RDONLY, recursive=bind.recursive)
+        # What is attached in it is attached to no copy of it on the host (mount_namespaces(7), peer groups).
+        set_attributes(fd, 0, recursive=True, propagation=MS_PRIVATE)
+        return Tree(fd, bind.destination, stat.S_ISDIR(os.fstat(fd).st_mode))
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _attach(root: int, tree: Tree) -> None:
+    place = make_in_root(root, tree.destination, directory=tree.is_directory)
+    try:
+        move_mount(tree.fd, place)
     finally:
-        os.close(mount)
+        os.close(place)
 
 
 def _tree(bind: Bind) -> int:
@@ -134,8 +173,8 @@ def _tree(bind: Bind) -> int:
         os.close(whole)
 
 
-def in_own_namespace(root: int, binds: Sequence[Bind]) -> int:
-    """Attach `binds` to the detached mount `root` in a mount namespace of its own; returns what keeps that one.
+def in_own_namespace(root: int, trees: Sequence[Tree]) -> int:
+    """Attach `trees` to the detached mount `root` in a mount namespace of its own; returns what keeps that one.
 
     A thread makes it (mount_namespaces(7): unshare(2) is each thread's own) and ends. Its root stays where it was.
     """
@@ -149,9 +188,9 @@ def in_own_namespace(root: int, binds: Sequence[Bind]) -> int:
                 move_mount(root, top)
             finally:
                 os.close(top)
-            for bind in binds:
+            for tree in trees:
                 with contextlib.suppress(FileNotFoundError):
-                    _attach(root, bind)
+                    _attach(root, tree)
             found.append(os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
         except BaseException as error:
             found.append(error)
