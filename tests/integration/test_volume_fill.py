@@ -1,14 +1,24 @@
 """Copy-up is all or nothing: creates at once, an engine that is killed in the middle of it, a disk that is full."""
 
+import asyncio
 import contextlib
+import errno
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+import needs
 from engines import TestEngine
 from images_made import MadeImage, busybox_layer, docker_archive, layer_tar
 from wardian.client import Client, Target
+from wardian.engine import volume_far
+from wardian.errors import WardianError
+from wardian.kernel.mounts import Mount
+from wardian.storage import IdMap
 
 IMAGE = "fill:1"
 COUNT = 1500
@@ -21,10 +31,14 @@ def load(engine: TestEngine) -> None:
         assert not [message for message in stream.objects() if "error" in str(message)]
 
 
-def create(engine: TestEngine, volume: str) -> int:
+def create(engine: TestEngine, volume: str, place: Path | None = None) -> int:
+    """With a `place`, the volume lies there: Docker's way to have one on NFS, or anywhere."""
     client = Client(Target(engine.socket))
     try:
-        body = {"Image": IMAGE, "HostConfig": {"Binds": [f"{volume}:/data"]}}
+        options = {"type": "none", "o": "bind", "device": str(place)}
+        driver = {"VolumeOptions": {"DriverConfig": {"Name": "local", "Options": options}}} if place else {}
+        mount = {"Type": "volume", "Source": volume, "Target": "/data", **driver}
+        body = {"Image": IMAGE, "HostConfig": {"Mounts": [mount]}}
         return client.request("POST", "/containers/create", body).status
     finally:
         client.close()
@@ -92,3 +106,140 @@ def test_a_copy_up_that_fails_leaves_nothing(new_engine: Any) -> None:
     assert refused.status == 500 and "cannot mount volume over existing file" in refused.error().message
     assert engine.client.call("GET", "/volumes")["Volumes"] == []
     assert os.listdir(engine.home.volumes) == []
+
+
+# ---- volumes that lie elsewhere ----
+
+
+def test_a_volume_elsewhere_is_filled_once_and_nothing_else_is_left_in_it(new_engine: Any, tmp_path: Path) -> None:
+    engine = new_engine()
+    load(engine)
+    place = tmp_path / "place"
+    place.mkdir()
+    seen: list[int] = []
+    threads = [threading.Thread(target=lambda: seen.append(create(engine, "far", place))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [201] * 4
+    assert len(os.listdir(place)) == COUNT
+    (place / "0000").unlink()
+    assert create(engine, "far", place) == 201
+    assert len(os.listdir(place)) == COUNT - 1, "what somebody removed stays away"
+
+
+def test_an_engine_that_is_killed_leaves_a_volume_elsewhere_to_be_filled_by_the_next_use(
+    new_engine: Any, tmp_path: Path
+) -> None:
+    engine = new_engine()
+    load(engine)
+    for number in range(2):
+        place = tmp_path / f"place{number}"
+        place.mkdir()
+
+        def attempt(volume: str = f"far{number}", place: Path = place) -> None:
+            with contextlib.suppress(Exception):
+                create(engine, volume, place)
+
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        end = time.monotonic() + 20
+        while _copied(place) < COUNT * number // 2 + 1 and time.monotonic() < end:
+            pass
+        engine.kill()
+        thread.join()
+        engine.start()
+        assert create(engine, f"far{number}", place) == 201
+        assert sorted(os.listdir(place)) == [f"{one:04}" for one in range(COUNT)]
+
+
+def _copied(place: Path) -> int:
+    """How many files are in what is half."""
+    count = 0
+    for half in place.glob(".wardian-fill.*"):
+        with contextlib.suppress(FileNotFoundError):
+            count += len(os.listdir(half))
+    return count
+
+
+def filling(tmp_path: Path) -> volume_far.Fill:
+    """Of a directory with two entries, into another."""
+    image, place = tmp_path / "image", tmp_path / "place"
+    for path in (image / "data" / "sub", place):
+        path.mkdir(parents=True)
+    (image / "data" / "file").write_text("from the image")
+    os.chown(image / "data", 5, 6)
+
+    def find(root: int) -> int:
+        return os.open("data", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root)
+
+    return volume_far.Fill(Mount("bind", str(image)), find, str(place), IdMap(), "mine")
+
+
+def test_what_is_whole_is_moved_on_and_what_somebody_else_made_stays(tmp_path: Path) -> None:
+    """Cut short while the entries went to their places; the other engine's half is on its way."""
+    needs.root()
+    fill = filling(tmp_path)
+    place = Path(fill.place)
+    (place / "sub").mkdir()
+    (place / "theirs").write_text("theirs")
+    for whole in (".wardian-filled.mine", ".wardian-fill.other"):
+        (place / whole / "sub").mkdir(parents=True)
+        (place / whole / "file").write_text("whole")
+    asyncio.run(volume_far.fill_far(fill))
+    assert sorted(os.listdir(place)) == [".wardian-fill.other", "file", "sub", "theirs"]
+    assert (place / "file").read_text() == "whole"
+
+
+def test_a_fill_that_fails_leaves_the_volume_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs.root()
+    fill = filling(tmp_path)
+    copy_tree = volume_far.copy_tree
+
+    def full(*arguments: Any) -> None:
+        copy_tree(*arguments)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(volume_far, "copy_tree", full)
+    with pytest.raises(OSError, match="full"):
+        asyncio.run(volume_far.fill_far(fill))
+    assert os.listdir(fill.place) == []
+    monkeypatch.undo()
+    asyncio.run(volume_far.fill_far(fill))
+    assert sorted(os.listdir(fill.place)) == ["file", "sub"]
+    assert (os.stat(fill.place).st_uid, os.stat(fill.place).st_gid) == (5, 6)
+
+
+def test_a_place_that_hangs_in_the_middle_holds_up_its_own_fills_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs.root()
+    hung = filling(tmp_path / "hung")
+    other = filling(tmp_path / "other")
+    copy_tree, answers = volume_far.copy_tree, threading.Event()
+    of_hung = os.stat(tmp_path / "hung" / "image" / "data")
+
+    def hangs(source: int, target: int, alive: Any, ids: Any) -> None:
+        if os.path.samestat(os.fstat(source), of_hung):
+            answers.wait(20)
+        copy_tree(source, target, alive, ids)
+
+    monkeypatch.setattr(volume_far, "copy_tree", hangs)
+    monkeypatch.setattr(volume_far, "PATIENCE", 0.5)
+
+    async def story() -> None:
+        both = [asyncio.create_task(volume_far.fill_far(hung)) for _ in range(2)]
+        await volume_far.fill_far(other)
+        assert sorted(os.listdir(other.place)) == ["file", "sub"]
+        said = await asyncio.gather(*both, return_exceptions=True)
+        assert all(isinstance(one, WardianError) and f"{hung.place} does not answer" in one.message for one in said)
+        answers.set()
+        end = time.monotonic() + 10
+        while volume_far._under_way and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        assert os.listdir(hung.place) == []
+        await volume_far.fill_far(hung)
+        assert sorted(os.listdir(hung.place)) == ["file", "sub"]
+
+    asyncio.run(story())

@@ -3,30 +3,31 @@
     image's view ──thread──▶ staging/volume.X ──commit──▶ volumes/NAME/_data        one rename
 
 So a volume is empty or whole: what a crash, an image that goes or a client that leaves cuts short was in staging only.
+One that lies elsewhere is filled where it is (volume_far.py).
 A volume that something is in is left alone, however it came there (CVE-2020-1726). Both sides are read and written by
 descriptor: an image's links lead within the image.
 """
 
-import asyncio
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from wardian.engine.deadline import At, look
+from wardian.engine import volume_far as far
 from wardian.engine.parts import Parts
 from wardian.engine.points import Point, volumes_of
 from wardian.engine.workers import work
 from wardian.errors import SYSTEM, WardianError
 from wardian.kernel.fds import sync_file_system
-from wardian.kernel.mounts import Mount, attach_detached
+from wardian.kernel.mounts import Mount
 from wardian.kernel.paths import open_in_root
 from wardian.storage import IdMap, copy_owner, copy_tree, open_view, sync_directory
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_BETWEEN = 0.05
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_filling = asyncio.Lock()  # of volumes that lie elsewhere: there is no staging beside them
 
 
 class Fill:
@@ -100,11 +101,12 @@ async def fill_all(parts: Parts, points: Iterable[Point], image: Mount, ids: IdM
     try:
         if near:
             await work(
-                lambda tell: _stage_all(parts, image, near, fills, lambda: tell({}), ids), _nothing, "wardian-fill"
+                lambda tell: _stage_all(parts, image, near, fills, _seldom(lambda: tell({})), ids),
+                _nothing,
+                "wardian-fill",
             )
         for point in far:
-            if point["mount"]["type"] != "tmpfs":  # its content lasts as long as its container runs
-                await _fill_far(image, point, ids)
+            await _fill_far(parts, image, point, ids)
     except BaseException as error:
         for fill in fills:
             fill.discard()
@@ -113,6 +115,19 @@ async def fill_all(parts: Parts, points: Iterable[Point], image: Mount, ids: IdM
             raise WardianError(SYSTEM, message, operation="create", errno=error.errno or 0) from error
         raise
     return fills
+
+
+def _seldom(tell: Callable[[], None]) -> Callable[[], None]:
+    """Not for each file: it wakes the event loop."""
+    last = 0.0
+
+    def alive() -> None:
+        nonlocal last
+        if time.monotonic() - last > _BETWEEN:
+            last = time.monotonic()
+            tell()
+
+    return alive
 
 
 def _nothing(message: dict[str, Any]) -> None:
@@ -165,43 +180,10 @@ def _place_in(root: int, point: Point) -> int:
     return -1
 
 
-async def _fill_far(image: Mount, point: Point, ids: IdMap) -> None:
-    """By a view of its own mount, attached nowhere. One that cannot be mounted is told by the start."""
+async def _fill_far(parts: Parts, image: Mount, point: Point, ids: IdMap) -> None:
+    """One that cannot be mounted is told by the start."""
     made = point["mount"]
-    mount = Mount(made["type"], made["source"], options=tuple(made["options"]))
-    if mount.type != "bind" or "ro" in mount.options:
-        return  # a file system of its own comes with what is on it
-
-    def empty(at: At) -> bool:
-        at(mount.source)
-        try:
-            fd = os.open(mount.source, _DIRECTORY)
-        except OSError:
-            return False
-        try:
-            return is_empty(fd)
-        finally:
-            os.close(fd)
-
-    async with _filling:
-        if await look(empty, "create"):
-            await work(lambda tell: _copy_far(image, mount, point, lambda: tell({}), ids), _nothing, "wardian-fill")
-
-
-def _copy_far(image: Mount, mount: Mount, point: Point, alive: Callable[[], None], ids: IdMap) -> None:
-    with open_view(image) as view:
-        source = _place_in(view.fd, point)
-        if source < 0:
-            return
-        try:
-            root = attach_detached(Mount("bind", mount.source))
-            try:
-                target = open_in_root(root, ".", _DIRECTORY)
-                try:
-                    copy_tree(source, target, alive, ids)
-                finally:
-                    os.close(target)
-            finally:
-                os.close(root)
-        finally:
-            os.close(source)
+    if made["type"] == "bind" and "ro" not in made["options"]:  # another file system comes with what is on it
+        await far.fill_far(
+            far.Fill(image, lambda root: _place_in(root, point), made["source"], ids, far.tag_of(parts.home))
+        )

@@ -16,7 +16,7 @@ from wardian.storage.ids import IdMap
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_CHUNK = 16 << 20
+_CHUNK = 1 << 20
 Alive = Callable[[], None]
 
 
@@ -24,7 +24,7 @@ def copy_tree(source: int, target: int, alive: Alive = lambda: None, ids: IdMap 
     """Copies what is in the directory `source` into the empty directory `target`, and its own owner, mode and times.
     Owners become what they are outside of a user namespace with `ids`.
 
-    `alive` is called for each directory: it raises to break the copying off. Raises OSError.
+    `alive` is called at each step (a name, a megabyte): it raises to break the copying off. Raises OSError.
     """
     _Copy(source, target, alive, ids).run()
 
@@ -66,6 +66,7 @@ class _Copy:
             with os.scandir(source) as entries:
                 names = [os.fsencode(entry.name) for entry in entries]
             for name in names:
+                self._alive()
                 status = os.stat(name, dir_fd=source, follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
                     os.mkdir(name, 0o700, dir_fd=target)
@@ -79,6 +80,7 @@ class _Copy:
         return directories
 
     def _finish(self, path: bytes) -> None:
+        self._alive()
         source, target = open_beneath(self._source, path, _DIRECTORY), -1
         try:
             target = open_beneath(self._target, path, _DIRECTORY)
@@ -97,7 +99,7 @@ class _Copy:
             if first != path + b"/" + name:
                 return self._link(first, target, name)
         if stat.S_ISREG(status.st_mode):
-            return _copy_file(source, target, name, self._ids)
+            return _copy_file(source, target, name, self._ids, self._alive)
         if stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         elif stat.S_ISSOCK(status.st_mode):
@@ -119,14 +121,14 @@ class _Copy:
             os.close(directory)
 
 
-def _copy_file(source: int, target: int, name: bytes, ids: IdMap) -> None:
+def _copy_file(source: int, target: int, name: bytes, ids: IdMap, alive: Alive) -> None:
     """One regular file, whatever has its name by now."""
     read = open_file(source, name)
     written = -1
     try:
         status = os.fstat(read)
         written = os.open(name, _NEW, 0o600, dir_fd=target)
-        _copy_data(read, written, status.st_size)
+        _copy_data(read, written, status.st_size, alive)
         # before mode and attributes: it clears setuid and capabilities
         os.fchown(written, *ids.outside(status.st_uid, status.st_gid))
         os.fchmod(written, stat.S_IMODE(status.st_mode))
@@ -138,7 +140,7 @@ def _copy_file(source: int, target: int, name: bytes, ids: IdMap) -> None:
             os.close(written)
 
 
-def _copy_data(read: int, written: int, size: int) -> None:
+def _copy_data(read: int, written: int, size: int, alive: Alive) -> None:
     """Holes stay holes (lseek(2), SEEK_DATA)."""
     at = 0
     while at < size:
@@ -152,6 +154,7 @@ def _copy_data(read: int, written: int, size: int) -> None:
         os.lseek(read, at, os.SEEK_SET)
         os.lseek(written, at, os.SEEK_SET)
         while at < end:
+            alive()
             done = os.sendfile(written, read, None, min(end - at, _CHUNK))
             if not done:
                 return os.ftruncate(written, at)  # it was cut short meanwhile
