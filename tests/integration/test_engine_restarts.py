@@ -6,13 +6,14 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benches import Bench, refused
 from wardian.engine import Engine
-from wardian.errors import CONFLICT, NOT_FOUND
+from wardian.errors import CONFLICT, NOT_FOUND, WardianError
 from wardian.kernel.procfs import boot_id
 from wardian.storage import lock_root
 
@@ -134,7 +135,9 @@ def test_what_needs_another_that_does_not_come_is_told_so(bench: Bench) -> None:
     pids = [bench.state(one)["Pid"] for one in (other, joiner)]
     let_engine_pass(bench, after_a_reboot(bench, *pids))
     wait_until(bench, lambda: "non running container" in bench.state(joiner)["Error"], "its error says why")
-    assert status(bench, joiner) == "exited"
+    assert status(bench, joiner) == "restarting"
+    bench.run(bench.engine.containers.start(other))
+    wait_until(bench, lambda: status(bench, joiner) == "running", "it comes when the other does")
 
 
 def test_a_wait_for_the_removal_is_answered_by_the_next_engine(bench: Bench) -> None:
@@ -209,15 +212,56 @@ def test_it_waits_for_who_looks_at_its_files(bench: Bench) -> None:
         assert status(bench, identity) == "exited"
 
 
-def test_a_start_that_fails_ends_the_policy(bench: Bench, tmp_path: Any) -> None:
-    """As Docker has it: the error is kept, and nobody tries again."""
-    source = tmp_path / "source"
-    source.mkdir()
-    mount = [{"Type": "bind", "Source": str(source), "Target": "/m"}]
-    identity = bench.start("sh", "-c", "sleep 0.2; exit 1", Mounts=mount, **policy("always"))
-    source.rmdir()
-    wait_until(bench, lambda: "bind source path does not exist" in bench.state(identity)["Error"], "its error is kept")
-    assert status(bench, identity) == "exited"
-    source.mkdir()
-    bench.run(bench.engine.containers.start(identity))
+def missing(path: str) -> dict[str, Any]:
+    """A mount whose source can be taken away between a container's end and its next start."""
+    os.makedirs(path)
+    return {"Mounts": [{"Type": "bind", "Source": path, "Target": "/mnt"}]}
+
+
+def test_a_start_of_the_policy_that_fails_is_tried_again(bench: Bench, tmp_path: Path) -> None:
+    source = str(tmp_path / "disk")
+    identity = bench.start(
+        "sh", "-c", "[ -e /mnt/end ] && exit 1; exec sleep 1000", **policy("always"), **missing(source)
+    )
+    os.rename(source, f"{source}.away")
+    assert bench.state(identity)["Running"]
+    Path(f"{source}.away", "end").touch()
+    os.kill(bench.state(identity)["Pid"], 9)
+    wait_until(bench, lambda: "bind source path does not exist" in bench.state(identity)["Error"], "a start that fails")
+    wait_until(bench, lambda: restarts(bench, identity) >= 3, "further ones")
+    assert status(bench, identity) == "restarting"
+    os.rename(f"{source}.away", source)
+    wait_until(bench, lambda: status(bench, identity) == "running", "one that does not fail")
     assert bench.state(identity)["Error"] == ""
+
+
+def test_what_comes_with_an_engine_and_fails_is_tried_again(bench: Bench, tmp_path: Path) -> None:
+    source = str(tmp_path / "disk")
+    identity = bench.start(*SLEEP, **policy("always"), **missing(source))
+    bench.run(bench.engine.containers.stop(identity, timeout=0))
+    os.rmdir(source)
+    let_engine_pass(bench)
+    wait_until(bench, lambda: restarts(bench, identity) >= 2, "starts that fail")
+    let_engine_pass(bench)  # the next one goes on
+    assert status(bench, identity) == "restarting"
+    os.mkdir(source)
+    wait_until(bench, lambda: status(bench, identity) == "running", "one that does not fail")
+
+
+def test_tries_are_counted_and_can_be_ended(bench: Bench, tmp_path: Path) -> None:
+    source = str(tmp_path / "disk")
+    counted = bench.start(*SLEEP, **policy("on-failure", 2), **missing(source))
+    stopped = bench.start(*SLEEP, **policy("always"), Mounts=missing(f"{source}2")["Mounts"])
+    for path in (source, f"{source}2"):
+        os.rmdir(path)
+    for identity in (counted, stopped):
+        os.kill(bench.state(identity)["Pid"], 9)
+    wait_until(bench, lambda: status(bench, counted) == "exited", "the last try")
+    assert restarts(bench, counted) == 2
+    assert "bind source path does not exist" in bench.state(counted)["Error"]
+    wait_until(bench, lambda: restarts(bench, stopped) >= 2, "starts that fail")
+    bench.run(bench.engine.containers.stop(stopped))
+    assert status(bench, stopped) == "exited"
+    with pytest.raises(WardianError):
+        bench.run(bench.engine.containers.start(stopped))
+    assert status(bench, stopped) == "exited"

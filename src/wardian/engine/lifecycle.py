@@ -19,7 +19,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.reasons import Ask, dropped_note, reason_of, with_ask
 from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
-from wardian.engine.restart_policy import comes_with_engine, wait_after
+from wardian.engine.restart_policy import comes_with_engine, wait_after, wait_after_failure
 from wardian.engine.restarts import Restarts
 from wardian.engine.signals import signal_number
 from wardian.engine.state import Event, RunState, State
@@ -46,7 +46,7 @@ class Lifecycle:
         self._parts = parts
         self._recorder = Recorder()
         self.followers: list[Callable[[Container, RunState], None]] = []  # told of each new state, and the one before
-        self._restarts = Restarts(self.start, self._is_free)
+        self._restarts = Restarts(partial(self.start, by_policy=True), self._is_free)
 
     async def end_restarts(self) -> None:
         """Of an engine that ends: nothing is started any more."""
@@ -58,19 +58,20 @@ class Lifecycle:
 
     # --- start ---
 
-    async def start(self, container: Container) -> None:
-        """Run it. On failure nothing is left; the container's state keeps the error and docker's exit code for it."""
+    async def start(self, container: Container, by_policy: bool = False) -> None:
+        """Run it. On failure nothing is left; the container's state keeps the error and docker's exit code for it. A
+        start of its policy is tried again."""
         if container.exit_watch is not None:
             await container.exit_watch
         try:
             started = await start.start_container(self._parts, container)
         except WardianError as error:
-            self._start_failed(container, error)
+            self._start_failed(container, error, by_policy)
             raise
         except Exception as error:  # whatever it was, those who attached must hear of it and be let go
             number = getattr(error, "errno", None) or 0
             wrapped = WardianError(SYSTEM, f"start: {error}", operation="start", subject=container.id, errno=number)
-            self._start_failed(container, wrapped)
+            self._start_failed(container, wrapped, by_policy)
             raise wrapped from error
         container.supervisor = started.launched.supervisor
         container.sandbox = started.sandbox
@@ -108,9 +109,17 @@ class Lifecycle:
             ),
         )
 
-    def _start_failed(self, container: Container, error: WardianError) -> None:
+    def _start_failed(self, container: Container, error: WardianError, by_policy: bool) -> None:
         attach.drop_attachers(container)
         code = failed_start_code(error.message, 128)
+        wait = wait_after_failure(container.config["HostConfig.RestartPolicy"], container.state, code)
+        if by_policy and wait is not None:
+            state = container.state.after(
+                Event.COMES_BACK, error=str(error), exit_code=code, finished_at=time.time_ns(), stays_down=False
+            )
+            self.change(container, state._replace(restarts=state.restarts + 1, backoff=wait))
+            self._restarts.wait(container, wait)
+            return
         self.change(container, container.state.after(Event.FAILED, error=str(error), exit_code=code))
         container.answer_waiters(("not-running",), {"StatusCode": container.state.exit_code})
         if container.config["HostConfig.AutoRemove"]:
@@ -136,17 +145,18 @@ class Lifecycle:
         coming = [
             one for one in self._parts.registry if comes_with_engine(one.config["HostConfig.RestartPolicy"], one.state)
         ]
-        self._restarts.start_all(coming, partial(needed, self._parts.registry), self.start)
+        self._restarts.start_all(coming, partial(needed, self._parts.registry))
         self._restarts.open()
 
     async def _give_up(self, container: Container) -> None:
         """Of a container that waits to be started again: it is not. One that is being started at this moment runs
         when this returns, unless that failed."""
-        if self._restarts.cancel(container) or not container.lock.locked():
-            self._given_up(container)
-        else:
-            async with container.lock:
-                return
+        while container.state.state is State.RESTARTING:
+            if self._restarts.cancel(container) or not container.lock.locked():
+                self._given_up(container)
+            else:
+                async with container.lock:  # when the start fails it waits again
+                    pass
 
     def _given_up(self, container: Container) -> None:
         state = container.state.after(Event.GIVEN_UP, stopped_by_user=True, finished_at=time.time_ns())

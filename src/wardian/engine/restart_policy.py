@@ -30,6 +30,11 @@ def wait_after(policy: Mapping[str, Any], state: RunState, exit_code: int, ran: 
     return min(2 * state.backoff, LONGEST_WAIT)
 
 
+def wait_after_failure(policy: Mapping[str, Any], state: RunState, exit_code: int) -> int | None:
+    """The same after a start by the policy that failed: what was missing (space, a port, a disk) may be there soon."""
+    return wait_after(policy, state._replace(stays_down=False), exit_code, 0)
+
+
 def comes_with_engine(policy: Mapping[str, Any], state: RunState) -> bool:
     """Whether an engine that starts starts this one, which has ended. What failed and was then stopped by hand stays
     down: a failure is no reason to come back once somebody has looked."""

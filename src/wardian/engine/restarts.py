@@ -61,13 +61,12 @@ class Restarts:
         async with container.lock:
             if self._waiting.pop(container.id, None) is None or container.state.state is not State.RESTARTING:
                 return
-            await self._quietly(container, self._again)
+            await self._quietly(container)
 
     def start_all(
         self,
         containers: Sequence[Container],
         needs: Callable[[Container], Iterable[str]],
-        start: Callable[[Container], Awaitable[None]],
     ) -> None:
         """Those that come with the engine, a few at once; each after those whose namespaces or names it `needs`."""
         turns = asyncio.Semaphore(_AT_ONCE)
@@ -77,15 +76,15 @@ class Restarts:
             await asyncio.gather(*before, return_exceptions=True)
             async with turns, container.lock:
                 if container.state.state is State.EXITED and not self._closing:
-                    await self._quietly(container, start)
+                    await self._quietly(container)
 
         for container in containers:  # in the order of their creation: what one needs was there before it
             before = [started[identity] for identity in needs(container) if identity in started]
             started[container.id] = self._spawn(one(container, before))
 
-    async def _quietly(self, container: Container, start: Callable[[Container], Awaitable[None]]) -> None:
+    async def _quietly(self, container: Container) -> None:
         try:
-            await start(container)
+            await self._again(container)
         except Exception as error:  # its state has it; nobody waits for an answer
             log.error("container %s: its restart policy could not start it: %s", container.id[:12], error)
 

@@ -11,8 +11,8 @@ Docker's booleans (Running, Paused, Dead) are derived in `inspect`.
        │                    │  └─comes back─┼─▶ RESTARTING ──launched──▶ RUNNING
        └──────removing──▶ REMOVING ◀────────┘   (a record that is gone has no state)
 
-RESTARTING: it ended, and its restart policy starts it again after a while (restarts.py). No process of it lives then,
-but Docker counts it as running, and so does `running`.
+RESTARTING: it ended, or its policy's start failed, and the policy starts it again after a while (restarts.py). No
+process of it lives then, but Docker counts it as running, and so does `running`.
 """
 
 from enum import Enum
@@ -57,10 +57,16 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     },
     State.RESTARTING: {
         Event.LAUNCHED: State.RUNNING,
+        Event.COMES_BACK: State.RESTARTING,  # its start failed, and is tried again
         Event.GIVEN_UP: State.EXITED,
         Event.FAILED: State.EXITED,
     },
-    State.EXITED: {Event.LAUNCHED: State.RUNNING, Event.REMOVING: State.REMOVING, Event.FAILED: State.EXITED},
+    State.EXITED: {
+        Event.LAUNCHED: State.RUNNING,
+        Event.COMES_BACK: State.RESTARTING,  # the same of one that comes with an engine
+        Event.REMOVING: State.REMOVING,
+        Event.FAILED: State.EXITED,
+    },
     # a removal that failed half way may be tried again
     State.REMOVING: {Event.FAILED: State.DEAD},
     State.DEAD: {Event.REMOVING: State.REMOVING},
