@@ -1,14 +1,20 @@
 """pause and unpause: nothing of the container runs meanwhile, an engine that was gone finds it so, signals wake it."""
 
+import asyncio
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from benches import Bench, refused
+from engines import TestEngine
+from images_made import busybox_layer
 from wardian.engine import create, pausing
+from wardian.engine.commit import Asked
 from wardian.errors import CONFLICT, SYSTEM
 from wardian.kernel import freezer
 
@@ -159,3 +165,81 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end, "not within 5 seconds"
         time.sleep(0.02)
+
+
+BIG = ("sh", "-c", "dd if=/dev/zero of=/big bs=1M seek=100 count=1 && touch /made && exec sleep 1000")
+BIGGER = [*BIG[:2], BIG[2].replace("100", "400", 1)]
+
+
+def big_one(bench: Bench) -> str:
+    """A container whose commit takes a while."""
+    identity = bench.start(*BIG)
+    wait_for(lambda: os.path.exists(f"/proc/{bench.state(identity)['Pid']}/root/made"))
+    return identity
+
+
+def while_it_commits(bench: Bench, identity: str, *steps: Callable[[str], Coroutine[Any, Any, Any]]) -> None:
+    """Does `steps` when it stands still; the commit ends after them."""
+
+    async def both() -> None:
+        containers = bench.engine.containers
+        commit = asyncio.ensure_future(bench.engine.commits.commit(Asked(identity)))
+        while containers.inspect(identity)["State"]["Status"] != "paused":
+            assert not commit.done(), "too quick for this test"
+            await asyncio.sleep(0.001)
+        for step in steps:
+            await step(identity)
+        assert not commit.done(), "too quick for this test"
+        made = await commit
+        await bench.engine.images.remove(made["Id"])
+
+    bench.run(both())
+
+
+def test_a_commit_ends_no_pause_of_somebody(bench: Bench) -> None:
+    identity, containers = big_one(bench), bench.engine.containers
+    while_it_commits(bench, identity)
+    assert status(bench, identity) == ("running", True, False)
+    while_it_commits(bench, identity, containers.pause)
+    assert status(bench, identity) == ("paused", True, True) and frozen(bench, identity)
+    said = refused(CONFLICT, lambda: pause(bench, identity))
+    assert said == f"Container {identity} is already paused"
+    while_it_commits(bench, identity)  # paused before
+    assert status(bench, identity) == ("paused", True, True) and frozen(bench, identity)
+    unpause(bench, identity)
+    while_it_commits(bench, identity, containers.unpause, containers.pause)
+    assert status(bench, identity) == ("paused", True, True)
+    unpause(bench, identity)
+    while_it_commits(bench, identity, containers.unpause)
+    assert status(bench, identity) == ("running", True, False)
+
+
+def test_an_engine_that_ends_amid_a_commit_leaves_none_paused(new_engine: Callable[..., TestEngine]) -> None:
+    engine = new_engine()
+    words = ["docker", "-H", engine.url, "import", "-", "bb:latest"]
+    subprocess.run(words, input=busybox_layer(), stdout=subprocess.DEVNULL, check=True)
+    made = engine.client.call("POST", "/containers/create", body={"Image": "bb:latest", "Cmd": BIGGER})
+    assert isinstance(made, dict)
+    identity = made["Id"]
+    engine.client.call("POST", f"/containers/{identity}/start")
+
+    def state() -> dict[str, Any]:
+        found = engine.client.call("GET", f"/containers/{identity}/json")
+        assert isinstance(found, dict)
+        return dict(found["State"])
+
+    wait_for(lambda: os.path.exists(f"/proc/{state()['Pid']}/root/made"))
+    words = ["docker", "-H", engine.url, "commit", identity, "never:made"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as commit:
+        wait_for(lambda: state()["Status"] == "paused")
+        engine.kill()
+        assert commit.wait(10)
+    engine.start()
+    assert state()["Status"] == "running"
+    done = subprocess.run(["docker", "-H", engine.url, "exec", identity, "true"], timeout=20, check=False)
+    assert done.returncode == 0  # its group does not stand still
+    engine.client.call("POST", f"/containers/{identity}/pause")
+    engine.kill()
+    engine.start()
+    assert state()["Status"] == "paused"  # somebody's own outlives it
+    engine.client.call("POST", f"/containers/{identity}/unpause")

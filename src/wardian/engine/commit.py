@@ -1,7 +1,7 @@
 """POST /commit: an image of what a container changed, and of how it runs."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from wardian.engine.files import Files
@@ -9,7 +9,6 @@ from wardian.engine.options import ROWS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.roots import rootfs_of
-from wardian.engine.state import State
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, NOT_FOUND, WardianError
 from wardian.images import Commit, Image, apply_changes, parse_reference
@@ -21,7 +20,7 @@ _KEPT = (
 )  # fmt: skip
 _MERGED = ("ExposedPorts", "Labels", "Volumes")
 
-Act = Callable[[str], Awaitable[None]]
+Still = Callable[[Container], AbstractAsyncContextManager[None]]
 
 
 class Asked(NamedTuple):
@@ -38,13 +37,12 @@ class Asked(NamedTuple):
 
 
 class Commits:
-    """`pause` and `unpause` are the containers' own: what a pause tells is told here too."""
+    """`still`: nothing of a container runs meanwhile, so that its files are those of one moment."""
 
-    def __init__(self, parts: Parts, files: Files, pause: Act, unpause: Act) -> None:
+    def __init__(self, parts: Parts, files: Files, still: Still) -> None:
         self._parts = parts
         self._files = files
-        self._pause = pause
-        self._unpause = unpause
+        self._still = still
 
     async def commit(self, asked: Asked) -> dict[str, str]:
         parts = self._parts
@@ -67,34 +65,11 @@ class Commits:
         def make(_: object) -> Image:
             return parts.images.commit(self._files.layer(container), parent, said, reference)
 
-        async with self._still(container, asked.pause):
+        async with self._still(container) if asked.pause else nullcontext():
             image = await work(make, lambda _: None, "wardian-commit")
         attributes = {"comment": asked.comment, "imageID": image.id, "imageRef": reference}
         parts.events.publish("container", "commit", container.id, container.event_attributes() | attributes)
         return {"Id": image.id}
-
-    @asynccontextmanager
-    async def _still(self, container: Container, wanted: bool) -> AsyncIterator[None]:
-        """Nothing of the container runs meanwhile, where that is wanted: its files are those of one moment."""
-        if not wanted or container.state.state is not State.RUNNING:
-            yield
-            return
-        try:
-            await self._pause(container.id)
-        except WardianError as error:
-            if error.kind is not CONFLICT:
-                raise
-            yield  # it has just ended, or somebody else paused it, and unpauses it
-            return
-        try:
-            yield
-        finally:
-            if _paused(container):  # else it was unpaused or killed meanwhile
-                await self._unpause(container.id)
-
-
-def _paused(container: Container) -> bool:
-    return container.state.state is State.PAUSED
 
 
 def run_config_of(container: Container) -> dict[str, Any]:

@@ -188,6 +188,23 @@ class Containers:
             pausing.check_pausable(container)
             await self._lifecycle.pause(container)
 
+    @asynccontextmanager
+    async def still(self, container: Container) -> AsyncIterator[None]:
+        """Nothing of it runs in here, if it runs at all; afterwards it goes on, unless somebody wants it paused."""
+        holder = None
+        async with self._held(container):
+            try:
+                holder = await self._lifecycle.hold(container) if container.state.live else None
+            except WardianError as error:
+                if error.kind != CONFLICT:  # else it has just ended
+                    raise
+        try:
+            yield
+        finally:
+            if holder is not None:
+                async with container.lock:
+                    self._lifecycle.release(container, holder)
+
     async def unpause(self, ref: str) -> None:
         container = self._registry.find(ref)
         async with self._held(container):

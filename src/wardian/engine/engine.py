@@ -103,7 +103,7 @@ class Engine:
         self.containers = Containers(parts, lifecycle)
         self.execs = Execs(parts)
         self.files = Files(parts)
-        self.commits = Commits(parts, self.files, self.containers.pause, self.containers.unpause)
+        self.commits = Commits(parts, self.files, self.containers.still)
         self._health_checks = HealthChecks(parts, self.execs, self.containers.act)
         lifecycle.followers += (self.execs.follow, self._health_checks.follow)
         self.images = Images(parts)

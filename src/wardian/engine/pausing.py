@@ -24,7 +24,7 @@ def freezer_of(parts: Parts, container: Container) -> str:
 
 def check_pausable(container: Container) -> None:
     """Raises WardianError(CONFLICT) in Docker's words."""
-    if container.state.state is State.PAUSED:
+    if container.state.state is State.PAUSED and not container.state.held:
         raise _refusal(container, f"Container {container.id} is already paused")
     if container.state.state is State.RESTARTING:
         raise _refusal(container, f"Container {container.id} is restarting, wait until the container is running")
@@ -88,9 +88,9 @@ def wakes(container: Container, number: int) -> bool:
 
 def settle(parts: Parts, container: Container) -> None:
     """Of an engine that starts: whether it is paused is the kernel's to say."""
-    state = container.state
     directory = freezer_of(parts, container)
-    frozen = freezer.is_frozen(directory)
+    frozen = freezer.is_frozen(directory) and not container.state.held  # a commit that ended with its engine
+    container.state = state = container.state._replace(held=False)
     if not frozen:  # an earlier engine's end may have cut a pause short: half of it would stand still
         with contextlib.suppress(OSError):
             freezer.set_frozen(directory, False)

@@ -21,8 +21,8 @@ class Container:
     """
 
     __slots__ = (
-        "attachers", "config", "execs", "exit_watch", "health", "kept", "launch_record", "listed", "lock", "record",
-        "sandbox", "state", "supervisor", "waiters",
+        "attachers", "config", "execs", "exit_watch", "health", "holders", "kept", "launch_record", "listed", "lock",
+        "record", "sandbox", "state", "supervisor", "waiters",
     )  # fmt: skip
 
     def __init__(self, record: ContainerRecord, config: ContainerConfig, state: RunState) -> None:
@@ -34,6 +34,7 @@ class Container:
         self.attachers: list[Any] = []
         self.execs: set[str] = set()
         self.health: Health | None = None  # of one that is checked and was started
+        self.holders: set[object] = set()  # operations for which it stands still
         self.kept = False  # its end is not the end of a --rm container: it is being restarted
         self.supervisor: Any = None
         self.sandbox: Any = None

@@ -82,6 +82,7 @@ class RunState(NamedTuple):
     `reason` is the sentence that `inspect` shows (reasons.py). `restarts` counts what the restart policy did since the
     last start by hand, `backoff` is how long it waited last. `stopped_by_user` is remembered until the next start by
     hand; `stays_down`: this run's end is wanted, so that no policy brings it back. `asks`: signals sent by calls.
+    `held`: it stands still for an operation of the engine (commit), not by a pause: on record before it does.
     """
 
     state: State = State.CREATED
@@ -99,6 +100,7 @@ class RunState(NamedTuple):
     stopped_by_user: bool = False
     stays_down: bool = False
     asks: tuple[Ask, ...] = ()
+    held: bool = False
 
     @property
     def live(self) -> bool:
