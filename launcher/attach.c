@@ -51,6 +51,28 @@ static void forget_output(struct supervisor *s, struct attacher *a) {
     a->turn = -1;
 }
 
+/* Nothing more is read from the container: what it wrote is in the log, to the last byte, and the engine shows that to
+ * the client first. A client that takes long over it holds the container up, as any slow one does. */
+void attacher_hold(struct supervisor *s, unsigned slot, uint32_t by, uint32_t serial) {
+    struct attacher *a = &s->attachers[slot];
+    a->held_by = by;
+    a->held_serial = serial;
+    s->held++;
+    for (int which = 0; which < SOURCES; which++) {
+        log_part(which);
+        source_watch(s, which);
+    }
+}
+
+static void let_go(struct supervisor *s, struct attacher *a) {
+    if (!a->held_by)
+        return;
+    a->held_by = 0;
+    s->held--;
+    for (int which = 0; which < SOURCES; which++)
+        source_watch(s, which);
+}
+
 static void attacher_drop(struct supervisor *s, unsigned slot) {
     struct attacher *a = &s->attachers[slot];
     int fd = a->fd, early = a->early;
@@ -58,6 +80,7 @@ static void attacher_drop(struct supervisor *s, unsigned slot) {
         watch(s, fd, TAG_ATTACHER, slot, a->generation, &a->watched, 0);
     a->fd = a->early = -1;
     a->reading = false;
+    let_go(s, a);
     forget_output(s, a);
     if (early >= 0)
         close(early);
@@ -277,10 +300,29 @@ int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const 
                                .key_count = key_count, .reading = flags & ATTACHER_STDIN && s->sink.fd >= 0};
         memcpy(a->keys, keys, key_count);
         attacher_watch(s, slot);
-        return 0;
+        return (int)slot;
     }
     errno = EUSERS;
     return -1;
+}
+
+/* False: it has left meanwhile. */
+bool attacher_release(struct supervisor *s, uint32_t by, uint32_t serial) {
+    for (unsigned slot = 0; slot < MAX_ATTACHERS; slot++) {
+        struct attacher *a = &s->attachers[slot];
+        if (a->fd < 0 || a->held_by != by || a->held_serial != serial)
+            continue;
+        let_go(s, a);
+        return true;
+    }
+    return false;
+}
+
+/* Their client has gone before it had shown them all: what follows would have a gap. */
+void attachers_drop_held(struct supervisor *s, uint32_t by) {
+    for (unsigned slot = 0; slot < MAX_ATTACHERS; slot++)
+        if (s->attachers[slot].fd >= 0 && s->attachers[slot].held_by == by)
+            attacher_drop(s, slot);
 }
 
 /* Each is closed as soon as it has everything. */

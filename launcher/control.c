@@ -164,14 +164,16 @@ int control_read_attachers(struct supervision *supervision, int control_fd, uint
     return 0;
 }
 
-static int attach(struct supervisor *s, struct request *request) {
+static int attach(struct supervisor *s, const struct client *client, struct request *request) {
     int early = request->passed_count > 1 ? request->passed[1] : -1;
     int added = s->phase == RECORDED ? (errno = ESRCH, -1)
                                      : attacher_add(s, request->passed[0], early, request->numbers[0], request->rest,
                                                     request->numbers[1]);
     int error = added < 0 ? errno : 0;
-    if (added == 0)
+    if (added >= 0)
         request->passed_count = 0; /* they are the attacher's now */
+    if (added >= 0 && request->numbers[0] & ATTACHER_HELD)
+        attacher_hold(s, (unsigned)added, client->generation, request->serial);
     close_passed(request);
     return error;
 }
@@ -248,13 +250,15 @@ static int publish(struct supervisor *s, struct request *request) {
     return error;
 }
 
-static int carry_out(struct supervisor *s, struct request *request) {
+static int carry_out(struct supervisor *s, const struct client *client, struct request *request) {
     int error;
     switch (request->kind) {
     case KIND_ATTACH:
-        error = attach(s, request);
+        error = attach(s, client, request);
         attachers_resume_input(s);
         return error;
+    case KIND_RELEASE:
+        return attacher_release(s, client->generation, request->numbers[0]) ? 0 : ESRCH;
     case KIND_RESIZE:
         return tty_resize(s->sources[SOURCE_OUT].fd, s->supervision->flags & SUPERVISE_TTY, request->numbers[0],
                           request->numbers[1]);
@@ -277,6 +281,7 @@ static void client_drop(struct supervisor *s, unsigned slot) {
     watch(s, client->fd, TAG_CLIENT, slot, client->generation, &client->watched, 0);
     close(client->fd);
     client->fd = -1;
+    attachers_drop_held(s, client->generation);
 }
 
 static void client_request(struct supervisor *s, struct client *client, struct request *request) {
@@ -288,7 +293,7 @@ static void client_request(struct supervisor *s, struct client *client, struct r
         if (s->phase == RECORDED)
             answer_exited(s, client->fd, client->serial);
     } else {
-        answer_errno(client->fd, request->serial, carry_out(s, request));
+        answer_errno(client->fd, request->serial, carry_out(s, client, request));
     }
 }
 

@@ -251,6 +251,19 @@ void log_feed(int which, const unsigned char *bytes, size_t length) {
     flush();
 }
 
+/* What there is of a line, but for a character that is cut: for a reader who is to have all that came so far. */
+void log_part(int which) {
+    struct line *line = &lines_[which];
+    if (log_.fd < 0 || !line->length)
+        return;
+    size_t whole = utf8_cut(line->bytes, line->length);
+    clock_gettime(CLOCK_REALTIME, &log_.now);
+    entry(which, line->bytes, whole, false);
+    line->length -= whole;
+    memmove(line->bytes, line->bytes + whole, line->length);
+    flush();
+}
+
 void log_end(int which) {
     struct line *line = &lines_[which];
     if (log_.fd < 0 || !line->length)

@@ -10,7 +10,7 @@ enum { DRAIN_CHUNKS = 64 };
 void source_watch(struct supervisor *s, int which) {
     struct source *source = &s->sources[which];
     if (source->fd >= 0)
-        watch(s, source->fd, TAG_SOURCE, (unsigned)which, 0, &source->watched, source->length ? 0 : EPOLLIN);
+        watch(s, source->fd, TAG_SOURCE, (unsigned)which, 0, &source->watched, source->length || s->held ? 0 : EPOLLIN);
 }
 
 void source_end(struct supervisor *s, int which) {
@@ -23,10 +23,11 @@ void source_end(struct supervisor *s, int which) {
     source->left = 0;
 }
 
-/* Takes what is there, at most one chunk, to the log and to the attachers; nothing while the last one waits for one. */
+/* Takes what is there, at most one chunk, to the log and to the attachers; nothing while the last one waits for one,
+ * or one of them is held. */
 void source_read(struct supervisor *s, int which) {
     struct source *source = &s->sources[which];
-    if (source->fd < 0 || source->length)
+    if (source->fd < 0 || source->length || s->held)
         return;
     ssize_t n = read(source->fd, source->bytes, CHUNK);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -51,8 +52,11 @@ void source_read(struct supervisor *s, int which) {
 void source_drain(struct supervisor *s, int which) {
     struct source *source = &s->sources[which];
     source->idle = false;
-    for (int chunks = 0; chunks < DRAIN_CHUNKS && source->fd >= 0 && !source->length && !source->idle; chunks++)
+    for (int chunks = 0; chunks < DRAIN_CHUNKS && source->fd >= 0 && !source->length && !source->idle; chunks++) {
+        if (s->held)
+            break;
         source_read(s, which);
+    }
 }
 
 void source_taken(struct supervisor *s, int which) {

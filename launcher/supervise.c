@@ -175,7 +175,7 @@ static bool drained(struct supervisor *s) {
     bool over = now_ms() - s->exited_at >= GRACE_MS, all = true;
     for (int which = 0; which < SOURCES; which++) {
         struct source *source = &s->sources[which];
-        if (source->fd >= 0 && over && !source->length) {
+        if (source->fd >= 0 && over && !source->length && !s->held) {
             while (source->fd >= 0 && !source->length && !source->idle && source->left > 0)
                 source_read(s, which);
             if (!source->length && (source->idle || source->left <= 0))

@@ -3,7 +3,7 @@
  *      container's stdout, stderr (or terminal) ──► source ──► log
  *                                                    └──────► attachers that want it (8-byte frames, or raw)
  *      attachers' sockets, early bytes ──► sink ──► container's stdin (or terminal)
- *      clients (engine) ──► control: ATTACH RESIZE STATUS WAIT CLOSE_STDIN LOG_SYNC PUBLISH UNPUBLISH
+ *      clients (engine) ──► control: ATTACH RELEASE RESIZE STATUS WAIT CLOSE_STDIN LOG_SYNC PUBLISH UNPUBLISH
  *      the host's sockets of published ports ──► publish: held; the first connection that reaches one starts the relay
  *
  * Everything is in fixed buffers: a source is read again only when its last chunk has gone to every attacher, so a slow
@@ -55,6 +55,7 @@ struct attacher {
     int turn; /* the source whose frame is half sent, or -1 */
     uint32_t sent; /* bytes of that frame, header included */
     uint32_t key_count, keys_matched;
+    uint32_t held_by, held_serial; /* the client that holds it, by its generation (0: none), and the ATTACH's serial */
     unsigned char keys[MAX_DETACH_KEYS];
 };
 
@@ -77,6 +78,7 @@ struct supervisor {
     bool deaf; /* the listener is left alone for a moment */
     uint32_t generations;
     struct source sources[SOURCES];
+    unsigned held; /* attachers that are; while there are any, the sources are not read */
     struct sink sink;
     struct attacher attachers[MAX_ATTACHERS];
     struct client clients[MAX_CLIENTS];
@@ -106,8 +108,12 @@ void sink_write(struct supervisor *s);
 void sink_close(struct supervisor *s);
 
 /* attach.c */
+/* Its slot, or -1 and errno. */
 int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const unsigned char *keys,
                  uint32_t key_count);
+void attacher_hold(struct supervisor *s, unsigned slot, uint32_t by, uint32_t serial);
+bool attacher_release(struct supervisor *s, uint32_t by, uint32_t serial);
+void attachers_drop_held(struct supervisor *s, uint32_t by);
 void attacher_event(struct supervisor *s, unsigned slot, uint32_t events);
 void attacher_offer(struct supervisor *s, unsigned slot, int which);
 void attachers_resume_input(struct supervisor *s);
@@ -124,6 +130,7 @@ void stdio_close_child(struct stdio *stdio);
 int log_open(int dir, const char *name, uint64_t max_size, uint32_t max_files);
 void log_feed(int which, const unsigned char *bytes, size_t length);
 void log_end(int which);
+void log_part(int which);
 void log_close(void);
 uint64_t log_lost(void);
 uint64_t log_written(void);

@@ -1,4 +1,4 @@
-"""The keys that leave a container running, in Docker's spelling: "ctrl-p,ctrl-q", "a,b"."""
+"""The keys that leave a container running, in Docker's spelling: "ctrl-p,ctrl-q", "a,b", "DEL"."""
 
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 _CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"  # by their byte
@@ -18,6 +18,8 @@ def read_detach_keys(text: str) -> bytes:
     for key in (text or DEFAULT_DETACH_KEYS).split(","):
         if len(key) == 1 and key.isascii():
             keys += key.encode()
+        elif key == "DEL":
+            keys.append(0x7F)
         elif key.startswith("ctrl-") and len(key) == 6 and key[5] in _CONTROL:
             keys.append(_CONTROL.index(key[5]))
         else:

@@ -243,6 +243,7 @@ def test_words_of_signals_sizes_keys_and_times() -> None:
     assert [size_bytes(text, "x") for text in ("10m", "1.5k", "7", "2GiB")] == [10 << 20, 1536, 7, 2 << 30]
     assert parse_detach_keys("ctrl-a,x") == b"\x01x"
     assert parse_detach_keys("") == b"\x10\x11"
+    assert parse_detach_keys("DEL,ctrl-@") == b"\x7f\0"
     for text in ("ctrl-é", "é", "ctrl-", "aa", "a,"):
         with pytest.raises(WardianError, match="Invalid detach keys"):
             parse_detach_keys(text)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import socket
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from wardian.detach_keys import UnknownKey, read_detach_keys
@@ -62,14 +63,6 @@ class AttachSession:
 
     async def hand_over(self, fd: int, early: bytes) -> None:
         """Take over `fd`: it is the supervisor's when this returns, or queued until the container starts."""
-        try:
-            if self._options.logs:
-                await self._replay(fd)
-            if not self._options.stream:
-                return os.close(fd)
-        except BaseException:
-            os.close(fd)
-            raise
         attacher = Attacher(
             fd,
             early,
@@ -80,6 +73,17 @@ class AttachSession:
             self._keys if self.tty else b"",
         )
         container = self._container
+        reader = self._reader() if self._options.logs else None
+        if reader is not None and self._options.stream and container.state.live and container.supervisor is not None:
+            return await self._follow(reader, attacher)
+        try:
+            if reader is not None:
+                await _send(fd, reader.chunks())
+            if not self._options.stream:
+                return os.close(fd)
+        except BaseException:
+            os.close(fd)
+            raise
         if not container.state.live:
             _queue(container, attacher)
         elif container.supervisor is not None:
@@ -88,17 +92,42 @@ class AttachSession:
             os.close(fd)  # it has ended, and is about to say so
         return None
 
-    async def _replay(self, fd: int) -> None:
-        """What was logged so far. What comes between here and the hand-over is in the log and not in the stream."""
+    def _reader(self) -> LogReader | None:
+        """None: Docker shows nothing of a log that cannot be read, and goes on with the stream."""
         container = self._container
         if not is_readable(container.config["HostConfig.LogConfig"]):
-            return  # Docker shows nothing of a log that cannot be read, and goes on with the stream
+            return None
         options = LogOptions(stdout=self._options.stdout, stderr=self._options.stderr)
-        reader = LogReader(log_path(container.config.directory, container.id), options, not self._framed)
-        with socket.socket(fileno=os.dup(fd)) as client:
-            client.setblocking(False)
-            async for chunk in reader.chunks():
-                await asyncio.get_running_loop().sock_sendall(client, chunk)
+        return LogReader(log_path(container.config.directory, container.id), options, not self._framed)
+
+    async def _follow(self, reader: LogReader, attacher: Attacher) -> None:
+        """What was logged, and then what comes, with nothing missing or doubled between: once the most is shown, the
+        supervisor takes the client and holds its output back until the last is."""
+        supervisor = self._container.supervisor
+        held = 0
+
+        async def hold() -> None:
+            nonlocal held
+            try:
+                held = await supervisor.attach(attacher._replace(held=True))
+            except (OSError, WardianError):
+                if self._container.state.live:
+                    raise
+
+        try:
+            await _send(attacher.fd, reader.chunks_through(hold))
+        finally:
+            if held:
+                with contextlib.suppress(OSError, WardianError):  # its client has left; or the container has ended
+                    await supervisor.release(held)
+            os.close(attacher.fd)
+
+
+async def _send(fd: int, chunks: AsyncIterator[bytes]) -> None:
+    with socket.socket(fileno=os.dup(fd)) as client:
+        client.setblocking(False)
+        async for chunk in chunks:
+            await asyncio.get_running_loop().sock_sendall(client, chunk)
 
 
 async def give(container: Container, attacher: Attacher) -> None:

@@ -14,12 +14,16 @@
 
 After RUNNING this socket and every connection to RUN_DIR/supervisor.sock (SOCK_SEQPACKET) speak the same:
 
-      │ ATTACH, RESIZE, CLOSE_STDIN, LOG_SYNC {header; serial, two numbers}  ──►   ◄── ANSWER{serial, errno}
+      │ ATTACH, RESIZE, CLOSE_STDIN, LOG_SYNC, RELEASE {header; serial, two numbers}  ──►   ◄── ANSWER{serial, errno}
       │ PUBLISH {header; serial, n, sockets?; TARGET × n} + [n sockets]         ──►   ◄── ANSWER{serial, errno}
       │ UNPUBLISH {header; serial, key (NONE: all), 0}                       ──►   ◄── ANSWER{serial, errno}
       │ STATUS                                                               ──►   ◄── STATE {serial, 0, pid …}
       │ WAIT (the first socket waits unasked, with serial 0)                 ──►   ◄── EXITED{serial, 0; exit record}
       │                                           EOF with no EXITED before: the supervisor was lost
+
+An attacher that is HELD gets nothing, and nothing is read from the container, until RELEASE names the serial of its
+ATTACH: what was written before is then in the log, and what comes after is in the stream. It ends with the connection
+that holds it.
 
 A published port is a bound socket of the host's, held under a key of the engine's choice. PUBLISH without sockets gives
 those that are held under its keys another target.
@@ -55,7 +59,7 @@ HELLO = struct.Struct("<III")  # plan length, slots, attachers
 RECORD = struct.Struct("<IiQ")  # step, errno, nanoseconds (then text to the end, where the kind has one)
 RUNNING = struct.Struct("<IIQQ")  # pid, 0, start time (field 22 of /proc/PID/stat), unix nanoseconds
 # serial, two numbers: ATTACH flags, detach keys (they follow); RESIZE rows, columns; PUBLISH targets (they follow),
-# PUBLISH_FLAGS; UNPUBLISH key
+# PUBLISH_FLAGS; UNPUBLISH key; RELEASE serial of an ATTACH
 REQUEST = struct.Struct("<III")
 TARGET = struct.Struct("<IHH16s")  # key, family (AF_*), port, address (IPv4 in the first four bytes, network order)
 ANSWER = struct.Struct("<Ii")  # serial, errno (EXITED: then the exit record's JSON to the end)
@@ -69,7 +73,7 @@ MAY_FAIL: Final = 1  # op flag: its failure is noted and the plan goes on
 
 KINDS: Final = {
     "HELLO": 1, "MORE": 2, "ATTACH": 3, "RESIZE": 4, "STATUS": 5, "WAIT": 6, "CLOSE_STDIN": 7, "LOG_SYNC": 8,
-    "PUBLISH": 9, "UNPUBLISH": 10,
+    "PUBLISH": 9, "UNPUBLISH": 10, "RELEASE": 11,
     "DONE": 16, "NOTE": 17, "FAILED": 18, "REFUSED": 19, "RUNNING": 20,
     "ANSWER": 32, "STATE": 33, "EXITED": 34,
 }  # fmt: skip
@@ -77,7 +81,7 @@ KINDS: Final = {
 SUPERVISE_FLAGS: Final = {"TTY": 1, "OPEN_STDIN": 2, "STDIN_ONCE": 4, "SHARED_PID": 8}
 
 # EARLY: a second descriptor, a memfd with what the engine had already read from the attacher's socket.
-ATTACHER_FLAGS: Final = {"STDIN": 1, "STDOUT": 2, "STDERR": 4, "FRAMED": 8, "EARLY": 16}
+ATTACHER_FLAGS: Final = {"STDIN": 1, "STDOUT": 2, "STDERR": 4, "FRAMED": 8, "EARLY": 16, "HELD": 32}
 MAX_DETACH_KEYS: Final = 16
 
 PUBLISH_FLAGS: Final = {"SOCKETS": 1}  # a descriptor travels for each target

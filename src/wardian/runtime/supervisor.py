@@ -37,7 +37,7 @@ class Attacher(NamedTuple):
     """A client's connected socket for the supervisor. Whoever made it still closes its own `fd` afterwards.
 
     `early` is what was already read from it. `framed`: output in Docker's 8-byte frames, else raw. `detach_keys` end
-    the attachment when typed; b"" for none.
+    the attachment when typed; b"" for none. `held`: the container's output waits until it is released.
     """
 
     fd: int
@@ -47,6 +47,7 @@ class Attacher(NamedTuple):
     stderr: bool
     framed: bool
     detach_keys: bytes = b""
+    held: bool = False
 
 
 class Publication(NamedTuple):
@@ -90,6 +91,7 @@ def send_attacher(control: socket.socket, serial: int, attacher: Attacher) -> No
         | _FLAGS["STDERR"] * attacher.stderr
         | _FLAGS["FRAMED"] * attacher.framed
         | _FLAGS["EARLY"] * bool(attacher.early)
+        | _FLAGS["HELD"] * attacher.held
     )
     body = protocol.REQUEST.pack(serial, flags, len(keys)) + keys
     if not attacher.early:
@@ -163,9 +165,15 @@ class SupervisorClient:
                 os.close(directory)
         return cls(control, run_dir)
 
-    async def attach(self, attacher: Attacher) -> None:
-        """Hand a client over. Raises WardianError(CONFLICT) when the container has ended."""
-        await self._ask("ATTACH", attacher=attacher)
+    async def attach(self, attacher: Attacher) -> int:
+        """Hand a client over, and return what `release` names it by when it is held. Raises WardianError(CONFLICT) when
+        the container has ended."""
+        serial: int = protocol.ANSWER.unpack_from(await self._ask("ATTACH", attacher=attacher))[0]
+        return serial
+
+    async def release(self, held: int) -> None:
+        """From here on the attacher gets what the container writes, and it writes on."""
+        await self._ask("RELEASE", held)
 
     async def resize(self, height: int, width: int) -> None:
         """Set the terminal's size (TIOCSWINSZ, tty_ioctl(4)). Raises WardianError(CONFLICT) without a terminal."""

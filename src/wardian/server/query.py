@@ -48,12 +48,20 @@ class Query:
             raise WardianError(INVALID, f"invalid value for {name}: {text!r} is no number", subject=name) from None
 
     def size_of_terminal(self) -> tuple[int, int]:
-        """`h` and `w`, of 16 bits each (struct winsize, ioctl_tty(2)). Raises WardianError."""
-        height, width = self.number("h"), self.number("w")
-        if height is None or width is None or not (0 <= height < 1 << 16 and 0 <= width < 1 << 16):
-            message = "resize needs a height (h) and a width (w), each from 0 to 65535"
-            raise WardianError(INVALID, message, operation="resize")
-        return height, width
+        """`h` and `w`, of 16 bits each (struct winsize, ioctl_tty(2)). Raises WardianError in Docker's words, also for
+        what Docker cuts down to 16 bits."""
+        return self._side("h", "height"), self._side("w", "width")
+
+    def _side(self, name: str, word: str) -> int:
+        text = self.text(name)
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit()):
+            why = "invalid syntax"
+        elif text != digits or len(digits) > 5 or int(digits) >= 1 << 16:
+            why = "value out of range"
+        else:
+            return int(digits)
+        raise WardianError(INVALID, f'invalid resize {word} "{text}": {why}', operation="resize", subject=name)
 
     def nanoseconds(self, name: str) -> int:
         """A unix time as `seconds[.fraction]`, or RFC 3339, in nanoseconds; 0 when it is not given."""

@@ -5,7 +5,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 from wardian.engine.logging.chain import Chain
@@ -68,11 +68,8 @@ class LogReader:
             while True:
                 # asked before the read: what came before the end of the container is then surely read
                 more = watch is not None and not watch.ended() and self._seconds_left() > 0
-                for block in chain.read():
-                    data = self._renderer.render(block)
-                    if data:
-                        yield data
-                    await asyncio.sleep(0)
+                async for data in self._rendered(chain):
+                    yield data
                 if not more:
                     return
                 assert watch is not None
@@ -81,6 +78,26 @@ class LogReader:
             chain.close()
             if watch is not None:
                 watch.close()
+
+    async def chunks_through(self, stop: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
+        """All that is there, and what came meanwhile until `stop` saw to it that no more comes."""
+        chain = Chain(self._path)
+        try:
+            chain.seek_first()
+            async for data in self._rendered(chain):
+                yield data
+            await stop()
+            async for data in self._rendered(chain):
+                yield data
+        finally:
+            chain.close()
+
+    async def _rendered(self, chain: Chain) -> AsyncIterator[bytes]:
+        for block in chain.read():
+            data = self._renderer.render(block)
+            if data:
+                yield data
+            await asyncio.sleep(0)
 
     def _seconds_left(self) -> float:
         """Who follows up to a moment is told what came until then, and no more."""
