@@ -15,6 +15,7 @@ from wardian.engine.config import JOINS, ContainerConfig
 from wardian.engine.deadline import At, look
 from wardian.engine.decode import decode, merge_image
 from wardian.engine.endpoints import check_endpoints, network_of
+from wardian.engine.image_mounts import refuse_removed
 from wardian.engine.limit_checks import settle_limits
 from wardian.engine.links import settle_links
 from wardian.engine.logging import settle_log_config
@@ -53,6 +54,7 @@ async def create_container(
         if image.id and parts.images.get(image.id) is None:  # removed while we waited
             message = f"No such image: {values['Image']}"
             raise WardianError(NOT_FOUND, message, operation="create", subject=values["Image"])
+        refuse_removed(parts, values.get(POINTS) or [])
         for fill in fills:
             fill.commit()
         return _make(parts, body, name, platform, values, image), warnings

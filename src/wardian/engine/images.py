@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequenc
 from typing import Any, BinaryIO, TypeVar
 
 from wardian.engine.filters import Filters
+from wardian.engine.image_mounts import mounted
 from wardian.engine.parts import Parts
 from wardian.engine.streaming import produced
 from wardian.engine.workers import Emit, work
@@ -114,7 +115,12 @@ class Images:
         """Which images and layers containers need."""
         registry = self._parts.registry
         uses = [ImageUse(container.id, container.record.image, container.state.live) for container in registry]
-        return uses, {layer for container in registry for layer in container.record.layers}
+        layers = {layer for container in registry for layer in container.record.layers}
+        for container in registry:
+            for point in mounted(container):
+                uses.append(ImageUse(container.id, point["image"], container.state.live))
+                layers.update(point["layers"])
+        return uses, layers
 
     async def prune(self, filters: Filters | None = None) -> dict[str, Any]:
         return await asyncio.shield(self._kept(self._prune(filters or {})))

@@ -39,11 +39,11 @@ def wrong_spec(item: str, reason: str, path: str) -> WardianError:
     return volume_checks.refused(f"invalid volume specification: '{item}'{': ' if reason else ''}{reason}", path)
 
 
-_KINDS = {"bind": "BindOptions", "volume": "VolumeOptions", "tmpfs": "TmpfsOptions"}
+_KINDS = {"bind": "BindOptions", "volume": "VolumeOptions", "tmpfs": "TmpfsOptions", "image": "ImageOptions"}
 
 
 def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
-    """HostConfig.Mounts of type bind, volume and tmpfs."""
+    """HostConfig.Mounts of type bind, volume, image and tmpfs."""
     if not isinstance(value, list):
         raise checks.invalid(path, value, "must be a list")
     for item in value:
@@ -55,7 +55,7 @@ def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
 
 def _mount_spec(item: dict[str, Any], path: str) -> None:
     kind = item.get("Type")
-    if kind in ("image", "cluster", "npipe"):
+    if kind in ("cluster", "npipe"):
         raise checks.not_built(path, f"a mount of type {kind!r}")
     if kind not in _KINDS:
         raise volume_checks.wrong_mount(str(kind), "mount type unknown", path)
@@ -68,6 +68,8 @@ def _mount_spec(item: dict[str, Any], path: str) -> None:
             raise volume_checks.refused(f'{group} must not be specified on mount type "{kind}"', path)
     _known_mount_options(item, path)
     _read_only_options(item, path)
+    if kind == "image":
+        volume_checks.image_options(item, path)
     if kind == "volume":
         if source:
             check_volume_name(source)
@@ -85,7 +87,9 @@ _BUILT: dict[str, dict[str, checks.Check]] = {
         "BindOptions": checks.json_object,
         "TmpfsOptions": checks.json_object,
         "VolumeOptions": checks.json_object,
+        "ImageOptions": checks.json_object,
     },
+    "ImageOptions": {"Subpath": checks.text},
     "BindOptions": {
         "Propagation": checks.one_of("private", "rprivate", "shared", "rshared", "slave", "rslave"),
         "NonRecursive": checks.flag,

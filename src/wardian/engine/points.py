@@ -9,6 +9,7 @@ in lower case what only the engine knows:
     subpath             the part of the volume that is mounted
     driver, labels, options    of the volume, when it is made for this
     mount               what a plan makes of it: {type, source, options}
+    image, layers, lowers, mapped    the image that is mounted, its layers, their directories and where all of those are
     spec                the runtime spec's mount, of an inherited bind or tmpfs
 """
 
@@ -24,6 +25,7 @@ from wardian.storage import ANONYMOUS, DRIVER
 
 Point = dict[str, Any]
 _SHOWN = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation")
+POINTED = spec_mounts.POINTED
 PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
 
 
@@ -80,7 +82,8 @@ def resolve_points(config: ContainerConfig, inherited: Iterable[Point]) -> list[
     own = [_of_bind(one, driver) for one in binds_of(config) if not one.of_host]
     own += [_of_mount(item, driver) for item in config[HOST + "Mounts"] if item["Type"] == "volume"]
     theirs = {place(one.target) for one in binds_of(config)} | {place(one["Target"]) for one in config[HOST + "Mounts"]}
-    found = {one["Destination"]: one for one in inherited if one["Destination"] not in theirs}
+    images = {place(one["Target"]) for one in config[HOST + "Mounts"] if one["Type"] == "image"}
+    found = {one["Destination"]: one for one in inherited if one["Destination"] not in theirs - images}
     found |= {one["Destination"]: one for one in own}
     taken = {*found, *theirs, *(place(target) for target in config[HOST + "Tmpfs"])}
     for declared in config["Volumes"]:
@@ -143,7 +146,7 @@ def inherited(config: ContainerConfig, mode: str) -> list[Point]:
         if bind.of_host:
             points.append(_foreign("bind", bind.source, bind.target, spec_mounts.bind_of_words(*bind[:2], bind.words)))
     for item in config[HOST + "Mounts"]:
-        if item["Type"] != "volume":
+        if item["Type"] not in POINTED:
             points.append(_foreign(item["Type"], item.get("Source", ""), item["Target"], spec_mounts.of_mount(item)))
     read_only = "ro" in mode.split(",")
     return [{**point, "copy": False, "Mode": "", "RW": point["RW"] and not read_only} for point in points]

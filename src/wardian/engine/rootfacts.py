@@ -7,17 +7,30 @@ once. One that ran may have changed its root, and mounts of the user hide parts 
 import os
 from collections import OrderedDict
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from wardian.engine.config import ContainerConfig
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.roots import below, frozen, rootfs_of
 from wardian.engine.spec import Spec
+from wardian.kernel.mounts import Mount
 from wardian.kernel.paths import open_in_root
 from wardian.runtime import RootFacts, read_root_facts
 from wardian.storage import ContainerRoot, View, open_view
 
 _KEPT = 256
+
+
+class _Shown(NamedTuple):
+    """A mount of the user's: a path of the host, or an image's layers, and the part of it that is at `destination`."""
+
+    source: str
+    destination: str
+    subpath: str
+    lowers: tuple[str, ...]
+
+
 _cache: OrderedDict[tuple[object, ...], RootFacts] = OrderedDict()
 
 
@@ -55,8 +68,8 @@ def _read(view: View, config: ContainerConfig, spec: Spec) -> RootFacts:
     process = spec["process"]
     with ExitStack() as held:
         places = {
-            destination: _part(held, source, subpath) if subpath else source
-            for source, destination, subpath in _user_mounts(spec)
+            one.destination: _place(held, one) if one.subpath or one.lowers else one.source
+            for one in _user_mounts(spec)
         }
         return read_root_facts(
             view.fd,
@@ -69,18 +82,23 @@ def _read(view: View, config: ContainerConfig, spec: Spec) -> RootFacts:
         )
 
 
-def _part(held: ExitStack, source: str, subpath: str) -> str:
-    """What lies at `subpath` in a volume now: resolved within it, for others write there."""
-    root = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    held.callback(os.close, root)
-    part = open_in_root(root, subpath, os.O_PATH)
+def _place(held: ExitStack, shown: _Shown) -> str:
+    """What lies at `subpath` in a volume or an image now: resolved within it, for others write there."""
+    if shown.lowers:
+        root = held.enter_context(open_view(Mount("overlay", lowers=shown.lowers))).fd
+    else:
+        root = os.open(shown.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        held.callback(os.close, root)
+    if not shown.subpath:
+        return f"/proc/self/fd/{root}"
+    part = open_in_root(root, shown.subpath, os.O_PATH)
     held.callback(os.close, part)
     return f"/proc/self/fd/{part}"
 
 
-def _user_mounts(spec: Spec) -> tuple[tuple[str, str, str], ...]:
+def _user_mounts(spec: Spec) -> tuple[_Shown, ...]:
     return tuple(
-        (mount["source"], mount["destination"], mount.get("subpath", ""))
+        _Shown(mount["source"], mount["destination"], mount.get("subpath", ""), tuple(mount.get("lowers", ())))
         for mount in spec["mounts"]
-        if mount["type"] == "bind" and os.path.dirname(mount["destination"]) != "/etc"
+        if (mount["type"] == "bind" or "lowers" in mount) and os.path.dirname(mount["destination"]) != "/etc"
     )

@@ -51,6 +51,18 @@ def volumes_from(value: Any, path: str) -> list[str]:
     return list(value)
 
 
+def image_options(item: dict[str, Any], path: str) -> None:
+    """A mount of type image: whose, and which part of it."""
+    if not item.get("Source"):
+        raise wrong_mount("image", "field Source must not be empty", path)
+    _check_subpath((item.get("ImageOptions") or {}).get("Subpath") or "", "image", path)
+
+
+def _check_subpath(subpath: str, kind: str, path: str) -> None:
+    if subpath.startswith("/") or posixpath.normpath(subpath).split("/")[0] == "..":
+        raise wrong_mount(kind, "subpath must be a relative path within the volume", path)
+
+
 def volume_options(item: dict[str, Any], path: str) -> None:
     """A mount of type volume: what its VolumeOptions may say."""
     options = checks.json_object(item.get("VolumeOptions") or {}, path)
@@ -59,8 +71,7 @@ def volume_options(item: dict[str, Any], path: str) -> None:
     if subpath:
         if not source:
             raise wrong_mount("volume", "must not set Subpath when using anonymous volumes", path)
-        if subpath.startswith("/") or posixpath.normpath(subpath).split("/")[0] == "..":
-            raise wrong_mount("volume", "subpath must be a relative path within the volume", path)
+        _check_subpath(subpath, "volume", path)
     checks.flag(options.get("NoCopy") or False, path)
     checks.mapping(options.get("Labels") or {}, path)
     driver = checks.json_object(options.get("DriverConfig") or {}, path)

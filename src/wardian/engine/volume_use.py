@@ -16,6 +16,7 @@ from typing import Any
 from wardian.engine import points
 from wardian.engine.config import ContainerConfig
 from wardian.engine.deadline import At, look
+from wardian.engine.image_mounts import image_points
 from wardian.engine.options import HOST, POINTS
 from wardian.engine.parts import Parts
 from wardian.engine.points import Point
@@ -68,7 +69,7 @@ def points_of_body(parts: Parts, config: ContainerConfig) -> list[Point]:
     for item in config[HOST + "VolumesFrom"]:
         ref, _, mode = item.partition(":")
         inherited += points.inherited(parts.registry.find(ref).config, mode)
-    return points.resolve_points(config, inherited)
+    return points.resolve_points(config, [*inherited, *image_points(parts, config)])
 
 
 def as_planned(parts: Parts, found: Iterable[Point]) -> list[Point]:

@@ -105,7 +105,7 @@ def sort_options(options: Iterable[str]) -> Options:
 
 def plan_root(rootfs: mounts.Mount, host: HostFacts, userns: str = "") -> tuple[Step, ...]:
     """The detached root, under the handle "root"."""
-    steps = _idmapped(rootfs, host, userns) if rootfs.mapped and userns else _make(rootfs, ROOT, host)
+    steps = _idmapped(rootfs, ROOT, host, userns) if rootfs.mapped and userns else _make(rootfs, ROOT, host)
     if rootfs.type == "bind":  # a copy of a shared mount is shared, and pivot_root refuses that
         steps.append(Step(ops.SetMount(ROOT, 0, 0, mounts.MS_PRIVATE, 1), HOST))
     return tuple(steps)
@@ -138,28 +138,28 @@ def _make(mount: mounts.Mount, handle: str, host: HostFacts) -> list[Step]:
     return steps
 
 
-def _idmapped(mount: mounts.Mount, host: HostFacts, userns: str) -> list[Step]:
+def _idmapped(mount: mounts.Mount, handle: str, host: HostFacts, userns: str) -> list[Step]:
     """An overlay whose layers are seen with the ids of a user namespace, all by one copy of the mount they are on. The
     overlay takes such layers since Linux 5.19, and those of a mount that is attached nowhere since 6.15."""
     if not host.kernel_at_least(5, 19):
         message = "image layers can be shown to a user namespace since Linux 5.19 (idmapped overlay layers)"
         kernel = ".".join(map(str, host.kernel))
         raise WardianError(NOT_IMPLEMENTED, f"{message}; this is {kernel}", operation="plan", subject="user namespace")
-    below, fs = "layers", f"{ROOT}'s overlay"
+    below, fs = "layers" if handle == ROOT else f"{handle}'s layers", f"{handle}'s overlay"
     steps = [
         Step(ops.Tree(below, mount.mapped, 0), HOST),
         Step(ops.SetMount(below, mounts.MOUNT_ATTR_IDMAP, 0, mounts.MS_PRIVATE, 0, userns), HOST),
     ]
     if not host.kernel_at_least(6, 15):
-        return [*steps, _legacy_overlay(mount, ROOT, below)]
+        return [*steps, _legacy_overlay(mount, handle, below)]
     steps += [Step(ops.FsOpen(fs, "overlay"), HOST), Step(ops.FsString(fs, "source", "overlay"), HOST)]
     for number, lower in enumerate(mount.lowers):
         assert isinstance(lower, str), "a layer is a directory"
-        layer, path = f"{ROOT} layer {number}", posixpath.relpath(lower, mount.mapped)
+        layer, path = f"{handle} layer {number}", posixpath.relpath(lower, mount.mapped)
         steps.append(Step(ops.OpenIn(layer, below, path, ops.O_PATH | ops.O_DIRECTORY), HOST))
         steps.append(Step(ops.FsHandle(fs, "lowerdir+", layer), HOST))
-    steps += [_directory(fs, f"{ROOT} {key}", key, path, host) for key, path in _writable(mount)]
-    return [*steps, Step(ops.FsMount(fs, ROOT, 0), HOST)]
+    steps += [_directory(fs, f"{handle} {key}", key, path, host) for key, path in _writable(mount)]
+    return [*steps, Step(ops.FsMount(fs, handle, 0), HOST)]
 
 
 def _writable(mount: mounts.Mount) -> list[tuple[str, str]]:
@@ -200,9 +200,11 @@ def _legacy_overlay(mount: mounts.Mount, handle: str, over: str = "") -> Step:
     return Step(ops.LegacyOverlay(handle, directory, target, text, over, place), HOST)
 
 
-def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str], in_userns: bool = False) -> MountSteps:
+def plan_mounts(
+    spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str], in_userns: bool = False, userns: str = ""
+) -> MountSteps:
     """Everything of the spec that is attached below the root. `new` are the kinds of the container's own namespaces,
-    `in_userns` says whether one of them, or one that was made for it, is a user namespace.
+    `in_userns` says whether one of them, or one that was made for it, is a user namespace; `userns`: by which handle.
 
     A bind whose source is "@NAME:PATH" is of PATH in another mount namespace, whose descriptor the launching side
     brings as "@NAME".
@@ -219,6 +221,10 @@ def plan_mounts(spec: Spec, host: HostFacts, cgroup: str, new: frozenset[str], i
             child += attached
         elif kind in ("cgroup", "cgroup2"):
             made, attached = _cgroup_mount(point, options, host, cgroup, "cgroup" in new)
+            host_steps += made
+            child += attached
+        elif point.get("lowers"):
+            made, attached = _layers(point, options, f"mount {number}", host, userns)
             host_steps += made
             child += attached
         elif point.get("outside"):
@@ -309,6 +315,23 @@ def _outside(point: MountPoint, options: Options, handle: str) -> tuple[list[Ste
         made.append(Step(ops.FsString(fs, key, value) if equals else ops.FsFlag(fs, key), HOST))
     made.append(Step(ops.FsMount(fs, handle, options.set & ~options.clear), HOST))
     return made, [Step(ops.Attach(handle, ROOT, point["destination"], CREATE["LIKE"]), CHILD)]
+
+
+def _layers(
+    point: MountPoint, options: Options, handle: str, host: HostFacts, userns: str
+) -> tuple[list[Step], list[Step]]:
+    """An image's layers, or what is at `subpath` in them: an overlay that nothing is written to."""
+    subpath, target = point.get("subpath", ""), point["destination"]
+    mount = mounts.Mount("overlay", lowers=tuple(point["lowers"]), mapped=point.get("mapped", ""))
+    if subpath and not host.kernel_at_least(6, 15):
+        message = "a subpath of an image is a copy of a mount that is attached nowhere: since Linux 6.15"
+        raise WardianError(NOT_IMPLEMENTED, message, operation="plan", subject=target)
+    whole = f"{handle}'s image" if subpath else handle
+    made = _idmapped(mount, whole, host, userns) if mount.mapped and userns else _make(mount, whole, host)
+    if subpath:
+        made.append(Step(ops.Subtree(handle, whole, subpath, 0), HOST))
+    made.append(Step(ops.SetMount(handle, options.set, options.clear, mounts.MS_PRIVATE, 0), HOST))
+    return made, [Step(ops.Attach(handle, ROOT, target, CREATE["LIKE"]), CHILD)]
 
 
 def _cgroup_mount(

@@ -44,7 +44,7 @@ def plan(
     linux = spec.get("linux") or {}
     spaces = plan_namespaces(spec, placement)
     groups = plan_cgroups(linux.get("resources") or {}, host, placement)
-    layout = plan_mounts(spec, host, placement.cgroup, spaces.new, spaces.in_userns)
+    layout = plan_mounts(spec, host, placement.cgroup, spaces.new, spaces.in_userns, spaces.user)
     limits, warnings = plan_rlimits(process, host, spaces.in_userns)
     joined = frozenset(row["type"] for row in linux.get("namespaces") or ()) - spaces.new
     shared_pid = "pid" not in spaces.new

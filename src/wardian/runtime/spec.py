@@ -65,6 +65,8 @@ class MountPoint(TypedDict, total=False):
     gidMappings: list[dict[str, int]]
     subpath: str
     outside: bool
+    lowers: list[str]
+    mapped: str
 
 
 class Namespace(TypedDict, total=False):

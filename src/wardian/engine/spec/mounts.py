@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from wardian.engine.config import ContainerConfig
 
 
+POINTED = ("volume", "image")  # types of `Mounts` that become mount points when a container is created
+
+
 def write_shm(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     mount = mount_at(spec, "/dev/shm")
     if mount is not None and mount["type"] == "tmpfs":
@@ -46,7 +49,7 @@ def _replace_mount(spec: Spec, mount: dict[str, Any]) -> None:
 
 def write_mounts(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     for item in value:
-        if item["Type"] != "volume":
+        if item["Type"] not in POINTED:
             _replace_mount(spec, of_mount(item))
 
 
@@ -75,6 +78,8 @@ def write_points(spec: Spec, value: Any, config: "ContainerConfig") -> None:
     for point in value:
         if point["Type"] == "volume":
             _replace_mount(spec, _volume(point))
+        elif point["Type"] == "image":
+            _replace_mount(spec, _image(point))
         else:
             mode = [] if point["RW"] else ["rro" if point["Type"] == "bind" else "ro"]
             _replace_mount(spec, {**point["spec"], "options": [*point["spec"]["options"], *mode]})
@@ -98,6 +103,13 @@ def _volume(point: dict[str, Any]) -> dict[str, Any]:
     words = [word for word in words if word not in ("bind", "rbind")]
     mount = _bind(made["source"], point["Destination"], [kind, *words])
     return {**mount, "subpath": point["subpath"]} if point.get("subpath") else mount
+
+
+def _image(point: dict[str, Any]) -> dict[str, Any]:
+    """An overlay over an image's layers, that nothing is written to."""
+    own = {name: point[name] for name in ("lowers", "mapped", "subpath") if point[name]}
+    target = point["Destination"]
+    return {"destination": target, "type": "overlay", "source": "overlay", "options": ["ro", "rprivate"], **own}
 
 
 def _tmpfs(target: str, options: list[str]) -> dict[str, Any]:
