@@ -153,7 +153,7 @@ def test_every_row_says_where_it_is() -> None:
         ("HostConfig.VolumesFrom", ["c:bad"], INVALID),
         ("HostConfig.Mounts", [{"Type": "volume", "Source": "../x", "Target": "/x"}], INVALID),
         ("HostConfig.Mounts", [{"Type": "volume", "Source": "ab", "Target": "/x", "BindOptions": {"A": 1}}], INVALID),
-        ("HostConfig.Mounts", [{"Type": "image", "Source": "ab", "Target": "/x"}], NOT_IMPLEMENTED),
+        ("HostConfig.Mounts", [{"Type": "cluster", "Source": "ab", "Target": "/x"}], NOT_IMPLEMENTED),
         ("HostConfig.Mounts", [{"Type": "fantasy", "Source": "ab", "Target": "/x"}], INVALID),
         ("MountPoints", [{"Type": "bind", "Source": "/etc", "Destination": "/x", "RW": True}], NOT_IMPLEMENTED),
         ("Volumes", {"/": {}}, INVALID),

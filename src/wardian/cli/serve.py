@@ -18,6 +18,13 @@ FLAGS = (
     ),
     Flag("bridge", "", "string", "", "Link of the default network"),
     Flag("cgroup-base", "", "string", "", "Group below which the containers' cgroups are made"),
+    Flag("config-file", "", "string", "", "Options by the names of Docker's daemon.json (/etc/wardian/daemon.json)"),
+    Flag("default-shm-size", "", "string", "", "Size of /dev/shm of containers that do not say (64m)"),
+    Flag("default-ulimit", "", "list", "", "Limit of containers that do not say another (name=soft[:hard])"),
+    Flag("dns", "", "list", "", "Name server of containers that do not say"),
+    Flag("dns-opt", "", "list", "", "Option of their resolver"),
+    Flag("dns-search", "", "list", "", "Domain in which they search short names"),
+    Flag("label", "", "list", "", "Label of this engine, which info shows (key=value)"),
     Flag("default-address-pool", "", "list", "", "Where networks take subnets from (base=10.201.0.0/16,size=24)"),
     Flag("debug", "D", "bool", "", "Log each operation with its caller, and what clients did wrong"),
     Flag("data-root", "", "string", "", "Directory of images, containers and state"),
@@ -42,7 +49,7 @@ FLAGS = (
     Flag("tlsverify", "", "bool", "", "Speak TLS over TCP, to clients with a certificate"),
 )
 
-_PATHS = ("data-root", "run-root", "socket", "subid-dir", "tlscacert", "tlscert", "tlskey")
+_PATHS = ("config-file", "data-root", "run-root", "socket", "subid-dir", "tlscacert", "tlscert", "tlskey")
 
 
 def serve(invocation: Invocation) -> int:

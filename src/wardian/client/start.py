@@ -15,7 +15,7 @@ import sys
 import time
 
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
-from wardian.home import Home
+from wardian.home import Home, make_home
 
 START_DEADLINE = 20.0
 _POLL = 0.005
@@ -135,13 +135,18 @@ def _spawn(home: Home) -> int:
 
 def server_arguments(home: Home) -> list[str]:
     """What `python -m wardian.server` takes to be the engine of this Home."""
+    usual = make_home()  # what is as usual the engine's configuration file may say otherwise
+    named = (
+        ("--data-root", home.data_root, usual.data_root),
+        ("--run-root", home.run_root, usual.run_root),
+        ("--cgroup-base", home.cgroup_base, usual.cgroup_base),
+        ("--bridge", home.bridge, usual.bridge),
+        ("--firewall-backend", home.network_backend, usual.network_backend),
+        ("--journal-socket", home.journal_socket, usual.journal_socket),
+    )
     return [
-        *("--data-root", home.data_root),
-        *("--run-root", home.run_root),
         *("--socket", home.socket),
-        *("--cgroup-base", home.cgroup_base),
-        *("--bridge", home.bridge),
-        *("--firewall-backend", home.network_backend),
+        *(word for flag, value, default in named if value != default for word in (flag, value)),
         *(["--respect-host-firewall"] if home.respect_host_firewall else []),
         *(["--ip-forward-no-drop"] if home.ip_forward_no_drop else []),
         *(["--init"] if home.init else []),
@@ -149,7 +154,6 @@ def server_arguments(home: Home) -> list[str]:
         *(["--subid-dir", home.subids] if home.subids != "/etc" else []),
         *(["--log-driver", home.log_driver] if home.log_driver != "json-file" else []),
         *(word for key, value in home.log_options for word in ("--log-opt", f"{key}={value}")),
-        *("--journal-socket", home.journal_socket),
         *(word for pool in home.address_pools for word in ("--default-address-pool", pool)),
     ]
 

@@ -86,9 +86,21 @@ engine.system
 
 from wardian.engine.attach import AttachOptions
 from wardian.engine.commit import Asked as CommitAsked
+from wardian.engine.defaults import Defaults, read_defaults
 from wardian.engine.engine import Engine
 from wardian.engine.filters import Filters
 from wardian.engine.logging import LogOptions, LogStream
 from wardian.engine.metrics import Family, Sample
 
-__all__ = ["AttachOptions", "CommitAsked", "Engine", "Family", "Filters", "LogOptions", "LogStream", "Sample"]
+__all__ = [
+    "AttachOptions",
+    "CommitAsked",
+    "Defaults",
+    "Engine",
+    "Family",
+    "Filters",
+    "LogOptions",
+    "LogStream",
+    "Sample",
+    "read_defaults",
+]

@@ -14,6 +14,7 @@ from wardian.engine import options
 from wardian.engine.config import JOINS, ContainerConfig
 from wardian.engine.deadline import At, look
 from wardian.engine.decode import decode, merge_image
+from wardian.engine.defaults import fill
 from wardian.engine.endpoints import check_endpoints, network_of
 from wardian.engine.image_mounts import refuse_removed
 from wardian.engine.limit_checks import settle_limits
@@ -100,6 +101,7 @@ def resolve_body(
     warnings = merge_image(values, image.run_config)
     if image.id and not platform and (warning := foreign(platform_of(image.config))):
         warnings.append(warning)
+    fill(values, parts.defaults.now)
     warnings += settle_limits(values, parts.host)
     values[_LOG] = settle_log_config(parts.home, values.get(_LOG))
     if parts.host.cgroup_layout == V2:  # docker's default there; on version 1 it is the host's

@@ -12,6 +12,7 @@ import wardian
 from wardian.database import Database
 from wardian.engine.commit import Commits
 from wardian.engine.containers import Containers
+from wardian.engine.defaults import ContainerDefaults, Defaults
 from wardian.engine.event_gaps import tell_missing
 from wardian.engine.events import Events, daemon_attributes
 from wardian.engine.execs import Execs
@@ -63,8 +64,9 @@ class Engine:
     system: System
     stats: Stats
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, defaults: Defaults | None = None) -> None:
         self.home = home
+        self._defaults = ContainerDefaults(defaults or Defaults())
         self._database: Database | None = None
         self._parts: Parts | None = None
 
@@ -95,6 +97,7 @@ class Engine:
             volume_pins=Pins(),
             images_settled=asyncio.Lock(),
             log_followers=Followers(targets_of(home)),
+            defaults=self._defaults,
         )
         self._lifecycle = lifecycle = Lifecycle(parts)
         self.events = parts.events
@@ -126,6 +129,11 @@ class Engine:
         layers.sweep()
         await self._make_hello(parts)
         keep_ready()
+
+    def redefine(self, defaults: Defaults) -> None:
+        """What containers have from now on that do not say, and the engine's labels."""
+        self._defaults.now = defaults
+        self._tell("reload")
 
     async def _make_hello(self, parts: Parts) -> None:
         """The built-in image, once: its one file is the launcher's own binary. A full disk gets it another time."""

@@ -5,6 +5,7 @@ cannot is a warning in Docker's words.
 """
 
 import datetime
+import logging
 import os
 import platform
 import threading
@@ -204,13 +205,13 @@ def _warnings(parts: Parts, can: Mapping[str, Any], forwards: bool) -> list[str]
 def _engine(parts: Parts) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC)
     return {
-        "Debug": False,
+        "Debug": logging.getLogger().isEnabledFor(logging.DEBUG),
         "NFd": len(os.listdir("/proc/self/fd")),
         "NGoroutines": threading.active_count(),
         "SystemTime": now.isoformat().replace("+00:00", "Z"),
         "LoggingDriver": parts.home.log_driver,
         "NEventsListener": parts.events.listeners(),
-        "Labels": [],
+        "Labels": list(parts.defaults.now.labels),
         "ExperimentalBuild": False,
         "ServerVersion": wardian.__version__,
         "LiveRestoreEnabled": True,

@@ -14,6 +14,7 @@ from wardian.runtime import HostFacts
 from wardian.storage import LayerStore, Snapshots, Trash, VolumeStore
 
 if TYPE_CHECKING:
+    from wardian.engine.defaults import ContainerDefaults
     from wardian.engine.volume_use import Pins
 
 
@@ -33,3 +34,4 @@ class Parts(NamedTuple):
     volume_pins: "Pins"
     images_settled: asyncio.Lock  # held by what takes images away or names them, and by what begins to need one
     log_followers: Followers
+    defaults: "ContainerDefaults"

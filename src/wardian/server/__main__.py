@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from wardian.errors import INVALID, WardianError
 from wardian.home import Home, make_home
 from wardian.server import command_line
+from wardian.server.config_file import apply_file
+from wardian.server.reload import Reload, defaults_of, log_level
 
 if TYPE_CHECKING:
     from wardian.server.listening import Tls
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     given = command_line.read(arguments)
     logging.basicConfig(
-        level=logging.DEBUG if given.debug else logging.INFO,
+        level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
@@ -29,10 +31,20 @@ def main(arguments: list[str] | None = None) -> int:
     from wardian.server.serve import serve
 
     try:
+        settings = apply_file(given, command_line.explicit(arguments))
+        log_level(given.debug)
+        defaults = defaults_of(given)
         endpoints = read_endpoints(given.host, _tls(given), given.group)
         given.socket = given.socket or next(iter(endpoints.unix), "")
         home = _home(given)
-        serve(home, endpoints, read_policy(given.allow), read_address(given.metrics_addr))
+        serve(
+            home,
+            endpoints,
+            read_policy(given.allow),
+            read_address(given.metrics_addr),
+            defaults,
+            Reload(arguments, settings),
+        )
     except (WardianError, OSError, sqlite3.Error) as error:
         print(f"wardian serve: {_sentence(error)}", file=sys.stderr)
         return 1

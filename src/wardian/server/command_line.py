@@ -1,13 +1,32 @@
 """The command line of the engine: what `python -m wardian.server`, and so `wardian serve`, understands."""
 
 import argparse
+from typing import Any
 
 from wardian.home import DEFAULT_DATA_ROOT, DEFAULT_RUN_ROOT
+from wardian.server.config_file import DEFAULT
 
 
 def read(arguments: list[str] | None) -> argparse.Namespace:
     """Ends the process with 2 for what it does not understand, as argparse does."""
+    return _parser().parse_args(arguments)
+
+
+def explicit(arguments: list[str] | None) -> dict[str, Any]:
+    """What the command line itself says, without defaults."""
+    parser = _parser()
+    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([]))))
+    return {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="wardian serve", description="Run a Wardian engine in the foreground.")
+    parser.add_argument(
+        "--config-file",
+        default=DEFAULT,
+        metavar="FILE",
+        help="options by the names of Docker's daemon.json (%(default)s)",
+    )
     parser.add_argument("--data-root", default=DEFAULT_DATA_ROOT, help="what a reboot must not lose (%(default)s)")
     parser.add_argument("--run-root", default=DEFAULT_RUN_ROOT, help="what it may (%(default)s)")
     parser.add_argument("--socket", default="", help="the API's unix socket (RUN_ROOT/wardian.sock)")
@@ -17,7 +36,7 @@ def read(arguments: list[str] | None) -> argparse.Namespace:
     _add_containers(parser)
     _add_logging(parser)
     parser.add_argument("--debug", action="store_true", help="log what clients did wrong, too")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def _add_endpoints(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +107,20 @@ def _add_containers(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="default|USER[:GROUP]",
         help="give containers a user namespace with this user's subordinate ids",
+    )
+    parser.add_argument(
+        "--default-ulimit",
+        action="append",
+        default=[],
+        metavar="NAME=SOFT[:HARD]",
+        help="limit of containers that do not say another",
+    )
+    parser.add_argument("--default-shm-size", default="", metavar="SIZE", help="size of their /dev/shm (64m)")
+    parser.add_argument("--dns", action="append", default=[], metavar="ADDRESS", help="their name server")
+    parser.add_argument("--dns-opt", action="append", default=[], metavar="OPTION", help="their resolver's option")
+    parser.add_argument("--dns-search", action="append", default=[], metavar="DOMAIN", help="where they search names")
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="label of this engine, which `info` shows"
     )
     parser.add_argument("--subid-dir", default="/etc", help="where the files subuid and subgid are (%(default)s)")
 

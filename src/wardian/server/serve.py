@@ -20,9 +20,11 @@ from wardian.errors import CONFLICT, WardianError
 from wardian.server.application import Application
 from wardian.server.listening import Endpoints, Listeners
 from wardian.server.metrics_listener import Address, open_metrics
+from wardian.server.reload import Reload, has_terminal
 from wardian.server.systemd import inherited_sockets, notify
 
 if TYPE_CHECKING:
+    from wardian.engine import Defaults
     from wardian.home import Home
     from wardian.server.callers import Policy
 
@@ -33,7 +35,12 @@ _CLOSE_GRACE = 5.0
 
 
 def serve(
-    home: Home, endpoints: Endpoints | None = None, policy: Policy | None = None, metrics: Address | None = None
+    home: Home,
+    endpoints: Endpoints | None = None,
+    policy: Policy | None = None,
+    metrics: Address | None = None,
+    defaults: Defaults | None = None,
+    reload: Reload | None = None,
 ) -> None:
     """Runs the engine of `home` until it is told to end. Raises WardianError when it cannot be that engine."""
     listeners = Listeners(endpoints or Endpoints(), home.socket, inherited_sockets())
@@ -42,7 +49,7 @@ def serve(
     lock = _lock(home.data_root)
     try:
         listeners.refuse_living()
-        asyncio.run(_serve(home, listeners, policy, metrics))
+        asyncio.run(_serve(home, listeners, policy, metrics, defaults, reload))
     finally:
         os.close(lock)
 
@@ -69,21 +76,33 @@ def _lock(data_root: str) -> int:
     return fd
 
 
-def _ending_signals() -> list[signal.Signals]:
-    """Its terminal's end is the engine's, unless it is to be ignored: nohup(1)."""
-    hears_hang_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+def _ending_signals(reloads: bool) -> list[signal.Signals]:
+    """Its terminal's end is the engine's, unless it is to be ignored: nohup(1). Without one SIGHUP `reloads`."""
+    hears_hang_up = not reloads and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hears_hang_up else [])]
 
 
-async def _serve(home: Home, listeners: Listeners, policy: Policy | None, metrics: Address | None) -> None:
+async def _serve(
+    home: Home,
+    listeners: Listeners,
+    policy: Policy | None,
+    metrics: Address | None,
+    defaults: Defaults | None,
+    reload: Reload | None,
+) -> None:
     from wardian.engine import Engine
 
     loop = asyncio.get_running_loop()
     end = asyncio.Event()
-    for number in _ending_signals():
+    reloads = reload is not None and not has_terminal()
+    if reloads:
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # not before the engine is there to hear of it
+    for number in _ending_signals(reloads):
         loop.add_signal_handler(number, end.set)
-    engine = Engine(home)
+    engine = Engine(home, defaults)
     await engine.start()
+    if reload is not None and reloads:
+        loop.add_signal_handler(signal.SIGHUP, reload, engine)
     try:
         application = Application(engine, end.set, policy)
         counted: asyncio.Server | None = None
