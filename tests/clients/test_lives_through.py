@@ -1,9 +1,12 @@
 """What containers, and who watches them, live through: the engine's whole group killed, its terminal closed."""
 
+import contextlib
 import os
+import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -13,9 +16,11 @@ from engines import TestEngine
 from images_made import busybox_image, docker_archive
 from wardian.client import Client, Target
 from wardian.client.start import engine_answers, server_arguments
+from wardian.home import Home
 from wardian.kernel.procfs import status
 
 COUNTS = ("sh", "-c", "i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.05; done")
+ENDLESS = "while :; do echo again; sleep 0.05; done"
 
 
 @pytest.fixture
@@ -143,3 +148,57 @@ def test_the_terminal_of_the_engine_closes(new_home, how, wait_until):
         assert [(line["Id"], line["State"]) for line in after.containers()] == [(identity, "running")]
     finally:
         after.close()
+
+
+@pytest.fixture
+def on_a_terminal(new_home: Callable[[], Home], wait_until: Any) -> Iterator[tuple[Home, Terminal, str]]:
+    """An engine in the foreground of a shell that has job control, and a container that counts."""
+    home = new_home()
+    words = " ".join(map(shlex.quote, [sys.executable, "-m", "wardian.cli", "serve", *server_arguments(home)]))
+    terminal = Terminal(["bash", "--norc", "-i"], {**os.environ, "PS1": "ask> ", "HISTFILE": ""})
+    try:
+        terminal.expect("ask> ")
+        terminal.type(f"{words}; echo ended with $?\n")
+        wait_until(lambda: engine_answers(home.socket), "the engine answers")
+        client = Client(Target(home.socket))
+        with client.stream("POST", "/images/load", docker_archive({IMAGE: busybox_image()}), {"quiet": True}) as stream:
+            assert list(stream.objects())
+        body = {"Image": IMAGE, "Cmd": ["sh", "-c", ENDLESS], "HostConfig": {"NetworkMode": "none"}}
+        made: Any = client.call("POST", "/containers/create", body)
+        client.call("POST", f"/containers/{made['Id']}/start")
+        client.close()
+        yield home, terminal, made["Id"]
+    finally:
+        terminal.close()
+        TestEngine(home).close()
+
+
+def test_ctrl_c_ends_the_engine_alone(on_a_terminal):
+    """SIGINT goes to the terminal's foreground process group (termios(3), ISIG): no container is in it."""
+    home, terminal, identity = on_a_terminal
+    client = Client(Target(home.socket))
+    pid = client.call("GET", f"/containers/{identity}/json")["State"]["Pid"]
+    client.close()
+    terminal.type("\x03")
+    terminal.expect("ended with 0", 20)
+    assert not engine_answers(home.socket)
+    assert os.path.exists(f"/proc/{pid}/root/bin")
+
+
+def test_ctrl_z_stops_the_engine_alone(on_a_terminal, wait_until):
+    """Containers and who is attached go on beside a stopped engine, which answers when it is brought back."""
+    home, terminal, identity = on_a_terminal
+    client = Client(Target(home.socket))
+    attached = client.hijack("POST", f"/containers/{identity}/attach", None, {"stream": True, "stdout": True})
+    with contextlib.closing(attached.sock) as sock:
+        sock.settimeout(20)
+        said = sock.recv(4096)  # it is the supervisor's now
+        terminal.type("\x1a")
+        terminal.expect("Stopped")
+        while said.count(b"\n") < 10:
+            said += sock.recv(4096)
+        terminal.type("fg\n")
+        assert client.call("GET", f"/containers/{identity}/json")["State"]["Running"]
+    client.close()
+    terminal.type("\x03")
+    wait_until(lambda: not engine_answers(home.socket), "it ends")

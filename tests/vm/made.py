@@ -2,7 +2,8 @@
 
 kernel/          Debian's package, unpacked
 root/            a Debian of debootstrap, with that kernel's modules
-debian.ext4      the first disk: root/ and the init script, which runs pytest on what the kernel's command line names
+debian.ext4      the first disk: root/ and the script that runs pytest on what the kernel's command line names: as the
+                 first process, or as a unit of systemd's (init=/sbin/init on that command line)
 initramfs.cpio   busybox and the virtio modules, which mount the first disk
 """
 
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 CACHE = os.environ.get("WARDIAN_VM_CACHE", "/var/tmp/wardian-vm")
 RELEASE, KERNEL, VERSION = "bookworm", "linux-image-cloud-amd64", "6.1"
-PACKAGES = "python3,libnftables1,nftables,busybox-static,iproute2,kmod"
+PACKAGES = "python3,libnftables1,nftables,busybox-static,iproute2,kmod,systemd,systemd-sysv"
 PROGRAMS = ("qemu-system-x86_64", "debootstrap", "mkfs.ext4", "busybox", "apt-get", "dpkg-deb", "cpio")
 FIRST_MODULES = ("virtio_pci", "virtio_blk")
 ENVIRONMENT = os.environ | {"PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"}
@@ -31,21 +32,26 @@ INITRAMFS_INIT = """#!/bin/busybox sh
 for module in {modules}; do /bin/busybox insmod /modules/$module; done
 while [ ! -b /dev/vda ]; do /bin/busybox sleep 0.1; done
 /bin/busybox mount -t ext4 /dev/vda /root
-exec /bin/busybox switch_root /root /sbin/wardian-vm
+first=/sbin/wardian-vm
+for word in $(/bin/busybox cat /proc/cmdline); do case $word in init=*) first=${{word#init=}};; esac; done
+exec /bin/busybox switch_root /root $first
 """
 INIT = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root PYTHONPATH=/work/src:/work/site PYTHONDONTWRITEBYTECODE=1
 export WARDIAN_TEST_DEADLINE=90
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm /work
-mount -t devpts devpts /dev/pts
-mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs tmpfs /run
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-modprobe -a nfnetlink nf_tables overlay veth bridge
-ip link set lo up
+mkdir -p /work
+if [ $$ = 1 ]; then
+  mount -t proc proc /proc
+  mount -t sysfs sys /sys
+  mount -t devtmpfs dev /dev
+  mkdir -p /dev/pts /dev/shm
+  mount -t devpts devpts /dev/pts
+  mount -t tmpfs tmpfs /dev/shm
+  mount -t tmpfs tmpfs /run
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  modprobe -a nfnetlink nf_tables overlay veth bridge
+  ip link set lo up
+fi
 exec >/dev/ttyS0 2>&1 </dev/null
 cd /work && tar xf /dev/vdb
 selection=$(sed 's/.*wardian.tests=\\([^ ]*\\).*/\\1/; s/,/ /g' /proc/cmdline)
@@ -56,6 +62,15 @@ echo "=== tests ==="
 } 2>&1 | cat
 sync
 exec busybox poweroff -f
+"""
+
+
+UNIT = """[Unit]
+Description=Tests in this machine
+After=multi-user.target
+[Service]
+Type=exec
+ExecStart=/sbin/wardian-vm
 """
 
 
@@ -122,9 +137,12 @@ def _download_kernel(directory: str) -> str:
 
 def _root() -> str:
     root = os.path.join(CACHE, "root")
-    if not os.path.isdir(root):
+    packages = os.path.join(root, "packages")
+    if not (os.path.exists(packages) and _text(packages) == PACKAGES):
+        shutil.rmtree(root, ignore_errors=True)
         shutil.rmtree(f"{root}.new", ignore_errors=True)
         _to_be_had("debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, f"{root}.new", _mirror())
+        _write(f"{root}.new/packages", PACKAGES)
         os.rename(f"{root}.new", root)
     return root
 
@@ -141,18 +159,29 @@ def _mirror() -> str:
 def _disk(modules: str) -> str:
     disk = os.path.join(CACHE, "debian.ext4")
     root = _root()
-    init = os.path.join(root, "sbin/wardian-vm")
+    made = {f"{root}/sbin/wardian-vm": INIT, f"{root}/etc/systemd/system/wardian-vm.service": UNIT}
+    same = all(os.path.exists(path) and _text(path) == text for path, text in made.items())
     has_modules = os.path.isdir(f"{root}/lib/modules/{os.path.basename(modules)}")
-    if not (has_modules and os.path.exists(disk) and os.path.exists(init) and _text(init) == INIT):
+    if not (same and has_modules and os.path.exists(disk) and os.stat(disk).st_mtime > os.stat(root).st_mtime):
         shutil.copytree(modules, f"{root}/lib/modules/{os.path.basename(modules)}", dirs_exist_ok=True)
         # Debian's depmod, not busybox's: modprobe, which the kernel calls, reads the indexes that only that one writes.
         _run("chroot", root, "depmod", os.path.basename(modules))
-        _write(init, INIT)
+        for path, text in made.items():
+            _write(path, text)
+        _want_unit(root)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{disk}.new")
         _run("mkfs.ext4", "-q", "-d", root, f"{disk}.new", "3G")
         os.rename(f"{disk}.new", disk)
     return disk
+
+
+def _want_unit(root: str) -> None:
+    """As `systemctl enable` does, but for a unit after all others of the target."""
+    wanted = f"{root}/etc/systemd/system/multi-user.target.wants"
+    os.makedirs(wanted, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.symlink("../wardian-vm.service", f"{wanted}/wardian-vm.service")
 
 
 def _initramfs(modules: str) -> str:

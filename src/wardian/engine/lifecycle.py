@@ -14,6 +14,7 @@ from functools import partial
 
 from wardian.caller import caller
 from wardian.engine import attach, connections, create, pausing, sandbox, start, volume_use
+from wardian.engine.event_gaps import end_attributes
 from wardian.engine.joined import needed
 from wardian.engine.parts import Parts
 from wardian.engine.reasons import Ask, dropped_note, reason_of, with_ask
@@ -226,6 +227,7 @@ class Lifecycle:
             Event.EXITED, pid=0, start_time=0, exit_code=255, finished_at=now, reason=reason, error=reason
         )
         self.change(container, state)
+        self._publish(container, "die", **end_attributes(state))
         if container.config["HostConfig.AutoRemove"]:
             self.remove(container)
 
@@ -249,8 +251,7 @@ class Lifecycle:
             container.sandbox = None
             if state.oom_killed:
                 self._publish(container, "oom")
-            duration = max(0, state.finished_at - state.started_at) // 1_000_000_000
-            self._publish(container, "die", exitCode=str(state.exit_code), execDuration=str(duration))
+            self._publish(container, "die", **end_attributes(state))
             connections.publish_all(self._parts, container, "disconnect")
             volume_use.publish_mounts(self._parts, container, "unmount")
         finally:

@@ -17,6 +17,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from wardian.errors import CONFLICT, WardianError
+from wardian.kernel.heap import bound_arenas
 from wardian.server.application import Application
 from wardian.server.listening import Endpoints, Listeners
 from wardian.server.metrics_listener import Address, open_metrics
@@ -32,6 +33,8 @@ log = logging.getLogger("wardian.server")
 
 # How long short operations may still take when the engine is told to end.
 _CLOSE_GRACE = 5.0
+# Workers allocate little: an hour of containers leaves 16 MB unused in nine arenas, beside 8 that are used.
+_ARENAS = 2
 
 
 def serve(
@@ -43,6 +46,7 @@ def serve(
     reload: Reload | None = None,
 ) -> None:
     """Runs the engine of `home` until it is told to end. Raises WardianError when it cannot be that engine."""
+    bound_arenas(_ARENAS)
     listeners = Listeners(endpoints or Endpoints(), home.socket, inherited_sockets())
     os.makedirs(home.data_root, mode=0o711, exist_ok=True)
     os.makedirs(home.run_root, mode=0o711, exist_ok=True)
