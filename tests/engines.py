@@ -54,6 +54,11 @@ class TestEngine:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        return self._process
+
     def start(self) -> None:
         """Starts the process, returns when its socket answers."""
         with open(self.log, "ab") as log:
