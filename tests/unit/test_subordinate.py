@@ -68,3 +68,11 @@ def test_what_cannot_be(tmp_path: Path, asked: str, words: str) -> None:
 )
 def test_free_span(taken: list[tuple[int, int]], size: int, first: int) -> None:
     assert free_span([(100, 100), (500, 50)], taken, size) == first
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """And is not taken for one that gives nobody anything."""
+    (tmp_path / "subuid").mkdir()
+    with pytest.raises(WardianError, match=f"cannot read {tmp_path}/subuid: Is a directory"):
+        spans(str(tmp_path), "subuid", "nobody")
+    assert spans(str(tmp_path), "subgid", "nobody") == []

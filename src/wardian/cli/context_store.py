@@ -92,7 +92,7 @@ class ContextStore:
             try:
                 with open(os.path.join(self.tls_directory(name), file), "rb") as stored:
                     found[file] = stored.read()
-            except OSError:
+            except FileNotFoundError:
                 continue
         return found
 

@@ -71,7 +71,10 @@ def current_context(directory: str) -> str:
     try:
         with open(os.path.join(directory, CURRENT), encoding="utf-8") as file:
             return file.read().strip() or "default"
-    except (OSError, ValueError):
+    except FileNotFoundError:
+        return "default"
+    except (OSError, ValueError) as error:
+        _broken(os.path.join(directory, CURRENT), error)
         return "default"
 
 

@@ -6,6 +6,7 @@ header and gives both to the supervisor; of a container that has not started the
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -17,6 +18,8 @@ from wardian.engine.logging import LogOptions, LogReader, is_readable, log_path
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, WardianError
 from wardian.runtime import Attacher
+
+log = logging.getLogger(__name__)
 
 # what a supervisor takes (MAX_ATTACHERS in launcher/supervisor.h): with one more the start would fail
 MOST_WAITING = 64
@@ -147,8 +150,10 @@ async def give_late(container: Container, travelled: int) -> None:
     for attacher in waiting[:travelled]:
         os.close(attacher.fd)
     for attacher in waiting[travelled:]:
-        with contextlib.suppress(OSError, WardianError):  # its stream ends, the start went well
+        try:
             await give(container, attacher)
+        except (OSError, WardianError) as error:  # its stream ends, the start went well
+            log.warning("container %s: a client that is attached gets nothing: %s", container.id[:12], error)
 
 
 def _queue(container: Container, attacher: Attacher) -> None:

@@ -4,7 +4,7 @@ Both hold the container's lock. What is stored is durable before the caller hear
 is taken back.
 """
 
-import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +21,8 @@ from wardian.engine.registry import Container
 from wardian.engine.sandbox import open_namespace, sandbox_want
 from wardian.errors import FORBIDDEN, NOT_FOUND, SYSTEM, WardianError
 from wardian.network import Changed, NetworkConfig, SandboxWant, close_ports
+
+log = logging.getLogger(__name__)
 
 Step = Callable[[int], Awaitable[Changed]]
 
@@ -154,8 +156,11 @@ async def _changed(parts: Parts, container: Container, work: Step, back: Step, c
         try:
             await hand_over(container, changed)
         except BaseException:
-            with contextlib.suppress(WardianError):
+            try:
                 await back(fd)
+            except WardianError as error:
+                words = (container.id[:12], *called, error)
+                log.warning("container %s: %s of network %s could not be taken back: %s", *words)
             raise
     finally:
         os.close(fd)

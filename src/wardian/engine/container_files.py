@@ -98,7 +98,8 @@ def _mend(path: str, text: str, by_line: bool) -> None:
 
 
 def _read(path: str) -> str:
-    with contextlib.suppress(OSError):
+    """ "" when it is not there; one that cannot be read is not taken for empty and written anew."""
+    with contextlib.suppress(FileNotFoundError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with open(fd, encoding="utf-8", errors="surrogateescape") as file:
             return file.read(_MOST)

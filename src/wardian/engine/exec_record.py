@@ -5,12 +5,15 @@ RUN_ROOT/execs/ID/supervisor.sock    while it runs
 RUN_ROOT/execs/ID/exit               once it has ended
 """
 
+import logging
 import os
 from typing import Any, NamedTuple
 
 import msgspec
 
 from wardian.storage import remove_tree
+
+log = logging.getLogger(__name__)
 
 _FILE = "exec.json"
 
@@ -34,7 +37,10 @@ def found_in(run_dir: str) -> ExecRecord | None:
     try:
         with open(os.path.join(run_dir, _FILE), "rb") as file:
             return ExecRecord(**msgspec.json.decode(file.read()))
-    except (OSError, msgspec.DecodeError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, TypeError) as error:
+        log.warning("%s is left out, its record cannot be read: %s", run_dir, error)
         return None
 
 

@@ -5,6 +5,7 @@ which a later engine finds it again: it runs on, and its exit code is known for 
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -41,6 +42,8 @@ from wardian.runtime import (
     read_root_facts,
     resolve_user,
 )
+
+log = logging.getLogger(__name__)
 
 # docker's CLI asks for the exit code after the stream's end; then nobody asks any more
 _FORGET_AFTER = 300.0
@@ -212,7 +215,8 @@ class Execs:
     async def _watch(self, found: Exec, supervisor: SupervisorClient) -> None:
         try:
             found.exit_code = (await supervisor.wait_exit()).exit_code
-        except WardianError:
+        except WardianError as error:
+            log.warning("exec %s: how it ended is not known: %s", found.id[:12], error)
             found.exit_code = _LOST
         finally:
             supervisor.close()

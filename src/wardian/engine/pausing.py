@@ -1,7 +1,7 @@
 """pause and unpause: all processes of a container stand still, by the freezer of its group; and what a signal does to
 one that is paused."""
 
-import contextlib
+import logging
 import os
 
 from wardian.engine import create
@@ -13,6 +13,8 @@ from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.kernel import freezer
 from wardian.runtime import freezer_directory
+
+log = logging.getLogger(__name__)
 
 _DEADLINE = 10.0  # seconds: what does not stand still until then sits in the kernel
 _SIGKILL = 9
@@ -92,8 +94,10 @@ def settle(parts: Parts, container: Container) -> None:
     frozen = freezer.is_frozen(directory) and not container.state.held  # a commit that ended with its engine
     container.state = state = container.state._replace(held=False)
     if not frozen:  # an earlier engine's end may have cut a pause short: half of it would stand still
-        with contextlib.suppress(OSError):
+        try:
             freezer.set_frozen(directory, False)
+        except OSError as error:
+            log.warning("container %s: some of its processes may stand still: %s", container.id[:12], error)
     if frozen and state.state is State.RUNNING:
         container.state = state.after(Event.PAUSED)
     elif not frozen and state.state is State.PAUSED:

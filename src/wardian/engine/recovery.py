@@ -13,6 +13,7 @@ that is "created" or "exited" and runs, or ran. Run directories and supervisors 
 """
 
 import asyncio
+import errno
 import logging
 import os
 
@@ -82,12 +83,15 @@ async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -
     run_dir = parts.home.run_container(container.id)
     try:
         supervisor = await SupervisorClient.connect(run_dir)
-    except (OSError, WardianError):
+    except WardianError as error:
+        if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):  # else it has ended
+            log.warning("container %s: its supervisor is not reached: %s", container.id[:12], error)
         return False
     if not container.state.live:
         try:
             await _take_up(parts, lifecycle, container, supervisor)
-        except (OSError, WardianError):
+        except (OSError, WardianError) as error:
+            log.warning("container %s: its supervisor is there, and cannot be taken up: %s", container.id[:12], error)
             supervisor.close()
             return False
     container.supervisor = supervisor

@@ -9,7 +9,7 @@ import os
 import pwd
 from collections.abc import Iterable, Sequence
 
-from wardian.errors import INVALID, WardianError
+from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.storage import IdMap
 
 Span = tuple[int, int]  # first id, how many
@@ -23,8 +23,11 @@ def spans(directory: str, file: str, *names: str) -> list[Span]:
     try:
         with open(os.path.join(directory, file), encoding="utf-8", errors="replace") as text:
             rows = [line.strip().split(":") for line in text]
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        message = f"cannot read {os.path.join(directory, file)}: {error.strerror}"
+        raise WardianError(SYSTEM, message, operation="map ids", subject=file, errno=error.errno or 0) from error
     return [
         (int(row[1]), int(row[2]))
         for row in rows

@@ -4,10 +4,13 @@ Kept in a file by the link's number and by boot: a link that was made anew has n
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable
 
 from wardian.kernel.procfs import boot_id
+
+log = logging.getLogger(__name__)
 
 # by what was changed (a sysctl, "mtu"): before, and as we set it
 Values = dict[str, tuple[str, str]]
@@ -56,5 +59,8 @@ def _read(path: str) -> dict[str, Values]:
             str(index): {str(what): (str(before), str(ours)) for what, (before, ours) in values.items()}
             for index, values in kept["links"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("what links of the host had before is not known, and stays as it is: %s: %s", path, error)
         return {}

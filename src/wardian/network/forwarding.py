@@ -8,6 +8,7 @@ in a file of the run root, with the boot in which it was, written before the swi
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from typing import NamedTuple
 from wardian.kernel import netns
 from wardian.kernel.netlink import Link
 from wardian.kernel.procfs import boot_id
+
+log = logging.getLogger(__name__)
 
 # Ends of what containers and virtual machines are on.
 _INNER = ("veth", "tun")
@@ -36,8 +39,10 @@ def read_turned(path: str) -> Turned:
             kept = json.load(file)
         if kept["boot"] == boot_id():
             return Turned(frozenset(kept["families"]) & {4, 6}, str(kept["redirects"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         pass
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("whether forwarding was turned on by an engine is not known: %s: %s", path, error)
     return Turned()
 
 

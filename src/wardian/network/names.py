@@ -319,7 +319,10 @@ class Names:
         try:
             port = self._known[sandbox].port
             namespace = self._namespace(sandbox)
-        except (KeyError, OSError):
+        except (KeyError, FileNotFoundError, ProcessLookupError):  # it has ended
+            return
+        except OSError as error:
+            self._complain(f"no names for {sandbox[:12]}: {error}")
             return
         job = asyncio.ensure_future(asyncio.to_thread(_enter, namespace, lambda: remake_inside(port)))
         try:

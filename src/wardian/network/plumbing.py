@@ -244,8 +244,10 @@ class Plumbing:
             try:
                 return apply(steps, place)
             except BaseException:
-                with contextlib.suppress(OSError):
+                try:
                     apply(driver.leaving_steps(endpoint), place)
+                except OSError as error:
+                    log.warning("%s of %s is left: %s", endpoint.interface, endpoint.sandbox[:12], error)
                 raise
 
     def _disconnect(self, endpoint: Endpoint, netns_fd: int, then: Sequence[Placed]) -> tuple[Done, ...]:

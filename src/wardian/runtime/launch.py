@@ -7,6 +7,7 @@ unasked.
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -28,6 +29,8 @@ from wardian.runtime.supervisor import (
     send_attacher,
     send_publications,
 )
+
+log = logging.getLogger(__name__)
 
 DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not waited for
 _KINDS = {number: name for name, number in protocol.KINDS.items()}
@@ -96,8 +99,10 @@ async def launch(
     asyncio.get_running_loop().call_soon(_reap_at_end, process)
     pid, _, start_time, started_at = running
     supervisor = SupervisorClient(control, run_dir, waits=True)
-    with contextlib.suppress(WardianError):  # it has ended already, which its record tells
+    try:
         await supervisor.publish(unsent)
+    except WardianError as error:  # it has ended already, which its record tells; or it has no room
+        log.warning("%s: published ports are not held: %s", run_dir, error)
     return Launched(pid, start_time, started_at, records, supervisor)
 
 

@@ -4,7 +4,7 @@ Pure but for `carry_out`. The order of memory's two limits on version 1 is the k
 memory and swap together (cgroup-v1/memory.rst, 8.1), whichever of the two moves.
 """
 
-import contextlib
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from wardian.kernel import cgroups, procfs
 from wardian.kernel.cgroups import Setting
 from wardian.runtime.hostfacts import V2, HostFacts
+
+log = logging.getLogger(__name__)
 
 _LIMIT, _WITH_SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 
@@ -69,8 +71,10 @@ def carry_out(writes: Sequence[Write]) -> None:
             if one.may_fail:
                 continue
             for earlier in reversed(done):
-                with contextlib.suppress(OSError):
+                try:
                     _write(earlier)
+                except OSError as failed:
+                    log.warning("%s could not be set back to %s: %s", earlier.path, earlier.value, failed)
             error.filename = one.path
             raise
         done.append(Write(one.path, had))

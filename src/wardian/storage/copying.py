@@ -4,7 +4,6 @@ Both sides may hold what others wrote. Every directory is opened by one plain na
 it, and no link is ever followed: what is read is of the source's tree, what is written lies in the target's.
 """
 
-import contextlib
 import errno
 import os
 import stat
@@ -165,8 +164,11 @@ def _copy_data(read: int, written: int, size: int, alive: Alive) -> None:
 def _copy_attributes(source: int, target: int) -> None:
     """xattr(7) but overlayfs' own; what the target's file system does not take is left out, as in Docker."""
     names: list[str] = []
-    with contextlib.suppress(OSError):
+    try:
         names = os.listxattr(source)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
     for name in names:
         if xattrs.is_overlay_private(os.fsencode(name)):
             continue

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from wardian.database import Database, Schema
+from wardian.errors import WardianError
 from wardian.home import Home
 from wardian.kernel.mounts import Mount
 from wardian.storage.layers import sync_directory
@@ -72,8 +73,8 @@ class VolumeStore:
             with os.scandir(os.path.join(self._root, name, "_data")) as entries:
                 empty = next(entries, None) is None
             check_volume_name(name)
-        except Exception:
-            log.warning("%s is no volume: it is left as it is", os.path.join(self._root, name))
+        except (OSError, WardianError) as error:
+            log.warning("%s is no volume, and left as it is: %s", os.path.join(self._root, name), error)
             return
         if empty:
             self._trash.discard(os.path.join(self._root, name))
