@@ -94,6 +94,7 @@ class Fluentd:
             context = ssl.create_default_context() if address.scheme == "tls" else None
             host, port = address.hostname or "127.0.0.1", address.port or 24224
             self._connection = await asyncio.open_connection(host, port, ssl=context)
+        self._connection[1].transport.set_write_buffer_limits(0)  # drained: the kernel has it, if we die now
         self._since = now
         return self._connection
 

@@ -106,6 +106,7 @@ class Syslog:
         if self._scheme in ("tcp", "tcp+tls"):
             context = self._tls() if self._scheme == "tcp+tls" else None
             self._connection = await asyncio.open_connection(self._host, self._port, ssl=context)
+            self._connection[1].transport.set_write_buffer_limits(0)  # drained: the kernel has it, if we die now
         elif self._scheme == "udp":
             found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM)
             self._socket = await _connected(found[0][0], socket.SOCK_DGRAM, found[0][4])
