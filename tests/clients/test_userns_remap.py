@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ FILLED = "remapped:test"
 def engine(new_home: Callable[[], Home], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestEngine]:
     files = tmp_path_factory.mktemp("subids")
     for name in ("subuid", "subgid"):
-        (files / name).write_text(f"dockremap:{FIRST}:65536\n")
+        (files / name).write_text(f"dockremap:{FIRST}:65536\ncontainers:{FIRST + 100_000}:65536\n")
     found = TestEngine(new_home()._replace(userns_remap="default", subids=str(files)))
     layer = layer_tar({"data/": None, "data/a": Entry(b"from the image", 0o640, 1000, 1000)})
     images = {IMAGE: busybox_image(), FILLED: MadeImage([busybox_layer(), layer], {"Cmd": ["sh"]})}
@@ -174,3 +175,67 @@ def test_it_lives_through_another_engine(docker: Command, running: str, engine: 
     docker("kill", running)
     docker("start", running)
     assert docker.out("exec", running, "id", "-u") == "0"
+
+
+# --- with what else containers have ---
+
+
+def test_health_checks(docker: Command, wait_until: Callable[[Callable[[], bool], str], None]) -> None:
+    check = ("--health-cmd", "test $(id -u) = 0 && touch /checked", "--health-interval", "100ms")
+    name = docker.out("run", "-d", *check, IMAGE, "sleep", "1000")
+    wait_until(lambda: docker.out("inspect", "-f", "{{.State.Health.Status}}", name) == "healthy", "it is well")
+    assert docker.out("exec", name, "stat", "-c", "%u", "/checked") == "0"
+
+
+@pytest.mark.parametrize("mode", [(), ("--userns", "auto:size=2000"), ("--userns", "keep-id")])
+def test_init_top_and_stats(wardian: Command, mode: tuple[str, ...]) -> None:
+    name = wardian.out("run", "-d", "--init", *mode, IMAGE, "sleep", "1000")
+    assert "sleep" not in wardian.out("exec", name, "cat", "/proc/1/comm")
+    rows = [line.split() for line in wardian.out("top", name, "-o", "pid,uid,comm").splitlines()[1:]]
+    assert len(rows) == 2 and rows[1][2] == "sleep"
+    first = int(wardian.out("exec", name, "cat", "/proc/self/uid_map").split()[1])
+    assert {int(row[1]) for row in rows} == {first}  # as the host has it
+    line = wardian.out("stats", "--no-stream", "--format", "{{.PIDs}} {{.MemUsage}}", name)
+    assert line.split()[0] == "2" and line.split()[1] not in ("0B", "--")
+    wardian("stop", "-t", "5", name)  # the init hands the signal on
+    assert wardian.out("inspect", "-f", "{{.State.ExitCode}}", name) == "143"
+
+
+@pytest.mark.parametrize("mode", [(), ("--userns", "auto:size=2000")])
+def test_networks_and_published_ports(wardian: Command, mode: tuple[str, ...]) -> None:
+    wardian("network", "create", "own")
+    try:
+        serve = "echo hello > /tmp/x; httpd -f -p 80 -h /tmp"
+        name = wardian.out(
+            "run", "-d", "--name", "web", *mode, "--network", "own", "-p", "127.0.0.1::80", IMAGE, "sh", "-c", serve
+        )
+        address = wardian.out("port", name, "80").split(":")
+        for _ in range(100):
+            said = subprocess.run(
+                ["curl", "-s", "-m", "2", f"http://{':'.join(address)}/x"], capture_output=True, text=True
+            ).stdout
+            if said:
+                break
+            time.sleep(0.05)
+        assert said == "hello\n"
+        again = wardian.out("run", "--rm", *mode, "--network", "own", IMAGE, "wget", "-qO-", "http://web/x")
+        assert again == "hello"
+        assert wardian.out("run", "--rm", *mode, "--network", "own", IMAGE, "cat", "/sys/class/net/eth0/operstate")
+        wardian("rm", "-f", name)
+    finally:
+        wardian("network", "rm", "-f", "own", status=None)
+
+
+def test_an_image_as_a_mount(wardian: Command) -> None:
+    mount = f"type=image,src={FILLED},dst=/img"
+    for mode in ((), ("--userns", "auto:size=2000")):
+        said = wardian.out("run", "--rm", *mode, "--mount", mount, IMAGE, "stat", "-c", "%u:%g", "/img", "/img/data/a")
+        assert said.split() == ["0:0", "1000:1000"]
+    part = f"{mount},image-subpath=data"
+    assert wardian.out("run", "--rm", "--mount", part, IMAGE, "stat", "-c", "%u", "/img/a") == "1000"
+
+
+def test_the_lines_of_the_default_are_made(new_home: Callable[[], Home], tmp_path: Path) -> None:
+    found = TestEngine(new_home()._replace(userns_remap="default", subids=str(tmp_path)))
+    found.close()
+    assert (tmp_path / "subuid").read_text() == (tmp_path / "subgid").read_text() == "dockremap:100000:65536\n"

@@ -18,7 +18,7 @@ _SHOWN_HOST_CONFIG = {path.removeprefix(HOST): value for path, value in DEFAULTS
 _SHOWN_CONFIG = {
     path: value
     for path, value in DEFAULTS.items()
-    if not path.startswith((HOST, OURS)) and path not in (ENDPOINTS, POINTS, IDS)
+    if not path.startswith((HOST, OURS)) and path not in (ENDPOINTS, POINTS, IDS, "Runtime")
 }
 
 
@@ -102,7 +102,7 @@ class ContainerConfig:
         found["PortBindings"] = found["PortBindings"] or {}
         found["OomKillDisable"] = bool(found["OomKillDisable"])
         found["MemorySwap"] = found["MemorySwap"] or found["Memory"] * 2  # what write_memory makes of it
-        found["Runtime"] = found["Runtime"] or DEFAULT_RUNTIME
+        found["Runtime"] = found["Runtime"] or self["Runtime"] or DEFAULT_RUNTIME
         return {name: value for name, value in found.items() if value or name not in _LEFT_OUT or value is False}
 
     def api_own(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from wardian.engine.registry import Registry
 from wardian.engine.sandbox import open_network
 from wardian.engine.stats import Stats
 from wardian.engine.store import ENGINE_SCHEMA, EngineStore
+from wardian.engine.subid_lines import ensure_default
 from wardian.engine.subordinate import remapped
 from wardian.engine.system import System
 from wardian.engine.volume_use import Pins
@@ -72,6 +73,8 @@ class Engine:
 
     async def start(self) -> None:
         home = self.home
+        if home.userns_remap == "default":
+            ensure_default(home.subids)
         if home.userns_remap:
             remapped(home.userns_remap, home.subids)  # refused before anything is made
         for path in (home.data_root, home.run_root):

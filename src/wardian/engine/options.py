@@ -187,6 +187,7 @@ TABLE: tuple[Option, ...] = (
     # the engine's own
     Option(HOST + "Init", "--init", checks.flag, None, since="1.25"),  # None: as the engine is told
     Option(HOST + "Runtime", "--runtime", check_runtime, ""),
+    Option("Runtime", "", check_runtime, ""),  # no field of the API: where docker-py's create_container puts it
     Option(HOST + "AutoRemove", "--rm", checks.flag, False, since="1.25"),
     Option(HOST + "ContainerIDFile", "--cidfile", checks.text, ""),
     Option(HOST + "ConsoleSize", "--tty", checks.size_pair, [0, 0]),

@@ -20,6 +20,15 @@ MOST = 1 << 32
 
 def spans(directory: str, file: str, *names: str) -> list[Span]:
     """What a file gives to a user: its lines name him, or his number."""
+    return [(first, size) for name, first, size in _lines(directory, file) if name in names]
+
+
+def all_spans(directory: str, file: str) -> list[Span]:
+    """What a file gives to anybody."""
+    return [(first, size) for _, first, size in _lines(directory, file)]
+
+
+def _lines(directory: str, file: str) -> list[tuple[str, int, int]]:
     try:
         with open(os.path.join(directory, file), encoding="utf-8", errors="replace") as text:
             rows = [line.strip().split(":") for line in text]
@@ -29,9 +38,9 @@ def spans(directory: str, file: str, *names: str) -> list[Span]:
         message = f"cannot read {os.path.join(directory, file)}: {error.strerror}"
         raise WardianError(SYSTEM, message, operation="map ids", subject=file, errno=error.errno or 0) from error
     return [
-        (int(row[1]), int(row[2]))
+        (row[0], int(row[1]), int(row[2]))
         for row in rows
-        if len(row) == 3 and row[0] in names and row[1].isdigit() and row[2].isdigit() and int(row[2])
+        if len(row) == 3 and row[1].isdigit() and row[2].isdigit() and int(row[2])
     ]
 
 
