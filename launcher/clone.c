@@ -142,6 +142,8 @@ static void wait_for_exec(struct run *run) {
         ssize_t got = receive(run->channel, &byte, 1, fds, &count, 1);
         if (count)
             run->child.tty_master = fds[0];
+        if (got < 0 && errno == ECONNRESET)
+            continue; /* once, when "go" came too late to be read: what the child had sent comes after it (unix(7)) */
         if (got <= 0)
             break;
     }
