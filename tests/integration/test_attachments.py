@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -36,9 +36,12 @@ def host() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def networks(home: Home, purge: bool | None = True) -> AsyncIterator[Networks]:
+async def networks(
+    home: Home, purge: bool | None = True, found: Callable[[str], int] | None = None
+) -> AsyncIterator[Networks]:
+    """Those of one engine. `found` opens the namespace of a sandbox that an earlier one has left."""
     database = Database(home.database, [SCHEMA])
-    made = Networks(home, database)
+    made = Networks(home, database, found) if found else Networks(home, database)
     await made.start()
     try:
         yield made
@@ -274,19 +277,15 @@ def test_a_network_that_nobody_heard_of_is_left_again(home: Home) -> None:
             await made.connect("s1", second, given[0].netns_fd, whole)
 
     async def after() -> None:
-        database = Database(home.database, [SCHEMA])
-        made = Networks(home, database, lambda _: os.dup(given[0].netns_fd))
-        await made.start()
-        want = SandboxWant((EndpointWant(made.network("n1").id),), PORTS, ("web",))
-        recalled = await made.recover({"s1": want})
-        assert recalled.gone == []
-        changed = recalled.standing["s1"]
-        assert [one.address for one in changed.publishing] == ["10.51.0.2"], "its supervisor is to hear of it"
-        assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
-        assert default_of(given[0]) == ("eth0", "10.51.0.1")
-        assert made.inspect("n2")["Containers"] == {}
-        await made.stop(purge=True)
-        database.close()
+        async with networks(home, found=lambda _: os.dup(given[0].netns_fd)) as made:
+            want = SandboxWant((EndpointWant(made.network("n1").id),), PORTS, ("web",))
+            recalled = await made.recover({"s1": want})
+            assert recalled.gone == []
+            changed = recalled.standing["s1"]
+            assert [one.address for one in changed.publishing] == ["10.51.0.2"], "its supervisor is to hear of it"
+            assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
+            assert default_of(given[0]) == ("eth0", "10.51.0.1")
+            assert made.inspect("n2")["Containers"] == {}
 
     given: list[Attachment] = []
     asyncio.run(before())
@@ -305,19 +304,15 @@ def test_an_endpoint_whose_link_went_is_left_for_good(home: Home) -> None:
             await made.host.plumbing.disconnect(given[0].endpoints[1], given[0].netns_fd)
 
     async def after() -> None:
-        database = Database(home.database, [SCHEMA])
-        made = Networks(home, database, lambda _: os.dup(given[0].netns_fd))
-        await made.start()
-        ends = (EndpointWant(made.network("n1").id), EndpointWant(made.network("n2").id, gw_priority=1))
-        recalled = await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})
-        assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
-        assert [port.address for port in recalled.standing["s1"].publishing] == ["10.51.0.2"]
-        assert default_of(given[0]) == ("eth0", "10.51.0.1")
-        assert made.inspect("n2")["Containers"] == {} and "10.52.0.2 . 80" not in nft("list", "ruleset")
-        await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})
-        assert [end.network.name for end in made.endpoints("s1")] == ["n1"], "what stands, stays"
-        await made.stop(purge=True)
-        database.close()
+        async with networks(home, found=lambda _: os.dup(given[0].netns_fd)) as made:
+            ends = (EndpointWant(made.network("n1").id), EndpointWant(made.network("n2").id, gw_priority=1))
+            recalled = await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})
+            assert [end.network.name for end in made.endpoints("s1")] == ["n1"]
+            assert [port.address for port in recalled.standing["s1"].publishing] == ["10.51.0.2"]
+            assert default_of(given[0]) == ("eth0", "10.51.0.1")
+            assert made.inspect("n2")["Containers"] == {} and "10.52.0.2 . 80" not in nft("list", "ruleset")
+            await made.recover({"s1": SandboxWant(ends, PORTS, ("web",))})
+            assert [end.network.name for end in made.endpoints("s1")] == ["n1"], "what stands, stays"
 
     given: list[Attachment] = []
     asyncio.run(before())

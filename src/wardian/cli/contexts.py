@@ -7,7 +7,7 @@ import sys
 
 from wardian.cli.command import Command, Failure
 from wardian.cli.context_store import DEFAULT, TLS_NAMES, ContextStore, check_name
-from wardian.cli.pflag import Flag
+from wardian.cli.pflag import TABLE_FORMAT, Flag
 from wardian.cli.settings import configuration_directory
 
 TYPE_CHECKING = False
@@ -293,7 +293,7 @@ LS = Command(
     ls,
     "[OPTIONS]",
     (
-        Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template"),
+        TABLE_FORMAT,
         Flag("quiet", "q", "bool", "", "Only show names"),
     ),
     most=0,

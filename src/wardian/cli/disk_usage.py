@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from wardian.cli.command import Command, Failure
-from wardian.cli.pflag import Flag
+from wardian.cli.pflag import TABLE_FORMAT, Flag
 from wardian.cli.table import Listing
 
 TYPE_CHECKING = False
@@ -232,7 +232,7 @@ DF = Command(
     disk_usage,
     "[OPTIONS]",
     (
-        Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template"),
+        TABLE_FORMAT,
         Flag("verbose", "v", "bool", "", "Show each image, container, volume and build"),
     ),
     most=0,

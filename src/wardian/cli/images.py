@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wardian.cli.command import Command, Failure
-from wardian.cli.pflag import Flag
+from wardian.cli.pflag import TABLE_FORMAT, Flag
 from wardian.cli.ps import ellipsis, short_id
 from wardian.cli.table import Listing
 
@@ -183,7 +183,6 @@ def _step(step: dict[str, Any], human: bool, whole: bool) -> Record:
     return Record("*formatter.historyContext", fields)
 
 
-FORMAT = Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template")
 _NO_TRUNC = Flag("no-trunc", "", "bool", "", "Do not cut anything short")
 _QUIET = Flag("quiet", "q", "bool", "", "Show only ids")
 _PLATFORM = Flag("platform", "", "string", "", "Platform of the image (os/arch[/variant])")
@@ -194,7 +193,7 @@ LS = Command(
         Flag("all", "a", "bool", "", "Show intermediate images, too"),
         Flag("digests", "", "bool", "", "Show digests"),
         Flag("filter", "f", "filter", "", "Show only what fits (name=value)"),
-        FORMAT,
+        TABLE_FORMAT,
         _NO_TRUNC,
         _QUIET,
         Flag("tree", "", "bool", "", "Show the platforms of images (not built yet)"),
@@ -216,7 +215,7 @@ HISTORY = Command(
     history,
     "[OPTIONS] IMAGE",
     (
-        FORMAT,
+        TABLE_FORMAT,
         Flag("human", "H", "bool", "", "Write sizes and times for people", default=True),
         _NO_TRUNC,
         _PLATFORM,

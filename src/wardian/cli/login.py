@@ -7,7 +7,7 @@ import sys
 
 from wardian.cli.command import Command, Failure, error_text
 from wardian.cli.credentials import HUB, credentials, drop, hostname, keep, registry_auth
-from wardian.cli.pflag import Flag
+from wardian.cli.pflag import TABLE_FORMAT, Flag
 from wardian.cli.table import Listing
 from wardian.errors import WardianError
 
@@ -168,7 +168,7 @@ SEARCH = Command(
     "[OPTIONS] TERM",
     (
         Flag("filter", "f", "filter", "", "Show only what fits (is-official=…, stars=…)"),
-        Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template"),
+        TABLE_FORMAT,
         Flag("limit", "", "int", "", "How many results at most (0: 25)", default=0),
         Flag("no-trunc", "", "bool", "", "Do not cut anything short"),
     ),

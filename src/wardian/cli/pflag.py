@@ -310,3 +310,10 @@ def _reader(kind: str) -> Callable[[str], Any]:
 
 
 _HELP = Flag("help", "", "bool", "", "Show help")
+
+
+# rows that many commands have
+TABLE_FORMAT = Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template")
+CONTENT_TRUST = Flag(
+    "disable-content-trust", "", "bool", "", "Accepted as Docker has it; has no effect", default=True, hidden=True
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from wardian.cli.command import Command, Failure
-from wardian.cli.pflag import Flag, go_quote
+from wardian.cli.pflag import TABLE_FORMAT, Flag, go_quote
 from wardian.cli.table import Listing
 
 TYPE_CHECKING = False
@@ -169,7 +169,7 @@ PS = Command(
     (
         Flag("all", "a", "bool", "", "Show those that do not run, too"),
         Flag("filter", "f", "filter", "", "Show only what fits (name=value)"),
-        Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template"),
+        TABLE_FORMAT,
         Flag("last", "n", "int", "", "Show the last N created, whatever their state", default=-1),
         Flag("latest", "l", "bool", "", "Show the last created, whatever its state"),
         Flag("no-trunc", "", "bool", "", "Do not cut anything short"),

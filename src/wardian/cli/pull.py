@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wardian.cli.command import Command, Failure
 from wardian.cli.credentials import registry_auth
-from wardian.cli.pflag import Flag
+from wardian.cli.pflag import CONTENT_TRUST, Flag
 from wardian.cli.references import Name, parse_name
 
 TYPE_CHECKING = False
@@ -62,22 +62,15 @@ def show_progress(stream: Stream, out: int = 1, quiet: bool = False) -> str:
     return last
 
 
+NO_PROGRESS = Flag("quiet", "q", "bool", "", "Do not show progress")
 PULL = Command(
     pull,
     "[OPTIONS] NAME[:TAG|@DIGEST]",
     (
         Flag("all-tags", "a", "bool", "", "Fetch every tag of the repository"),
-        Flag(
-            "disable-content-trust",
-            "",
-            "bool",
-            "",
-            "Accepted as Docker has it; has no effect",
-            default=True,
-            hidden=True,
-        ),
+        CONTENT_TRUST,
         Flag("platform", "", "string", "", "Platform of the image (os/arch[/variant])"),
-        Flag("quiet", "q", "bool", "", "Do not show progress"),
+        NO_PROGRESS,
     ),
     least=1,
     most=1,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from wardian.cli.command import Command, Failure
 from wardian.cli.credentials import registry_auth
-from wardian.cli.pflag import Flag
-from wardian.cli.pull import show_progress
+from wardian.cli.pflag import CONTENT_TRUST, Flag
+from wardian.cli.pull import NO_PROGRESS, show_progress
 from wardian.cli.references import parse_name, platform_query
 
 TYPE_CHECKING = False
@@ -40,17 +40,9 @@ PUSH = Command(
     "[OPTIONS] NAME[:TAG]",
     (
         Flag("all-tags", "a", "bool", "", "Push every tag of the repository"),
-        Flag(
-            "disable-content-trust",
-            "",
-            "bool",
-            "",
-            "Accepted as Docker has it; has no effect",
-            default=True,
-            hidden=True,
-        ),
+        CONTENT_TRUST,
         Flag("platform", "", "string", "", "Push only this platform (os/arch[/variant])"),
-        Flag("quiet", "q", "bool", "", "Do not show progress"),
+        NO_PROGRESS,
     ),
     least=1,
     most=1,

@@ -6,7 +6,7 @@ environment from files and flags, ports, networks). Help and the options of `pla
 
 from __future__ import annotations
 
-from wardian.cli.pflag import Flag
+from wardian.cli.pflag import CONTENT_TRUST, Flag
 
 # Podman's flags that Docker has no field for fill the object "Wardian".
 _H = "HostConfig."
@@ -57,9 +57,7 @@ CONTAINER_FLAGS = (
     Flag("device-read-iops", "", "throttle-iops", _H + "BlkioDeviceReadIOps", "Most reads a second from a device"),
     Flag("device-write-bps", "", "throttle-bps", _H + "BlkioDeviceWriteBps", "Most bytes a second written to a device"),
     Flag("device-write-iops", "", "throttle-iops", _H + "BlkioDeviceWriteIOps", "Most writes a second to a device"),
-    Flag(
-        "disable-content-trust", "", "bool", "", "Accepted as Docker has it; has no effect", default=True, hidden=True
-    ),
+    CONTENT_TRUST,
     Flag("dns", "", "dns", _H + "Dns", "Name server"),
     Flag("dns-opt", "", "list", "", "Option of the resolver", same_as="dns-option"),
     Flag("dns-option", "", "list", _H + "DnsOptions", "Option of the resolver"),

@@ -7,7 +7,7 @@ import threading
 import time
 
 from wardian.cli.command import Command, Failure, error_text, path_name
-from wardian.cli.pflag import Flag
+from wardian.cli.pflag import TABLE_FORMAT, Flag
 from wardian.cli.table import Listing
 from wardian.errors import WardianError
 
@@ -249,7 +249,7 @@ STATS = Command(
     "[OPTIONS] [CONTAINER...]",
     (
         Flag("all", "a", "bool", "", "Show those that do not run, too"),
-        Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template"),
+        TABLE_FORMAT,
         Flag("no-stream", "", "bool", "", "Show them once"),
         Flag("no-trunc", "", "bool", "", "Do not cut ids short"),
     ),

@@ -6,7 +6,7 @@ import sys
 
 from wardian.cli.command import Command, Failure, error_text, path_name
 from wardian.cli.natural_order import natural_key
-from wardian.cli.pflag import Flag
+from wardian.cli.pflag import TABLE_FORMAT, Flag
 from wardian.cli.table import Listing
 from wardian.errors import WardianError
 
@@ -140,7 +140,7 @@ LS = Command(
     "[OPTIONS]",
     (
         Flag("filter", "f", "filter", "", "Show only what fits (dangling=true, name=, label=, driver=)"),
-        Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template"),
+        TABLE_FORMAT,
         Flag("quiet", "q", "bool", "", "Show only names"),
     ),
     most=0,
