@@ -33,8 +33,8 @@ def _running(docker: Command, name: str) -> bool:
 def test_keys_that_do_not_end_the_sequence_are_passed_on(docker: Command) -> None:
     terminal = docker.terminal("run", "-it", "--name", "kk", "--detach-keys", "ctrl-a,ctrl-a,q", IMAGE, "sh")
     terminal.expect("# ")
-    terminal.type("stty raw -echo; head -c 6 | od -An -tx1; stty sane\n")
-    time.sleep(0.5)  # until head reads nothing shows that it does
+    terminal.type("stty raw -echo; echo raw-$((1+1)); head -c 6 | od -An -tx1; stty sane\n")
+    terminal.expect("raw-2")
     terminal.type("\x01x\x01\x01xy")
     terminal.expect("01 78 01 01 78 79")
     terminal.expect("# ")
@@ -135,11 +135,13 @@ def test_exec_with_closed_stdin_and_detached(docker: Command, wait_until: WaitUn
 
 def test_signals_go_to_the_container_or_not(docker: Command, wait_until: WaitUntil) -> None:
     script = "trap 'echo heard' INT; trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done"
-    docker("run", "-d", "--name", "gg", IMAGE, "sh", "-c", script)
+    identity = docker.out("run", "-d", "--name", "gg", IMAGE, "sh", "-c", script)
     wait_until(lambda: docker.out("logs", "gg") == "ready", "it is ready")
+    times = ("--since", str(int(time.time()) - 100), "--until", "0s")
+    attached = (*times, "--filter", "event=attach", "--filter", f"container={identity}")
     deaf = docker.start("attach", "--sig-proxy=false", "--no-stdin", "gg")
     heard = docker.start("attach", "--no-stdin", "gg")
-    time.sleep(0.7)  # both have asked for the container, and listen
+    wait_until(lambda: docker.out("events", *attached).count("attach") == 2, "both listen, and have asked")
     deaf.send_signal(signal.SIGINT)  # docker's passes over it, ours ends
     time.sleep(0.3)
     deaf.kill()
@@ -156,7 +158,8 @@ def test_exit_codes_of_those_who_stay_and_who_leave(docker: Command) -> None:
     terminal = docker.terminal("run", "-it", "--name", "cc", IMAGE, "sh")
     terminal.expect("# ")
     again = docker.terminal("attach", "cc")
-    time.sleep(0.5)
+    again.type("\n")
+    again.expect("# ")  # what is typed gets through: the keys are read one by one
     again.type("\x10\x11")
     again.wait()
     terminal.type("exit 6\n")

@@ -12,7 +12,7 @@ from wardian.errors import INVALID, WardianError
 _FALSE = frozenset({"", "0", "no", "false", "none"})
 _SECOND = 1_000_000_000
 _MOST = (1 << 31) - 1  # no number of the API is larger
-_TIMESTAMP = re.compile(r"(-?\d{1,10})(?:\.(\d{1,9}))?")
+_TIMESTAMP = re.compile(r"(-?\d{1,10})(?:\.(\d{1,64}))?")  # past nine digits they are cut off
 
 
 class Query:
@@ -70,7 +70,7 @@ class Query:
             return 0
         found = _TIMESTAMP.fullmatch(text)
         if found:
-            return int(found[1]) * _SECOND + int((found[2] or "").ljust(9, "0"))
+            return int(found[1]) * _SECOND + int((found[2] or "").ljust(9, "0")[:9])
         return _parse_date(name, text)
 
     def filters(self) -> dict[str, list[str]]:
