@@ -1,73 +1,33 @@
 """Today's engine on the data and run root of an earlier one, whose supervisors, containers and streams are still there.
 
-The earlier one is built from this repository's history: its launcher by its own source, its engine by this Python.
+What later ones had besides is in test_upgrade_later.py.
 """
 
 import contextlib
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-import needs
+from earlier import FIRST, LIVES, NETWORKS, Earlier, source_of
 from engines import TestEngine
 from images_made import busybox_image, docker_archive
 from wardian.client import Client, Target
-from wardian.client.start import engine_answers, server_arguments
 from wardian.client.wire import Hijacked
 from wardian.home import Home
 
-EARLIER = "59b41957bbc00fce8d1e05fa1b06d5040f268b6e"  # the first container's last commit
-KNOWN = 10  # words of the command line that it had: the roots, the socket, the groups, the bridge
 # soak: a clone without history has no earlier version
 pytestmark = pytest.mark.soak
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IMAGE = "busybox:upgraded"
 COUNTS = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.05; done"
 
 
-@pytest.fixture(scope="module")
-def earlier_source(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The tree of the earlier version, its launcher compiled."""
-    directory = str(tmp_path_factory.mktemp("earlier"))
-    git = needs.program("git")
-    archive = subprocess.run([git, "-C", REPOSITORY, "archive", EARLIER], capture_output=True)
-    if archive.returncode != 0:
-        needs.missing(f"needs this repository's history, with commit {EARLIER[:7]}: {archive.stderr.decode().strip()}")
-    subprocess.run(["tar", "-x", "-C", directory], input=archive.stdout, check=True)
-    subprocess.run([sys.executable, "hatch_build.py"], cwd=directory, check=True)
-    return directory
-
-
-class Earlier:
-    """An engine of the earlier version."""
-
-    def __init__(self, source: str, home: Home) -> None:
-        self.log = os.path.join(os.path.dirname(home.data_root), "earlier.log")
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "wardian.server", *server_arguments(home)[:KNOWN], "--debug"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.path.join(source, "src")},
-            )  # fmt: skip
-        end = time.monotonic() + 20
-        while not engine_answers(home.socket):
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.end(signal.SIGKILL)
-                pytest.fail(Path(self.log).read_text(), pytrace=False)
-            time.sleep(0.01)
-
-    def end(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-        self.process.wait(20)
+@pytest.fixture(scope="module", params=[FIRST, NETWORKS, LIVES], ids=["first", "networks", "lives"])
+def earlier_source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return source_of(request.param, str(tmp_path_factory.mktemp("earlier")))
 
 
 class Raw:
