@@ -2,6 +2,7 @@
 line, looked at from inside."""
 
 import io
+import json
 import tarfile
 
 import pytest
@@ -54,3 +55,49 @@ def test_a_rootfs_that_went(wardian, root):
 
 def test_image_given_with_rootfs_is_its_command(wardian, root):
     assert wardian.out("run", "--rm", "--rootfs", root, "echo", IMAGE) == IMAGE
+
+
+def test_volume_update_as_in_no_swarm(docker):
+    docker("volume", "create", "plain")
+    try:
+        for words in ((), ("--availability", "drain")):
+            assert b"can only update cluster volumes" in docker("volume", "update", *words, "plain", status=1).stderr
+        assert b"get nobody: no such volume" in docker("volume", "update", "nobody", status=1).stderr
+    finally:
+        docker("volume", "rm", "plain")
+
+
+def test_image_inspect_of_a_platform(docker):
+    shown = ("image", "inspect", "-f", "{{.Architecture}}")
+    own = docker.out(*shown, IMAGE)
+    assert docker.out(*shown, "--platform", f"linux/{own}", IMAGE) == own
+    refused = docker(*shown, "--platform", "linux/s390x", IMAGE, status=1).stderr
+    assert b"does not match the specified platform (linux/s390x)" in refused
+
+
+def test_images_as_a_tree(docker):
+    docker("create", IMAGE)
+    lines = docker.out("images", "--tree", IMAGE).splitlines()
+    # docker's command takes who uses it from the platforms of an image, of which the answer has none
+    assert [line.split()[-1] for line in lines if line.startswith(IMAGE)] in (["U"], ["0B"])
+    assert b"--quiet is not yet supported with --tree" in docker("images", "--tree", "-q", status=1).stderr
+
+
+def test_ps_in_all_forms(docker):
+    made = [docker.out("create", "--name", name, IMAGE, "sleep", "1000000000000000000") for name in ("one", "two")]
+    docker("start", "one")
+    assert docker.out("ps", "-q", "--no-trunc") == made[0]
+    assert docker.out("ps", "-lq", "--no-trunc") == made[1]
+    assert docker.out("ps", "-n", "2", "-q", "--no-trunc").split() == [made[1], made[0]]
+    assert docker.out("ps", "-n", "1", "-q") == made[1][:12]
+    assert '"sleep 1000000000000000000"' in docker.out("ps", "--no-trunc")
+    assert '"sleep 1000000000000…"' in docker.out("ps")
+    head, row = docker.out("ps", "-s").splitlines()
+    assert head.split()[-1] == "SIZE" and "(virtual " in row
+    assert docker.out("ps", "-a", "--format", "table {{.Names}}\t{{.State}}").split() == [
+        "NAMES", "STATE", "two", "created", "one", "running",
+    ]  # fmt: skip
+    found = [json.loads(line) for line in docker.out("ps", "-a", "--format", "json").splitlines()]
+    assert [(one["Names"], one["ID"]) for one in found] == [("two", made[1][:12]), ("one", made[0][:12])]
+    assert docker.out("ps", "--format", "{{.Size}}").startswith("0B (virtual ")
+    assert docker.out("ps", "--filter", "status=created", "--format", "{{.Names}}") == "two"

@@ -36,7 +36,7 @@ def ls(invocation: Invocation) -> int:
     from wardian.cli.filters import filters_query
 
     if invocation.flag("tree"):
-        raise Failure("wardian: 'images --tree' is not built yet")
+        return _tree(invocation)
     filters = filters_query(invocation["filter"]) or {}
     if invocation.args:
         filters.setdefault("reference", {})[invocation.args[0]] = True
@@ -51,6 +51,33 @@ def ls(invocation: Invocation) -> int:
     records = [image_record(*row, whole) for row in rows]
     table = "Repository Tag Digest ID CreatedSince Size" if digests else "Repository Tag ID CreatedSince Size"
     Listing("*formatter.imageContext", _HEADERS, table, "ID").show(records, form, quiet)
+    return 0
+
+
+def _tree(invocation: Invocation) -> int:
+    """What each image takes, with its names below each other. One platform of each is here: none has branches."""
+    import sys
+
+    from wardian.cli.filters import filters_query
+    from wardian.cli.human import size_text
+    from wardian.cli.table import columns
+
+    for name in ("quiet", "no-trunc", "digests", "format"):
+        if invocation[name]:
+            raise Failure(f"--{name} is not yet supported with --tree")
+    filters = filters_query(invocation["filter"]) or {}
+    if invocation.args:
+        filters.setdefault("reference", {})[invocation.args[0]] = True
+    query = {"all": invocation.flag("all"), "filters": filters or None, "manifests": True}
+    found = invocation.client.call("GET", "/images/json", query=query)
+    if not isinstance(found, list):
+        raise Failure("the engine answered no list of images")
+    lines = ["IMAGE\tID\tDISK USAGE\tCONTENT SIZE\tEXTRA"]
+    for image in found:
+        size, used = size_text(image.get("Size") or 0), "U" if image.get("Containers", 0) > 0 else ""
+        for name in image.get("RepoTags") or ["<untagged>"]:
+            lines.append(f"{name}\t{short_id(image['Id'])}\t{size}\t{size_text(0)}\t{used}")
+    sys.stdout.write(columns(lines))
     return 0
 
 
@@ -196,7 +223,7 @@ LS = Command(
         TABLE_FORMAT,
         _NO_TRUNC,
         _QUIET,
-        Flag("tree", "", "bool", "", "Show the platforms of images (not built yet)"),
+        Flag("tree", "", "bool", "", "Show what images take, and which are in use (U)"),
     ),
     most=1,
 )

@@ -62,7 +62,7 @@ VOLUME = {
     "ls": ("volumes:LS", "List volumes"),
     "prune": ("volumes:PRUNE", "Remove volumes that nothing uses"),
     "rm": ("volumes:RM", "Remove volumes"),
-    "update": ("", "Update a volume (cluster volumes only)"),
+    "update": ("volumes:UPDATE", "Update a volume (cluster volumes only)"),
 }
 SYSTEM = {
     "df": ("disk_usage:DF", "Show what takes disk space"),

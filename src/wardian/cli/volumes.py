@@ -1,4 +1,4 @@
-"""`volume`: create, ls, rm, prune; `volume inspect` is a form of `inspect`."""
+"""`volume`: create, ls, rm, prune, update; `volume inspect` is a form of `inspect`."""
 
 from __future__ import annotations
 
@@ -124,6 +124,14 @@ def prune(invocation: Invocation) -> int:
     return 0
 
 
+def update(invocation: Invocation) -> int:
+    """Only a swarm has such volumes, and no Wardian is in one: it answers as a Docker that is in none."""
+    volume = invocation.client.call("GET", f"/volumes/{path_name(invocation.args[0], 'volume')}")
+    if not isinstance(volume, dict) or not volume.get("ClusterVolume"):
+        raise Failure("can only update cluster volumes")
+    raise Failure("volume update only valid for cluster volumes, but swarm is unavailable")
+
+
 CREATE = Command(
     create,
     "[OPTIONS] [VOLUME]",
@@ -150,6 +158,13 @@ RM = Command(
     "[OPTIONS] VOLUME [VOLUME...]",
     (Flag("force", "f", "bool", "", "A volume that is not there is no error"),),
     least=1,
+)
+UPDATE = Command(
+    update,
+    "[OPTIONS] VOLUME",
+    (Flag("availability", "", "string", "", "Availability (active, pause, drain)", default="active"),),
+    least=1,
+    most=1,
 )
 PRUNE = Command(
     prune,

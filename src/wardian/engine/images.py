@@ -68,10 +68,13 @@ class Images:
                 body["SharedSize"] = self._store.size([layer for layer in set(image.layers) if times[layer] > 1])
         return bodies
 
-    def inspect(self, ref: str) -> dict[str, Any]:
+    def inspect(self, ref: str, platform: str = "") -> dict[str, Any]:
+        """`platform`: only if it is of that. Raises NOT_FOUND."""
+        self._store.resolve(ref, platform)
         return self._store.inspect(ref)
 
-    def history(self, ref: str) -> Bodies:
+    def history(self, ref: str, platform: str = "") -> Bodies:
+        self._store.resolve(ref, platform)
         return self._store.history(ref)
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:

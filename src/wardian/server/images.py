@@ -23,11 +23,11 @@ async def index(request: Request) -> Answer:
 
 
 async def inspect(request: Request) -> Answer:
-    return json_answer(request.engine.images.inspect(_name(request)))
+    return json_answer(request.engine.images.inspect(_name(request), _platform(request)))
 
 
 async def history(request: Request) -> Answer:
-    return json_answer(request.engine.images.history(_name(request)))
+    return json_answer(request.engine.images.history(_name(request), _platform(request)))
 
 
 async def tag(request: Request) -> Answer:
