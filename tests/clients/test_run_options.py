@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 
+import docker as docker_py
 import pytest
 
 from clients_shared import IMAGE
@@ -101,3 +102,18 @@ def test_ps_in_all_forms(docker):
     assert [(one["Names"], one["ID"]) for one in found] == [("two", made[1][:12]), ("one", made[0][:12])]
     assert docker.out("ps", "--format", "{{.Size}}").startswith("0B (virtual ")
     assert docker.out("ps", "--filter", "status=created", "--format", "{{.Names}}") == "two"
+
+
+def test_an_older_client_is_told_what_a_commit_was_made_of(engine_with_image, wardian):
+    identity = wardian.out("create", IMAGE, "true")
+    wardian("commit", identity, "made:of")
+    older = docker_py.APIClient(f"unix://{engine_with_image.socket}", version="1.43")
+    try:
+        found = older.inspect_image("made:of")
+        assert (found["Container"], found["ContainerConfig"]["Image"]) == (identity, IMAGE)
+        assert older.inspect_image(IMAGE)["Container"] == ""
+        newer = json.loads(wardian.out("image", "inspect", "made:of"))[0]
+        assert "Container" not in newer and newer["Wardian"]["Container"] == identity
+    finally:
+        older.close()
+        wardian("rmi", "made:of")

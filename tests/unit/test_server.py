@@ -98,7 +98,7 @@ class Images:
     def list(self, filters: dict[str, list[str]], every: bool, digests: bool) -> list[dict[str, Any]]:
         return [{"Id": "sha256:1", "Size": 5, "RepoTags": [], "RepoDigests": [], "Containers": 2}]
 
-    def inspect(self, ref: str) -> dict[str, Any]:
+    def inspect(self, ref: str, platform: str) -> dict[str, Any]:
         return {"Id": ref, "Size": 5}
 
     async def pull(self, image: str, tag: str, platform: str, auth: object, emit: Any) -> None:

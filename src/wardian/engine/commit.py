@@ -57,7 +57,9 @@ class Commits:
             raise WardianError(NOT_FOUND, message, operation="commit", subject=container.id, hint=hint)
         _check(asked.config or {})
         run_config = apply_changes(merged(asked.config or {}, run_config_of(container)), asked.changes)
-        said = Commit(run_config, asked.author, asked.comment, " ".join(_command(container)))
+        made_by = " ".join(_command(container))
+        record = container.record
+        said = Commit(run_config, asked.author, asked.comment, made_by, record.id, record.image_ref)
         reference = f"{asked.repo}:{asked.tag}" if asked.repo and asked.tag else asked.repo
         if reference:
             parse_reference(reference)

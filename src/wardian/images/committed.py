@@ -12,12 +12,14 @@ from wardian.storage import LayerStore
 
 
 class Commit(NamedTuple):
-    """What is said of the new image."""
+    """What is said of the new image; of the container that it was made of, its id and the name of its image."""
 
     run_config: Mapping[str, Any]
     author: str = ""
     comment: str = ""
     created_by: str = ""
+    container: str = ""
+    container_image: str = ""
 
 
 def commit(
@@ -56,6 +58,9 @@ def _document(parent: Image, said: Commit, diff_id: str) -> dict[str, Any]:
     if said.author:
         document["author"] = said.author
     document["config"] = dict(said.run_config)
+    if said.container:  # no fields of the specification: Docker's, which clients of before 1.45 are told
+        document["container"] = said.container
+        document["container_config"] = {**said.run_config, "Image": said.container_image}
     diff_ids = [*parent.diff_ids, *([f"sha256:{diff_id}"] if diff_id else [])]
     document["rootfs"] = {"type": "layers", "diff_ids": diff_ids}
     document["history"] = [*(parent.config.get("history") or []), step]

@@ -1,6 +1,7 @@
 """Images as the Docker Engine API 1.51 shows them: bodies of list, inspect and history."""
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from wardian.images.image import Image, unix_seconds
@@ -52,7 +53,17 @@ def inspect(image: Image, layers: LayerStore) -> dict[str, Any]:
         body["Created"] = image.created
     if image.variant:
         body["Variant"] = image.variant
+    if made_by := _container(image.config):
+        body["Wardian"] = made_by
     return body
+
+
+def _container(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a commit says of its container: no fields of the API since 1.45."""
+    name, asked = config.get("container"), config.get("container_config")
+    if not isinstance(name, str) or not name:
+        return {}
+    return {"Container": name, "ContainerConfig": asked if isinstance(asked, dict) else {}}
 
 
 def run_config(image: Image) -> dict[str, Any]:

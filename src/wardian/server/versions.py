@@ -89,8 +89,11 @@ _NO_CONFIG = {
 
 
 def _made_by_container(image: Any) -> Any:
-    """Container and ContainerConfig are gone in 1.45; they had long been empty. docker-compose 1.29 looks in there."""
-    return {"Container": "", "ContainerConfig": _NO_CONFIG, **image}
+    """Container and ContainerConfig are gone in 1.45; but for commits they had long been empty. docker-compose 1.29
+    looks in there."""
+    own = image.get("Wardian") or {}
+    config = {**_NO_CONFIG, **own.get("ContainerConfig", {})}
+    return {"Container": own.get("Container", ""), "ContainerConfig": config, **image}
 
 
 def _uncounted(images: Any) -> Any:
