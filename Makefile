@@ -16,7 +16,8 @@ help: ## list the targets
 setup: ## bring Debian's packages and .venv (nothing is done when all is there)
 	@tools/setup
 
-build: setup $(LAUNCHER) ## compile the launcher into the package
+build: setup $(LAUNCHER) ## compile the launcher into the package, and Python's byte code, which not every environment lets it keep
+	@$(PY) -m compileall -q -j 0 src/wardian
 
 $(LAUNCHER): $(wildcard launcher/*.c launcher/*.h) hatch_build.py | setup
 	@$(PY) hatch_build.py

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import planned
-from planned import CASES, make, with_process
+from planned import CASES, HOST, make, with_process
 from wardian.errors import NOT_IMPLEMENTED, WardianError
 from wardian.runtime import Plan, ops, protocol
 from wardian.runtime.plan_cgroups import group_path, plan_enter
@@ -127,3 +127,13 @@ def test_layers_are_idmapped_since_5_19() -> None:
     with pytest.raises(WardianError, match=r"since Linux 5\.19") as caught:
         planned.make(planned.made_before(), rootfs=planned.MAPPED, host=planned.OLD_HOST)
     assert caught.value.kind == NOT_IMPLEMENTED
+
+
+def test_the_supervisor_leaves_what_its_engine_is_in_and_no_more() -> None:
+    """In the root of a hierarchy there is nothing to leave; where that is not known, it leaves."""
+    among = HOST._replace(in_root_of=frozenset({"cpu,cpuacct", "devices", "pids"}))
+    made = [step.describe() for step in plan_enter(among, "", "wardian/supervisors").host]
+    assert [line for line in made if "enter" in line] == [
+        line for line in made if "enter" in line and ("cpuset" in line or "memory" in line)
+    ]
+    assert len(made) < len(plan_enter(HOST, "", "wardian/supervisors").host)

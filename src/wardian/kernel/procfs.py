@@ -59,6 +59,13 @@ def group2(pid: "int | str" = "self") -> str:
     return next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")
 
 
+def group1(controllers: str, pid: "int | str" = "self") -> str:
+    """The same for the v1 hierarchy of these controllers ("cpu,cpuacct", "name=systemd"), in whatever order."""
+    wanted = set(controllers.split(","))
+    rows = (line.split(":", 2) for line in read(f"/proc/{pid}/cgroup").splitlines())
+    return next((group for _, names, group in rows if set(names.split(",")) == wanted), "")
+
+
 def drops_signal(pid: int, number: int) -> bool:
     """Whether a signal from outside does nothing to this process: it ignores it, or it is the first of its pid
     namespace and has no handler (pid_namespaces(7)). What it blocks it may yet read, by signalfd(2) say; while it

@@ -36,6 +36,7 @@ class HostFacts(NamedTuple):
     # of the files that not every kernel has, those that groups have here
     group_files: frozenset[str] = frozenset()
     own_group2: str = ""  # the group of the v2 hierarchy that we are in: "/", "/system.slice/wardian.service"
+    in_root_of: frozenset[str] = frozenset()  # of v1's hierarchies, named as in cgroup_mounts: we are in no group of them
 
     def kernel_at_least(self, major: int, minor: int) -> bool:
         return self.kernel >= (major, minor)
@@ -71,6 +72,7 @@ def probe_host(*, files: bool = False) -> HostFacts:
         devices=_thermal_throttles(),
         group_files=_group_files(v1, v2) if files else frozenset(),
         own_group2=procfs.group2(),
+        in_root_of=frozenset(name for name, _ in v1 if procfs.group1(name) == "/"),
     )
 
 

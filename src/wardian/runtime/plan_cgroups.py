@@ -105,7 +105,8 @@ def plan_enter(host: HostFacts, cgroup: str, supervisor_cgroup: str) -> CgroupSt
 
 
 def _supervisor_steps(host: HostFacts, path: str) -> tuple[Step, ...]:
-    """The launcher leaves the engine's group, so that the end of that group is not the end of the containers.
+    """The launcher leaves the engine's group, so that the end of that group is not the end of the containers. Where the
+    engine is in the root of a v1 hierarchy there is nothing to leave: nobody ends or limits that.
 
     Beside v1 the v2 hierarchy holds no controllers, and to enter it waits for an RCU grace period. It is left alone
     but where the engine has a group there, by which systemd kills: a unit of a host with both.
@@ -114,7 +115,9 @@ def _supervisor_steps(host: HostFacts, path: str) -> tuple[Step, ...]:
         return ()
     path = group_path(path)
     steps: list[Step] = []
-    mounts = host.cgroup_mounts if host.cgroup_layout != V2 else ()
+    mounts: tuple[tuple[str, str], ...] = ()
+    if host.cgroup_layout != V2:
+        mounts = tuple(row for row in host.cgroup_mounts if row[0] not in host.in_root_of)
     if host.cgroup2 and (host.cgroup_layout == V2 or host.own_group2 not in ("", "/")):
         mounts += (("unified", host.cgroup2),)
     for controllers, mount in mounts:
