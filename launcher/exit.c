@@ -4,18 +4,24 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "supervisor.h"
 
+/* exit.tmp may be there: empty, made ahead, or of one that was killed here. Not O_TRUNC: ext4 then writes to the disk at
+ * close(2) what is in it by then (auto_da_alloc). */
 static void write_record(const struct supervisor *s) {
     int dir = s->supervision->run_dir;
     if (dir < 0)
         return;
-    int fd = openat(dir, "exit.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = openat(dir, "exit.tmp", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return;
     ssize_t n = write(fd, s->record, s->record_length);
+    struct stat there;
+    if (n >= 0 && (fstat(fd, &there) < 0 || (there.st_size > n && ftruncate(fd, n) < 0)))
+        n = -1;
     close(fd);
     if (n == (ssize_t)s->record_length)
         renameat(dir, "exit.tmp", dir, "exit");

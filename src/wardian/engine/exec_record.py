@@ -3,6 +3,7 @@
 RUN_ROOT/execs/ID/exec.json          whose it is and what was asked, written before it is launched
 RUN_ROOT/execs/ID/supervisor.sock    while it runs
 RUN_ROOT/execs/ID/exit               once it has ended
+RUN_ROOT/execs/spare.X/              made ahead, with files that are to be filled: to make each costs more than the rest
 """
 
 import logging
@@ -11,11 +12,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wardian.storage import remove_tree
+from wardian.storage import Spares, remove_tree
 
 log = logging.getLogger(__name__)
 
 _FILE = "exec.json"
+_FILLED_LATER = (_FILE, "exit.tmp")  # the second by the supervisor (launcher/exit.c)
 
 
 class ExecRecord(NamedTuple):
@@ -25,11 +27,20 @@ class ExecRecord(NamedTuple):
     options: dict[str, Any]
 
 
-def keep(run_dir: str, record: ExecRecord) -> None:
+def keep(run_dir: str, record: ExecRecord, spares: Spares) -> None:
     """Makes the exec's run directory with its record in it. Raises OSError."""
-    os.mkdir(run_dir, 0o700)
-    with open(os.path.join(run_dir, _FILE), "wb") as file:
+    if not spares.take(run_dir):
+        make_directory(run_dir)
+    fd = os.open(os.path.join(run_dir, _FILE), os.O_WRONLY | os.O_CLOEXEC)
+    with open(fd, "wb") as file:
         file.write(msgspec.json.encode(record._asdict()))
+
+
+def make_directory(path: str) -> None:
+    """One without a record: what `found_in` does not take for an exec."""
+    os.mkdir(path, 0o700)
+    for name in _FILLED_LATER:
+        os.close(os.open(os.path.join(path, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def found_in(run_dir: str) -> ExecRecord | None:

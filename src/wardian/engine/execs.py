@@ -42,6 +42,7 @@ from wardian.runtime import (
     read_root_facts,
     resolve_user,
 )
+from wardian.storage import Spares
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Execs:
         self._execs: dict[str, Exec] = {}
         self._directory = os.path.join(parts.home.run_root, "execs")
         os.makedirs(self._directory, mode=0o711, exist_ok=True)
+        self._spares = Spares(self._directory, exec_record.make_directory)
 
     # --- calls ---
 
@@ -205,7 +207,7 @@ class Execs:
             return ""
         run_dir = self._run_dir(found.id)
         record = ExecRecord(_RECORD_VERSION, self._parts.boot_id, found.container.id, found.options)
-        exec_record.keep(run_dir, record)
+        exec_record.keep(run_dir, record, self._spares)
         return run_dir
 
     def _follow(self, found: Exec, pid: int, supervisor: SupervisorClient) -> None:

@@ -36,7 +36,9 @@ class HostFacts(NamedTuple):
     # of the files that not every kernel has, those that groups have here
     group_files: frozenset[str] = frozenset()
     own_group2: str = ""  # the group of the v2 hierarchy that we are in: "/", "/system.slice/wardian.service"
-    in_root_of: frozenset[str] = frozenset()  # of v1's hierarchies, named as in cgroup_mounts: we are in no group of them
+    in_root_of: frozenset[str] = (
+        frozenset()
+    )  # of v1's hierarchies, named as in cgroup_mounts: we are in no group of them
 
     def kernel_at_least(self, major: int, minor: int) -> bool:
         return self.kernel >= (major, minor)

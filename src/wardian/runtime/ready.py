@@ -1,23 +1,27 @@
 """Launchers as processes: how one is started, and one that is started before there is a plan for it.
 
 To start a process takes a fifth of a millisecond on an idle machine and several on a busy one, in which the event loop
-stands still. So an engine has one launcher that waits for the next plan (`keep_ready`): it is taken at once, and
-another is started a moment later, off the way. It has nothing but its socket, and ends with it: also when its engine is
-killed.
+stands still. So an engine has launchers that wait for the next plans (`keep_ready`): one is taken at once, and a thread
+makes up for it. They have nothing but their sockets, and end with them: also when their engine is killed.
 """
 
 import asyncio
+import collections
 import contextlib
 import os
+import queue
 import signal
 import socket
+import threading
 import weakref
 from typing import NamedTuple
 
 from wardian.errors import UNAVAILABLE, WardianError
+from wardian.kernel.spawn import spawn
 from wardian.runtime.program import protected
 
-_NEXT_AFTER = 0.003  # seconds from one's taking to the start of the next
+_STOCK = 2  # one is made while the other is at work
+_PATIENCE = 1.0  # seconds, for one that is being made when the last has to go
 # What Python ignores or a terminal may have set: the container starts with the kernel's defaults.
 _DEFAULT_SIGNALS = (
     signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD,
@@ -32,14 +36,24 @@ class Launcher(NamedTuple):
 
 
 class _Waiting:
-    """What an event loop has in store."""
+    """What an event loop has in store, and the thread that fills it up."""
 
     def __init__(self) -> None:
-        self.launcher: Launcher | None = None
-        self.timer: asyncio.TimerHandle | None = None
+        self.launchers: collections.deque[Launcher] = collections.deque()
+        self.wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.thread = threading.Thread(
+            target=_fill, args=(self.launchers, self.wanted), name="wardian-ready", daemon=True
+        )
+        self.thread.start()
 
 
 _waiting: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting]" = weakref.WeakKeyDictionary()
+
+
+def _fill(launchers: "collections.deque[Launcher]", wanted: "queue.SimpleQueue[bool]") -> None:
+    while wanted.get():
+        with contextlib.suppress(OSError, WardianError):  # who takes one hears why
+            launchers.append(start())
 
 
 def launcher_path() -> str:
@@ -48,43 +62,37 @@ def launcher_path() -> str:
 
 
 def keep_ready() -> None:
-    """From now on one waits for the next plan of this event loop, until `keep_none`."""
+    """From now on some wait for the next plans of this event loop, until `keep_none`."""
     loop = asyncio.get_running_loop()
-    _refill(_waiting.setdefault(loop, _Waiting()))
+    if loop not in _waiting:
+        _waiting[loop] = _Waiting()
+        for _ in range(_STOCK):
+            _waiting[loop].wanted.put(True)
 
 
 def keep_none() -> None:
     waiting = _waiting.pop(asyncio.get_running_loop(), None)
     if waiting is None:
         return
-    if waiting.timer is not None:
-        waiting.timer.cancel()
-    if waiting.launcher is not None:
-        waiting.launcher.control.close()
+    waiting.wanted.put(False)
+    waiting.thread.join(_PATIENCE)
+    while waiting.launchers:
+        launcher = waiting.launchers.popleft()
+        launcher.control.close()
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(waiting.launcher.process, signal.SIGKILL)
-            os.waitpid(waiting.launcher.process, 0)
+            os.kill(launcher.process, signal.SIGKILL)
+            os.waitpid(launcher.process, 0)
 
 
 def take() -> Launcher:
-    """The one that waits, or a new one. Raises WardianError(UNAVAILABLE) when the program is not there."""
-    loop = asyncio.get_running_loop()
-    waiting = _waiting.get(loop)
-    if waiting is None:
-        return start()
-    found, waiting.launcher = waiting.launcher, None
-    if waiting.timer is None:
-        waiting.timer = loop.call_later(_NEXT_AFTER, _refill, waiting)
-    if found is not None and _lives(found):
-        return found
+    """One that waits, or a new one. Raises WardianError(UNAVAILABLE) when the program is not there."""
+    waiting = _waiting.get(asyncio.get_running_loop())
+    while waiting is not None and waiting.launchers:
+        found = waiting.launchers.popleft()
+        waiting.wanted.put(True)
+        if _lives(found):
+            return found
     return start()
-
-
-def _refill(waiting: _Waiting) -> None:
-    waiting.timer = None
-    if waiting.launcher is None:
-        with contextlib.suppress(OSError, WardianError):  # who takes one hears why
-            waiting.launcher = start()
 
 
 def _lives(launcher: Launcher) -> bool:
@@ -110,20 +118,7 @@ def start(*words: str) -> Launcher:
 
 def _spawn(control: socket.socket, *words: str) -> int:
     try:
-        return os.posix_spawn(
-            protected(launcher_path()),
-            ["wardian-launcher", *words],
-            {},
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, control.fileno(), 3),
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_DUP2, 0, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_DEFAULT_SIGNALS,
-        )
+        return spawn(protected(launcher_path()), ["wardian-launcher", *words], control.fileno(), 3, _DEFAULT_SIGNALS)
     except FileNotFoundError as error:
         raise WardianError(
             UNAVAILABLE,

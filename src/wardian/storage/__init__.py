@@ -17,6 +17,7 @@ from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer, sync_dir
 from wardian.storage.locks import RootLock, lock_root
 from wardian.storage.pack import Packing, batched, pack_directory, pack_entry
 from wardian.storage.snapshots import ContainerRoot, Snapshots
+from wardian.storage.spares import Spares
 from wardian.storage.tarwriter import END as TAR_END
 from wardian.storage.tarwriter import header as tar_header
 from wardian.storage.trash import Trash, remove_at, remove_tree
@@ -42,6 +43,7 @@ __all__ = [
     "Packing",
     "RootLock",
     "Snapshots",
+    "Spares",
     "StagedLayer",
     "Trash",
     "Tree",

@@ -33,7 +33,7 @@ class Snapshots:
         self._home = home
         self._layers = layers
         self._trash = trash
-        self._spares = Spares(home.staging)
+        self._spares = Spares(home.staging, make_container_directory)
         os.makedirs(os.path.dirname(home.container("ID")), mode=0o710, exist_ok=True)
 
     def prepare(self, container_id: str, layer_ids: Sequence[str]) -> ContainerRoot:

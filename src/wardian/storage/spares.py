@@ -1,4 +1,4 @@
-"""Container directories made ahead: `upper` and `work` cost ext4 half a millisecond, a rename costs a fiftieth of that.
+"""Directories made ahead: a container's `upper` and `work` cost ext4 half a millisecond, a rename a fiftieth of that.
 
 A few wait in staging; each one taken is made up for by a background thread. What is left of them when the engine ends
 is swept with the rest of staging.
@@ -9,6 +9,7 @@ import os
 import queue
 import secrets
 import threading
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -16,10 +17,11 @@ _READY = 4
 
 
 class Spares:
-    """A pool of `{upper, work}` directories in `staging`. Thread-safe. Its thread starts with the first `take`."""
+    """A pool of what `make(path)` makes in `staging`. Thread-safe. Its thread starts with the first `take`."""
 
-    def __init__(self, staging: str) -> None:
+    def __init__(self, staging: str, make: Callable[[str], None]) -> None:
         self._staging = staging
+        self._make = make
         self._ready: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -53,8 +55,8 @@ class Spares:
             self._wanted.get()
             path = os.path.join(self._staging, f"spare.{secrets.token_hex(8)}")
             try:
-                make_container_directory(path)
-            except OSError as error:  # a full disk, say: the next container is made, or refused, in its own call
+                self._make(path)
+            except OSError as error:  # a full disk, say: the next one is made, or refused, in its own call
                 log.warning("storage: cannot make a spare directory: %s", error)
             else:
                 self._ready.put(path)
