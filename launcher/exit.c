@@ -9,8 +9,8 @@
 
 #include "supervisor.h"
 
-/* exit.tmp may be there: empty, made ahead, or of one that was killed here. Not O_TRUNC: ext4 then writes to the disk at
- * close(2) what is in it by then (auto_da_alloc). */
+/* exit.tmp may be there: empty, made ahead, or of one that was killed here. Not O_TRUNC: ext4 then writes to the disk
+ * at close(2) what is in it by then (auto_da_alloc). */
 static void write_record(const struct supervisor *s) {
     int dir = s->supervision->run_dir;
     if (dir < 0)

@@ -1,11 +1,13 @@
 /* The container's output (sources) and input (sink). All descriptors here are non-blocking. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "supervisor.h"
 
-enum { DRAIN_CHUNKS = 64 };
+enum { DRAIN_CHUNKS = 64, WIDE = 1 << 18, QUICK_NS = 100000, FLOOD = 32, REST_NS = 200000 };
 
 void source_watch(struct supervisor *s, int which) {
     struct source *source = &s->sources[which];
@@ -21,6 +23,30 @@ void source_end(struct supervisor *s, int which) {
     close(source->fd);
     source->fd = -1;
     source->left = 0;
+}
+
+/* A container that writes faster than it is read gets a wider pipe (F_SETPIPE_SZ): it, we and who is attached then
+ * change places a quarter as often. Only such a one: what is in the pipe is memory of its. A terminal has none, EBADF. */
+static void widen(struct source *source) {
+    if (!source->wide)
+        (void)!fcntl(source->fd, F_SETPIPE_SZ, WIDE);
+    source->wide = true;
+}
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* In a flood of small writes each would wake us for itself: half of the time would go there. After some in a row we let
+ * the pipe fill for a moment, as long as that brings less than half a chunk. */
+static void rest(struct source *source, ssize_t n) {
+    struct timespec moment = {.tv_nsec = REST_NS};
+    source->quick = n < CHUNK / 2 && now_ns() - source->read_at < QUICK_NS ? source->quick + 1 : 0;
+    if (source->quick >= FLOOD)
+        nanosleep(&moment, NULL);
+    source->read_at = now_ns();
 }
 
 /* Takes what is there, at most one chunk, to the log and to the attachers; nothing while the last one waits for one,
@@ -40,12 +66,16 @@ void source_read(struct supervisor *s, int which) {
     }
     source->idle = false;
     source->left -= n;
+    if (n == CHUNK)
+        widen(source);
     log_feed(which, source->bytes, (size_t)n);
     source->length = (uint32_t)n;
     source->waiting = 1; /* ourselves, until every attacher was asked */
     for (unsigned slot = 0; slot < MAX_ATTACHERS; slot++)
         attacher_offer(s, slot, which);
     source_taken(s, which);
+    if (s->phase == RUNNING)
+        rest(source, n);
 }
 
 /* What is there now, or as much of it as can be taken; bounded, for a writer may be quicker than we. */

@@ -29,6 +29,9 @@ struct source {
     uint32_t length;
     uint32_t waiting;
     bool idle; /* the last read found nothing */
+    bool wide; /* its pipe was widened */
+    uint32_t quick; /* small reads, each right after the one before */
+    int64_t read_at; /* CLOCK_MONOTONIC, ns: the last one's end */
     int64_t left; /* after the child's end: what was in the pipe then and is not read yet */
     unsigned char bytes[CHUNK];
 };
