@@ -26,7 +26,7 @@ void source_end(struct supervisor *s, int which) {
 }
 
 /* A container that writes faster than it is read gets a wider pipe (F_SETPIPE_SZ): it, we and who is attached then
- * change places a quarter as often. Only such a one: what is in the pipe is memory of its. A terminal has none, EBADF. */
+ * change places a quarter as often. Only such a one: what is in the pipe is its memory. A terminal has none: EBADF. */
 static void widen(struct source *source) {
     if (!source->wide)
         (void)!fcntl(source->fd, F_SETPIPE_SZ, WIDE);
