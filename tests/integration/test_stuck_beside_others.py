@@ -197,7 +197,10 @@ def _answers(engine: TestEngine, method: str, path: str, body: object = None, /,
 
 @pytest.mark.parametrize(("path", "query"), READS, ids=lambda value: str(value))
 def test_reads(stuck: TestEngine, path: str, query: dict[str, object]) -> None:
-    for name in ("well", *STUCK) if "{}" in path else ("",):
+    names = ("well", *STUCK) if "{}" in path else ("",)
+    if query == {"stream": "false"}:  # two samples, a second apart
+        names = ("well", "frozen")
+    for name in names:
         code = _answers(stuck, "GET", path.format(name), **query)
         assert code in (200, 404) and (code == 200 or "explain" in path or "metrics" in path), (name, code)
 
@@ -218,6 +221,7 @@ def test_a_life_of_another(stuck: TestEngine, network: str) -> None:
     assert _answers(stuck, "DELETE", f"/volumes/{name}") == 204
 
 
+@pytest.mark.soak  # the engine gives requests under way five seconds
 def test_the_next_engine_starts_beside_them(stuck: TestEngine) -> None:
     """The one before ends when it is told to, but for threads that the kernel holds; its lock and socket are free."""
     before = stuck.process
