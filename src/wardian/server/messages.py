@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from wardian.errors import INVALID, WardianError
-from wardian.server import versions
+from wardian.server import shapes, versions
 from wardian.server.query import Query
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Request(NamedTuple):
     times: Times
 
     async def json(self) -> Any:
-        """The decoded body, None when there is none. Raises WardianError for one that is too long or no JSON."""
+        """The decoded body in the shape of its operation, None when there is none. Raises WardianError for one that is
+        too long, no JSON, or of other types."""
         content = await self.body.read(JSON_BODY_LIMIT)
         if not content.strip():
             return None
@@ -51,6 +52,8 @@ class Request(NamedTuple):
             value = msgspec.json.decode(content)
         except RecursionError:
             raise WardianError(INVALID, "invalid JSON: exceeded max depth", operation="decode") from None
+        if isinstance(value, dict):
+            value = shapes.conform(self.route.handler, value)
         return versions.adapt_request(self.route, self.version, value)
 
     async def json_object(self) -> dict[str, Any]:
