@@ -12,7 +12,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.streaming import produced
 from wardian.engine.workers import Emit, work
 from wardian.errors import INVALID, WardianError
-from wardian.images import Image, ImageUse, RegistryAuth, Stop, auth_from_api, parse_reference, summary
+from wardian.images import Image, ImageUse, Reference, RegistryAuth, Stop, auth_from_api, parse_reference, summary
 
 Bodies = list[dict[str, Any]]
 Result = TypeVar("Result")
@@ -151,11 +151,15 @@ class Images:
             self._publish("save", image.id, image.run_config.get("Labels"), image.id)
         return produced(lambda: pieces, "wardian-save")
 
-    async def push(self, name: str, tag: str, platform: str, auth: Mapping[str, Any] | None, emit: Emit) -> None:
-        """A tag, or all tags of the repository."""
+    def to_push(self, name: str, tag: str) -> Reference:
+        """What a push asks for. Raises INVALID: that is told before anything is streamed."""
         reference = parse_reference(f"{name}:{tag}" if tag else name)
         if reference.digest:
             raise WardianError(INVALID, "cannot push a digest reference", operation="push", subject=name)
+        return reference
+
+    async def push(self, reference: Reference, platform: str, auth: Mapping[str, Any] | None, emit: Emit) -> None:
+        """A tag, or all tags of the repository."""
         credentials = auth_from_api(auth)
         stop = Stop()
 

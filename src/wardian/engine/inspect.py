@@ -48,7 +48,7 @@ def render_state(state: RunState) -> dict[str, Any]:
         "Error": state.error,
         "StartedAt": rfc3339(state.started_at),
         "FinishedAt": rfc3339(state.finished_at),
-        **({"Reason": state.reason} if state.reason else {}),
+        "Reason": state.reason,  # Wardian's own: why it ended
     }
 
 

@@ -51,10 +51,13 @@ class ImageStore:
         self._records.close()
 
     def resolve(self, name_or_id: str, platform: str = "") -> Image:
-        """The image that a name, a digest, an id or the beginning of one means. Raises NOT_FOUND in Docker's words."""
+        """The image that a name, a digest, an id or the beginning of one means. Raises in Docker's words: NOT_FOUND,
+        INVALID for what can be none."""
         snapshot = self._records.snapshot
         image = _named(snapshot, name_or_id) or _by_id(snapshot, name_or_id)
         if image is None:
+            if not _IDENTIFIER.fullmatch(name_or_id):
+                parse_reference(name_or_id)
             shown = _shown(name_or_id)
             raise WardianError(NOT_FOUND, f"No such image: {shown}", operation="find image", subject=shown)
         if platform:

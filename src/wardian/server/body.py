@@ -79,6 +79,7 @@ class Body:
         while piece := await self._next():
             size += len(piece)
             if size > limit:
-                raise WardianError(INVALID, f"the request's body is longer than {limit} bytes", operation="read body")
+                message = f"the request's body is longer than {limit >> 20} MiB ({limit} bytes)"
+                raise WardianError(INVALID, message, operation="read body")
             pieces.append(piece)
         return b"".join(pieces)

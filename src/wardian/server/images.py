@@ -97,9 +97,10 @@ async def load(request: Request) -> Streamed:
 
 async def push(request: Request) -> Streamed:
     auth = decode_auth(request.headers.get("x-registry-auth", ""))
+    reference = request.engine.images.to_push(_name(request), request.query.text("tag"))
 
     async def run(emit: Emit) -> None:
-        await request.engine.images.push(_name(request), request.query.text("tag"), _platform(request), auth, emit)
+        await request.engine.images.push(reference, _platform(request), auth, emit)
 
     return Streamed(progress_lines(run, "push", errors_are_lines=True), eager=False)
 

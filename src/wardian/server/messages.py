@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 JSON = "application/json"
 RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
-JSON_BODY_LIMIT = 4 << 20
+# more than any kernel takes as arguments and environment (execve(2)); Docker has no limit, and its memory none
+JSON_BODY_LIMIT = 16 << 20
 # what is worth saying of an operation that has no body to say it in
 NOTE_HEADER = "Wardian-Note"
 
