@@ -450,7 +450,7 @@ def test_bad_requests(server: RunningServer, request_bytes: bytes, status: bytes
 
 def test_a_json_body_has_a_limit(client: Client) -> None:
     with pytest.raises(ApiError, match="longer than"):
-        client.call("POST", "/containers/create", {"Image": "a" * (5 << 20)})
+        client.call("POST", "/containers/create", {"Image": "a" * (17 << 20)})
 
 
 def test_json_that_is_too_deep_is_the_clients_mistake(server: RunningServer) -> None:
