@@ -62,7 +62,7 @@ def _all(shape: Shape, names: str) -> dict[str, Shape]:
 
 _HEALTH = Fields("HealthConfig", {"Test": TEXTS, **_all(NUMBER, "Interval Timeout StartPeriod StartInterval Retries")})
 _CONFIG: dict[str, Shape] = {
-    **_all(TEXT, "Hostname Domainname User Image WorkingDir MacAddress StopSignal"),
+    **_all(TEXT, "Hostname Domainname User Image WorkingDir MacAddress StopSignal Runtime"),
     **_all(FLAG, "AttachStdin AttachStdout AttachStderr Tty OpenStdin StdinOnce ArgsEscaped NetworkDisabled"),
     **_all(TEXTS, "Env OnBuild"),
     **_all(Words(), "Cmd Entrypoint Shell"),
