@@ -160,6 +160,7 @@ class HostSide:
         async with AsyncExitStack() as steps:  # carried out from the last to the first, whatever fails
             steps.callback(self._close)
             steps.push_async_callback(self.plumbing.close)
+            steps.push_async_callback(self._end_jobs)
             if purge and self._firewall is not None:
                 for config in purge:
                     steps.push_async_callback(self.plumbing.remove, config)
@@ -179,12 +180,19 @@ class HostSide:
             forwarding.turn_back(self._home.turned_forwarding)
         self._firewall.remove(but_transit=bool(others))
 
+    async def _end_jobs(self) -> None:
+        """No job begins any more, and those that began are at their end. Who asked for one may be gone: of a container
+        that ended just now, say. Nobody closes a socket, or frees what libnftables has, under a job's hands."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            last = asyncio.get_running_loop().run_in_executor(thread, lambda: None)
+            thread.shutdown(wait=False)
+            await last
+
     def _close(self) -> None:
         if self._firewall is not None:
             self._firewall.close()
-        if self._thread is not None:
-            self._thread.shutdown()
-        self._thread = self._firewall = self._watch = self._link_watch = self._board = None
+        self._firewall = self._watch = self._link_watch = self._board = None
 
     async def work(self, job: Callable[[], _T]) -> _T:
         """Run a job in the network's thread."""
