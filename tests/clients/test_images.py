@@ -110,6 +110,47 @@ def test_an_image_of_another_platform(docker):
     docker("rmi", "foreign:1")
 
 
+def test_a_platform_that_is_asked_for_is_looked_at_everywhere(engine: TestEngine):
+    """Docker 28's answers. An image that is for another one is neither shown, loaded nor removed."""
+    client = engine.client
+    made = {"clients/ours:1": busybox_image()}
+    with client.stream("POST", "/images/load", docker_archive(made), {"quiet": True}) as said:
+        said.read()
+    here, other = (json.dumps({"os": "linux", "architecture": one}) for one in (ARCHITECTURE, OTHER))
+    mismatch = "image with reference clients/ours:1 was found but its platform"
+    path = "/images/clients/ours:1"
+    for method, place, query in (
+        ("GET", f"{path}/json", {"platform": other}),
+        ("GET", f"{path}/history", {"platform": other}),
+        ("DELETE", path, {"platforms": other}),
+    ):
+        answer = client.request(method, place, query=query)
+        assert (answer.status, mismatch in answer.error().message) == (404, True), place
+    for query, words in (
+        ({"platforms": [here, other]}, "multiple platforms are not supported"),
+        ({"platforms": "{bad"}, "failed to parse platform"),
+    ):
+        answer = client.request("DELETE", path, query=query)
+        assert (answer.status, words in answer.error().message) == (400, True)
+    answer = client.request("GET", f"{path}/json", query={"platform": here, "manifests": True})
+    assert answer.status == 400 and "cannot both be set" in answer.error().message
+    assert client.call("GET", f"{path}/json", query={"platform": here})["Architecture"] == ARCHITECTURE
+    assert client.call("GET", f"{path}/history", query={"platform": here})
+    answer = client.request("POST", "/containers/nosuch/start", query={"checkpoint": "x"})
+    assert answer.status == 400 and "experimental mode" in answer.error().message
+    assert {"Untagged": "clients/ours:1"} in client.call("DELETE", path, query={"platforms": here})
+
+
+def test_who_wants_signatures_checked_is_refused(wardian):
+    for verb in ("pull", "push"):
+        done = wardian(verb, "--disable-content-trust=false", "127.0.0.1:1/no/registry", status=1)
+        assert b"content trust is not built yet, and --disable-content-trust=false asks for it" in done.stderr
+    wardian.environment["DOCKER_CONTENT_TRUST"] = "1"
+    assert b"DOCKER_CONTENT_TRUST asks for it" in wardian("pull", "127.0.0.1:1/no/registry", status=1).stderr
+    done = wardian("pull", "--disable-content-trust", "127.0.0.1:1/no/registry", status=1)
+    assert b"content trust" not in done.stderr
+
+
 def test_a_local_image_that_is_not_of_the_platform_asked_for(docker):
     docker("load", stdin=docker_archive({"mine:1": busybox_image()}))
     done = docker("run", "--rm", "--pull", "never", "--platform", f"linux/{OTHER}", "mine:1", "true", status=125)

@@ -315,5 +315,5 @@ _HELP = Flag("help", "", "bool", "", "Show help")
 # rows that many commands have
 TABLE_FORMAT = Flag("format", "", "string", "", "'table', 'table TEMPLATE', 'json', or a Go template")
 CONTENT_TRUST = Flag(
-    "disable-content-trust", "", "bool", "", "Accepted as Docker has it; has no effect", default=True, hidden=True
+    "disable-content-trust", "", "bool", "", "No signature is checked (=false is refused)", default=True, hidden=True
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wardian.cli.command import Command, Failure
 from wardian.cli.credentials import registry_auth
 from wardian.cli.pflag import CONTENT_TRUST, Flag
-from wardian.cli.pull import NO_PROGRESS, show_progress
+from wardian.cli.pull import NO_PROGRESS, refuse_content_trust, show_progress
 from wardian.cli.references import parse_name, platform_query
 
 TYPE_CHECKING = False
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def push(invocation: Invocation) -> int:
+    refuse_content_trust(invocation)
     name = parse_name(invocation.args[0])
     every, quiet = invocation.flag("all-tags"), invocation.flag("quiet")
     if name.digest:

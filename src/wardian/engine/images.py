@@ -69,22 +69,20 @@ class Images:
         return bodies
 
     def inspect(self, ref: str, platform: str = "") -> dict[str, Any]:
-        """`platform`: only if it is of that. Raises NOT_FOUND."""
-        self._store.resolve(ref, platform)
-        return self._store.inspect(ref)
+        return self._store.inspect(ref, platform)
 
     def history(self, ref: str, platform: str = "") -> Bodies:
-        self._store.resolve(ref, platform)
-        return self._store.history(ref)
+        return self._store.history(ref, platform)
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:
         async with self._parts.images_settled:
             image = self._store.tag(ref, f"{repo}:{tag}" if tag else repo)
         self._publish("tag", image.id, image.run_config.get("Labels"), f"{repo}:{tag or 'latest'}")
 
-    async def remove(self, ref: str, force: bool = False, noprune: bool = False) -> Bodies:
+    async def remove(self, ref: str, force: bool = False, noprune: bool = False, platform: str = "") -> Bodies:
+        """With a `platform`, only an image that is for it: each here is for one."""
         # a client that leaves must not let go of the lock before the thread ends
-        return await asyncio.shield(self._kept(self._remove(ref, force, noprune)))
+        return await asyncio.shield(self._kept(self._remove(ref, force, noprune, platform)))
 
     def _kept(self, job: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
         """A task that the loop does not forget while it runs."""
@@ -93,8 +91,10 @@ class Images:
         task.add_done_callback(self._removals.discard)
         return task
 
-    async def _remove(self, ref: str, force: bool, noprune: bool) -> Bodies:
+    async def _remove(self, ref: str, force: bool, noprune: bool, platform: str) -> Bodies:
         async with self._parts.images_settled:
+            if platform:
+                self._store.resolve(ref, platform)
             answer = await self._remove_in_thread(ref, force, noprune)
         self._tell_removed(answer)
         return answer
@@ -138,9 +138,9 @@ class Images:
         self._parts.events.publish("image", "prune", "", {"reclaimed": str(freed)})
         return {"ImagesDeleted": answer or None, "SpaceReclaimed": freed}
 
-    async def load(self, file: BinaryIO, emit: Emit) -> None:
+    async def load(self, file: BinaryIO, emit: Emit, platform: str = "") -> None:
         chunks = _chunks(file)
-        images = await work(lambda progress: self._store.load(chunks, progress), emit, "wardian-load")
+        images = await work(lambda tell: self._store.load(chunks, tell, platform=platform), emit, "wardian-load")
         for image in images:
             self._publish("load", image.id, image.run_config.get("Labels"), image.id)
 

@@ -80,13 +80,13 @@ class ImageStore:
         """Bytes in the files of these layers."""
         return sum(self._layers.facts(layer).size for layer in layer_ids)
 
-    def inspect(self, name_or_id: str) -> dict[str, Any]:
+    def inspect(self, name_or_id: str, platform: str = "") -> dict[str, Any]:
         """GET /images/{name}/json."""
-        return describe.inspect(self.resolve(name_or_id), self._layers)
+        return describe.inspect(self.resolve(name_or_id, platform), self._layers)
 
-    def history(self, name_or_id: str) -> list[dict[str, Any]]:
+    def history(self, name_or_id: str, platform: str = "") -> list[dict[str, Any]]:
         """GET /images/{name}/history."""
-        return describe.history(self.resolve(name_or_id), self._layers)
+        return describe.history(self.resolve(name_or_id, platform), self._layers)
 
     def pull(
         self,

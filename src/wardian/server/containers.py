@@ -53,6 +53,9 @@ async def inspect(request: Request) -> Answer:
 
 
 async def start(request: Request) -> Answer:
+    if request.query.text("checkpoint"):
+        message = "checkpoint is only supported in experimental mode"
+        raise WardianError(INVALID, message, operation="start", subject=_ref(request))
     await request.engine.containers.start(_ref(request), request.query.text("detachKeys") or None)
     return NO_CONTENT
 

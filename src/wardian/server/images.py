@@ -23,7 +23,11 @@ async def index(request: Request) -> Answer:
 
 
 async def inspect(request: Request) -> Answer:
-    return json_answer(request.engine.images.inspect(_name(request), _platform(request)))
+    platform = _platform(request)
+    if platform and request.query.flag("manifests"):
+        message = "conflicting options: manifests and platform options cannot both be set"
+        raise WardianError(INVALID, message, operation="inspect image")
+    return json_answer(request.engine.images.inspect(_name(request), platform))
 
 
 async def history(request: Request) -> Answer:
@@ -40,7 +44,12 @@ async def tag(request: Request) -> Answer:
 
 async def remove(request: Request) -> Answer:
     query = request.query
-    return json_answer(await request.engine.images.remove(_name(request), query.flag("force"), query.flag("noprune")))
+    platforms = [text for text in query.texts("platforms") if text]
+    if len(platforms) > 1:
+        raise WardianError(INVALID, "multiple platforms are not supported", operation="remove image")
+    platform = _read_platform(platforms[0]) if platforms else ""
+    images = request.engine.images
+    return json_answer(await images.remove(_name(request), query.flag("force"), query.flag("noprune"), platform))
 
 
 async def prune(request: Request) -> Answer:
@@ -88,9 +97,11 @@ def _import(request: Request) -> Streamed:
 
 
 async def load(request: Request) -> Streamed:
+    platform = _platform(request)
+
     async def run(emit: Emit) -> None:
         async with spooled(request.body, request.engine.home.data_root) as file:
-            await request.engine.images.load(file, emit)
+            await request.engine.images.load(file, emit, platform)
 
     return Streamed(progress_lines(run, "load", errors_are_lines=True), eager=False)
 
@@ -114,7 +125,10 @@ async def save(request: Request) -> Streamed:
 
 def _platform(request: Request) -> str:
     """`platform` as JSON, in which docker's CLI gives it to all but pull, or as os/arch[/variant]."""
-    text = request.query.text("platform")
+    return _read_platform(request.query.text("platform"))
+
+
+def _read_platform(text: str) -> str:
     if not text.startswith("{"):
         return text
     try:
