@@ -98,7 +98,7 @@ class Images:
     def list(self, filters: dict[str, list[str]], every: bool, digests: bool) -> list[dict[str, Any]]:
         return [{"Id": "sha256:1", "Size": 5, "RepoTags": [], "RepoDigests": [], "Containers": 2}]
 
-    def inspect(self, ref: str, platform: str) -> dict[str, Any]:
+    def inspect(self, ref: str, platform: str = "") -> dict[str, Any]:
         return {"Id": ref, "Size": 5}
 
     async def pull(self, image: str, tag: str, platform: str, auth: object, emit: Any) -> None:
@@ -109,7 +109,7 @@ class Images:
         if image == "breaks":
             raise WardianError(NOT_FOUND, "it broke")
 
-    async def load(self, file: Any, emit: Any) -> None:
+    async def load(self, file: Any, emit: Any, platform: str = "") -> None:
         emit({"stream": f"{len(file.read())} bytes"})
 
 
