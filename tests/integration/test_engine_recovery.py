@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
+
+import pytest
 
 from benches import Bench
 from wardian.engine import Engine
@@ -165,3 +169,29 @@ def test_a_network_that_is_no_more_takes_no_name_from_the_others(bench: Bench) -
 def boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
+
+
+def test_a_supervisor_whose_backlog_is_full_is_given_time(bench: Bench) -> None:
+    """It cannot be told from one that is stuck at once, and what is taken for lost is killed."""
+    identity = bench.start("sleep", "1000")
+    pid = bench.state(identity)["Pid"]
+    supervisor = supervisor_of(pid)
+    callers: list[socket.socket] = []
+    goes_on = threading.Timer(1, os.kill, (supervisor, signal.SIGCONT))
+
+    def crowd() -> None:
+        os.kill(supervisor, signal.SIGSTOP)
+        directory = os.open(bench.home.run_container(identity), os.O_PATH)  # its path may be too long for an address
+        with pytest.raises(BlockingIOError):
+            while True:
+                callers.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                callers[-1].setblocking(False)
+                callers[-1].connect(f"/proc/self/fd/{directory}/supervisor.sock")
+        os.close(directory)
+        goes_on.start()
+
+    between_engines(bench, crowd)
+    goes_on.join()
+    for caller in callers:
+        caller.close()
+    assert bench.state(identity)["Running"] and bench.state(identity)["Pid"] == pid

@@ -16,6 +16,7 @@ import asyncio
 import errno
 import logging
 import os
+import time
 
 from wardian.engine import connections, create, links, pausing, sandbox
 from wardian.engine.container_files import write_hosts
@@ -32,6 +33,8 @@ from wardian.runtime import ExitRecord, SupervisorClient, read_exit
 log = logging.getLogger(__name__)
 
 _LOST_DEADLINE = 5.0  # seconds, for the end of a container whose supervisor is lost
+_BUSY_DEADLINE, _BUSY_PAUSE = 5.0, 0.05  # seconds, for a supervisor that others ask at the same moment
+_LACKING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 async def recover(parts: Parts, lifecycle: Lifecycle) -> None:
@@ -80,12 +83,8 @@ async def _tell_standing(parts: Parts, identity: str, changed: Changed | None) -
 
 
 async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -> bool:
-    run_dir = parts.home.run_container(container.id)
-    try:
-        supervisor = await SupervisorClient.connect(run_dir)
-    except WardianError as error:
-        if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):  # else it has ended
-            log.warning("container %s: its supervisor is not reached: %s", container.id[:12], error)
+    supervisor = await _reached(parts, container)
+    if supervisor is None:
         return False
     if not container.state.live:
         try:
@@ -99,6 +98,24 @@ async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -
     pausing.settle(parts, container)
     lifecycle.watch(container)
     return True
+
+
+async def _reached(parts: Parts, container: Container) -> SupervisorClient | None:
+    """None when it has ended. Raises WardianError when it is this process that lacks something: who cannot ask whether
+    a container lives must not end it for dead."""
+    deadline = time.monotonic() + _BUSY_DEADLINE
+    while True:
+        try:
+            return await SupervisorClient.connect(parts.home.run_container(container.id))
+        except WardianError as error:
+            if error.errno in _LACKING:
+                raise
+            if error.errno == errno.EAGAIN and time.monotonic() < deadline:  # its backlog is full
+                await asyncio.sleep(_BUSY_PAUSE)
+                continue
+            if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
+                log.warning("container %s: its supervisor is not reached: %s", container.id[:12], error)
+            return None
 
 
 async def _take_up(parts: Parts, lifecycle: Lifecycle, container: Container, supervisor: SupervisorClient) -> None:

@@ -144,15 +144,17 @@ class SupervisorClient:
 
     @classmethod
     async def connect(cls, run_dir: str) -> "SupervisorClient":
-        """Of a container that an earlier engine launched. Raises WardianError(NOT_FOUND) when no supervisor listens."""
-        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        directory = -1
+        """Of a container that an earlier engine launched. Raises WardianError(NOT_FOUND) when no supervisor listens,
+        with another errno than ENOENT and ECONNREFUSED when it may."""
+        control, directory = None, -1
         try:
+            control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             directory = os.open(run_dir, os.O_PATH | os.O_DIRECTORY)
             control.setblocking(False)  # connect to a unix socket is done at once, or it is EAGAIN: a full backlog
             control.connect(f"/proc/self/fd/{directory}/supervisor.sock")
         except OSError as error:
-            control.close()
+            if control is not None:
+                control.close()
             raise WardianError(
                 NOT_FOUND,
                 f"no supervisor in {run_dir}: {error.strerror}",
