@@ -15,6 +15,7 @@ from wardian.engine.registry import Container
 from wardian.engine.state import State
 from wardian.errors import INVALID, WardianError
 from wardian.network import HeldPort
+from wardian.patterns import Finds, finder
 
 _STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 _TRUE = ("1", "true")
@@ -96,15 +97,15 @@ def _name(parts: Parts, values: list[str], look: Look) -> Takes:
 
     def takes(container: Container) -> bool:
         name = container.record.name
-        return any(pattern.search(name) or pattern.search(f"/{name}") for pattern in patterns)
+        return any(finds(name) or finds(f"/{name}") for finds in patterns)
 
     return takes
 
 
-def _pattern(text: str) -> "re.Pattern[str] | None":
+def _pattern(text: str) -> Finds | None:
     try:
-        return re.compile(text)
-    except re.error:
+        return finder(text)
+    except ValueError:
         return None
 
 

@@ -1,7 +1,6 @@
 """Volumes as the API's calls want them."""
 
 import asyncio
-import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from wardian.engine.filters import Filters, check_filters, matches_label
 from wardian.engine.inspect import rfc3339
 from wardian.engine.parts import Parts
 from wardian.errors import INVALID, NOT_FOUND, UNAVAILABLE, WardianError
+from wardian.patterns import Finds, finder
 from wardian.storage import ANONYMOUS, Volume, check_driver
 
 Bodies = list[dict[str, Any]]
@@ -30,10 +30,13 @@ class Volumes:
         wanted = filters or {}
         check_filters(wanted, ("name", "label", "dangling", "driver"))
         dangling = _dangling(wanted)
+        names = [_finder(text) for text in wanted.get("name", ())]
         found = [
             self._render(volume)
             for volume in self._parts.volumes.list()
-            if _selected(volume, wanted) and dangling in (None, not self._used(volume))
+            if _selected(volume, wanted)
+            and (not names or any(finds(volume.name) for finds in names))
+            and dangling in (None, not self._used(volume))
         ]
         return {"Volumes": found, "Warnings": None}
 
@@ -114,9 +117,7 @@ class Volumes:
 def _selected(volume: Volume, wanted: Filters) -> bool:
     labels = volume.labels or {}
     for key, values in wanted.items():
-        if key == "name":
-            found = any(_name_matches(text, volume.name) for text in values)
-        elif key == "label":
+        if key == "label":
             found = all(matches_label(labels, text) for text in values)
         elif key == "label!":
             found = not any(matches_label(labels, text) for text in values)
@@ -129,11 +130,11 @@ def _selected(volume: Volume, wanted: Filters) -> bool:
     return True
 
 
-def _name_matches(pattern: str, name: str) -> bool:
+def _finder(pattern: str) -> Finds:
     try:
-        return bool(re.search(pattern, name))
-    except re.error:
-        return pattern in name
+        return finder(pattern)
+    except ValueError:
+        return lambda name: pattern in name
 
 
 def _dangling(wanted: Filters) -> bool | None:

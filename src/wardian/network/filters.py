@@ -1,11 +1,11 @@
 """Which networks a list or a prune means: Docker's filters. Pure."""
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from wardian.errors import INVALID, WardianError
 from wardian.network.asked import PREDEFINED
 from wardian.network.values import NetworkConfig
+from wardian.patterns import Finds, finder
 
 Filters = Mapping[str, Sequence[str]]
 _LISTED = ("dangling", "driver", "id", "label", "name", "scope", "type")
@@ -41,22 +41,23 @@ def _test(key: str, values: Sequence[str], used: Collection[str]) -> Callable[[N
     if key == "driver":
         return lambda one: one.driver in values
     if key == "name":
-        return lambda one: any(fits(text, one.name) for text in values)
-    return lambda one: any(fits(text, one.id) for text in values)
+        names = [_fits(text) for text in values]
+        return lambda one: any(fits(one.name) for fits in names)
+    ids = [_fits(text) for text in values]
+    return lambda one: any(fits(one.id) for fits in ids)
 
 
 def is_predefined(network: NetworkConfig) -> bool:
     return network.name in PREDEFINED
 
 
-def fits(pattern: str, text: str) -> bool:
-    """A regular expression anywhere in the text; one that is none fits only itself."""
-    if pattern == text:
-        return True
+def _fits(pattern: str) -> Finds:
+    """A regular expression anywhere in the text, or the text itself; what is no expression fits only itself."""
     try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return False
+        finds = finder(pattern)
+    except ValueError:
+        return lambda text: text == pattern
+    return lambda text: text == pattern or finds(text)
 
 
 def has_label(labels: Mapping[str, str], text: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.patterns import Finds, finder
 
 if TYPE_CHECKING:
     from wardian.engine.config import ContainerConfig
@@ -65,9 +66,16 @@ def extra_attributes(config: "ContainerConfig", options: Mapping[str, str]) -> d
 def _chosen(values: Mapping[str, str], names: str, pattern: str) -> dict[str, str]:
     found = {name: values[name] for name in names.split(",") if name in values}
     if pattern:
-        wanted = re.compile(pattern)
-        found |= {name: value for name, value in values.items() if wanted.search(name)}
+        wanted = _finder(pattern)
+        found |= {name: value for name, value in values.items() if wanted(name)}
     return found
+
+
+def _finder(pattern: str) -> Finds:
+    try:
+        return finder(pattern)
+    except ValueError:  # of an engine that took Python's expressions: such a container still starts
+        return lambda name: name == pattern
 
 
 def line_attributes(record: "ContainerRecord", config: "ContainerConfig", options: Mapping[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from wardian.engine.logging.attributes import check_tag
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.patterns import finder
 
 if TYPE_CHECKING:
     from wardian.home import Home
@@ -128,8 +129,8 @@ def _buffer_size(value: str, key: str) -> None:
 
 def _pattern(value: str, key: str) -> None:
     try:
-        re.compile(value)
-    except re.error as error:
+        finder(value)
+    except ValueError as error:
         raise _invalid(f"error parsing regexp: {error}: `{value}`", key) from None
 
 
