@@ -76,4 +76,5 @@ def test_all_at_once(new_engine: Callable[..., TestEngine]) -> None:
         thread.join(SECONDS + 60)
     assert not any(thread.is_alive() for thread in threads)
     assert not wrong, (wrong[:10], seen)
+    assert "was not stored" not in engine.log_text()
     assert {"create", "start", "stop", "rename", "pause", "unpause", "kill", "rm -f"} <= set(seen), seen

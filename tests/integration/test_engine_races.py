@@ -1,6 +1,7 @@
 """Operations on one container at the same time: each gets an answer that is true, and nobody waits in vain."""
 
 import asyncio
+import os
 import socket
 import time
 from collections import Counter
@@ -69,6 +70,19 @@ def test_whoever_waits_for_a_container_that_goes_hears_of_it(bench: Bench, opera
 
     assert bench.run(run()) == NOT_FOUND
     bench.create("true", name="gone")  # the name is free
+
+
+def test_who_looks_at_the_files_of_a_container_that_goes_makes_none_anew(bench: Bench) -> None:
+    """The threads of diff, commit and export come to their work when they come to it."""
+    identity = bench.create("true")
+    files, containers = bench.engine.files, bench.engine.containers
+    container = containers._registry.find(identity)
+    bench.run(containers.remove(identity))
+    for look in (files.differences, lambda one: list(files.layer(one)), files._frozen_view):
+        with pytest.raises(WardianError) as refusal:
+            look(container)
+        assert refusal.value.kind == NOT_FOUND
+    assert not os.path.exists(bench.home.container(identity))
 
 
 def test_many_clients_fight_over_a_few_names(bench: Bench) -> None:

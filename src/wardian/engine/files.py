@@ -25,6 +25,7 @@ from wardian.kernel.paths import followed_in_root, open_in_root
 from wardian.runtime import resolve_user
 from wardian.storage import (
     TAR_END,
+    ContainerRoot,
     Difference,
     IdMap,
     Packing,
@@ -153,7 +154,7 @@ class Files:
     def differences(self, container: Container) -> list[Difference]:
         """What the container changed in its image's root, without what the engine itself put there."""
         root = roots.prepared(self._parts, container)
-        upper = os.open(root.upper, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        upper = _open_upper(container, root)
         try:
             with open_view(roots.below(self._parts, container.config, container.record.layers)) as view:
                 image = view.open("/", _DIRECTORY)
@@ -168,7 +169,7 @@ class Files:
         """The container's changes as the archive of a layer."""
         only = {one.path[1:] for one in self.differences(container)}
         root = roots.root_of(self._parts, container)
-        upper = os.open(root.upper, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        upper = _open_upper(container, root)
         try:
             yield from batched(pack_directory(upper, b"", Packing(self._ids(container), layer=True, only=only)))
         finally:
@@ -184,6 +185,14 @@ class Files:
 
     def _publish(self, container: Container, action: str) -> None:
         self._parts.events.publish("container", action, container.id, container.event_attributes())
+
+
+def _open_upper(container: Container, root: ContainerRoot) -> int:
+    """Raises WardianError(NOT_FOUND) when the container was removed meanwhile."""
+    try:
+        return os.open(root.upper, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise roots.gone(container) from None
 
 
 async def _bytes(stream: AsyncIterator[PathStat | bytes]) -> AsyncIterator[bytes]:

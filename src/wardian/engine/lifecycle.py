@@ -376,7 +376,8 @@ class Lifecycle:
     def _let_go(self, container: Container) -> None:
         """No operation holds it any more, whether it stands still or not."""
         container.holders.clear()
-        self.change(container, container.state._replace(held=False))
+        if self._parts.registry.get(container.id) is container:  # else its end, as a --rm one, came first
+            self.change(container, container.state._replace(held=False))
 
     async def _freeze(self, container: Container) -> None:
         await pausing.freeze(self._parts, container)
