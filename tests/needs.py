@@ -35,7 +35,7 @@ def program(name: str) -> str:
     """The path of a program, /usr/sbin included: Debian keeps nft there and leaves it off a user's PATH."""
     path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
     if path is None:
-        missing(f"needs the program {name} (tools/setup brings it)")
+        missing(f"needs the program {name} (tools/setup, or tools/setup soak, brings it)")
     return path
 
 

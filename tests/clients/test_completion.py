@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,11 +37,9 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-@pytest.fixture(params=["bash", pytest.param("fish", marks=pytest.mark.soak)])  # Debian 12 brings bash alone
+@pytest.fixture(params=["bash", pytest.param("fish", marks=pytest.mark.soak)])  # tools/setup soak brings it
 def complete(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Complete:
-    shell = shutil.which(request.param)
-    if shell is None:
-        pytest.skip(f"there is no {request.param} here")
+    shell = needs.program(request.param)
 
     def bash(line: str) -> list[str]:
         return _lines([shell, "-c", _IN_BASH, "bash", line], environment, tmp_path)
@@ -102,9 +99,7 @@ def test_no_engine_is_started_by_a_key(environment: dict[str, str], tmp_path: Pa
 
 @pytest.mark.soak
 def test_zsh(environment: dict[str, str], tmp_path: Path) -> None:
-    zsh = shutil.which("zsh")
-    if zsh is None:
-        pytest.skip("there is no zsh here")
+    zsh = needs.program("zsh")
     terminal = Terminal([zsh, "-f", "-i"], {**environment, "PS1": "ready> "}, 24, 200)
     try:
         terminal.type(
