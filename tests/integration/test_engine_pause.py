@@ -15,7 +15,7 @@ from engines import TestEngine
 from images_made import busybox_layer
 from wardian.engine import create, pausing
 from wardian.engine.commit import Asked
-from wardian.errors import CONFLICT, SYSTEM
+from wardian.errors import CONFLICT, SYSTEM, WardianError
 from wardian.kernel import freezer
 
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i > /dev/shm/i; done"
@@ -243,3 +243,32 @@ def test_an_engine_that_ends_amid_a_commit_leaves_none_paused(new_engine: Callab
     engine.start()
     assert state()["Status"] == "paused"  # somebody's own outlives it
     engine.client.call("POST", f"/containers/{identity}/unpause")
+
+
+def test_a_kill_that_comes_while_it_freezes_ends_it(bench: Bench) -> None:
+    containers = bench.engine.containers
+
+    async def both(identity: str) -> list[str | BaseException | None]:
+        return await asyncio.gather(containers.pause(identity), containers.kill(identity), return_exceptions=True)
+
+    for _ in range(5):
+        identity = bench.start("sleep", "1000")
+        paused, killed = bench.run(both(identity))
+        assert isinstance(paused, WardianError) and paused.kind == CONFLICT
+        assert killed == "" and status(bench, identity) == ("exited", False, False)
+
+
+def test_a_signal_that_comes_while_it_freezes_is_taken(bench: Bench) -> None:
+    """Docker's rule of one that is paused: without a stop signal of its own any takes it out of that."""
+    containers = bench.engine.containers
+    identity = bench.start("sh", "-c", "trap 'exit 7' USR1; echo ready; while :; do sleep 0.01; done")
+    wait_for(lambda: "ready" in bench.output(identity))
+
+    async def both() -> list[str | BaseException | None]:
+        return await asyncio.gather(
+            containers.pause(identity), containers.kill(identity, "USR1"), return_exceptions=True
+        )
+
+    paused, _ = bench.run(both())
+    assert isinstance(paused, WardianError) and paused.kind == CONFLICT
+    assert bench.finish(identity) == 7

@@ -2,18 +2,21 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benches import Bench
 from wardian.engine import Engine
+from wardian.engine.store import EngineStore
 
 
 def between_engines(bench: Bench, *changes: Callable[[], object]) -> None:
@@ -110,6 +113,30 @@ def test_what_rm_had_to_take_away_goes_with_the_next_engine(bench: Bench) -> Non
     between_engines(bench, with_rm, lambda: os.makedirs(f"{orphan}/upper"))
     assert bench.engine.containers.list(all=True) == []
     assert not os.path.exists(bench.home.container(kept)) and not os.path.exists(orphan)
+
+
+def test_a_removal_that_an_engine_s_end_cut_short_is_finished(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, left = bench.start("true"), str(tmp_path / "left.db")
+    bench.finish(identity)
+    remove = EngineStore.remove
+
+    def copied_first(*arguments: Any) -> None:
+        """The rows as SIGKILL would leave them here: the files have gone."""
+        with closing(sqlite3.connect(bench.home.database)) as rows, closing(sqlite3.connect(left)) as copy:
+            rows.backup(copy)
+        remove(*arguments)
+
+    monkeypatch.setattr(EngineStore, "remove", copied_first)
+    bench.run(bench.engine.containers.remove(identity))
+    monkeypatch.undo()
+
+    def as_left() -> None:
+        shutil.copyfile(left, bench.home.database)
+
+    between_engines(bench, as_left)
+    assert [line["Id"] for line in bench.engine.containers.list(all=True)] == []
 
 
 def test_an_exec_outlives_its_engine(bench: Bench) -> None:

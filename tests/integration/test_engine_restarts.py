@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import sqlite3
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 from benches import Bench, refused
 from wardian.engine import Engine
+from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, NOT_FOUND, WardianError
 from wardian.kernel.procfs import boot_id
 from wardian.storage import lock_root
@@ -265,3 +267,34 @@ def test_tries_are_counted_and_can_be_ended(bench: Bench, tmp_path: Path) -> Non
     with pytest.raises(WardianError):
         bench.run(bench.engine.containers.start(stopped))
     assert status(bench, stopped) == "exited"
+
+
+def test_an_engine_that_lacks_descriptors_tries_again(bench: Bench) -> None:
+    identity = bench.start("sh", "-c", "exit 1", **policy("always"))
+    wait_until(bench, lambda: restarts(bench, identity) >= 4 and status(bench, identity) == "restarting", "it waits")
+    before, limits = restarts(bench, identity), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        wait_until(bench, lambda: restarts(bench, identity) > before, "a start that fails is counted")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    before = restarts(bench, identity)
+    wait_until(bench, lambda: restarts(bench, identity) > before, "one that does not fail")
+    bench.run(bench.engine.containers.remove(identity, force=True))
+
+
+@pytest.mark.parametrize("operation", ["restart", "remove"])
+def test_a_clock_that_failed_stops_no_operation(
+    bench: Bench, operation: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(container: Container) -> bool:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(bench.engine._lifecycle._restarts, "_is_free", broken)
+    identity = bench.start("sh", "-c", "[ -e /stay ] && exec sleep 1000; touch /stay; exit 1", **policy("always"))
+    wait_until(bench, lambda: "a start by a restart policy failed" in caplog.text, "its clock has failed")
+    assert status(bench, identity) == "restarting"
+    if operation == "restart":
+        bench.run(bench.engine.containers.restart(identity))
+        assert status(bench, identity) == "running"
+    bench.run(bench.engine.containers.remove(identity, force=True))

@@ -5,6 +5,7 @@ lifecycle.py  stop, kill, exit, removal        reading.py  lists and inspections
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -28,6 +29,8 @@ from wardian.engine.state import State
 from wardian.engine.top import check_listable, top
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, NOT_MODIFIED, WardianError
 from wardian.insight.explain import explain, explain_container
+
+log = logging.getLogger(__name__)
 
 Bodies = list[dict[str, Any]]
 _CONDITIONS = ("not-running", "next-exit", "removed")
@@ -76,7 +79,7 @@ class Containers:
             with self._lifecycle.kept(container):
                 if container.state.running:
                     number = signal_number(signal) if signal else None
-                    note = await self._lifecycle.stop(container, number, timeout, "restart")
+                    note = await self._lifecycle.stop(container, number, timeout, "restart", holds_lock=True)
             await self._lifecycle.start(container)
         self._parts.events.publish("container", "restart", container.id, container.event_attributes())
         return note
@@ -119,7 +122,7 @@ class Containers:
         async with container.lock:
             if container.state.running:  # started anew while we waited
                 self._refuse_live(container, ref, force)
-                await self._lifecycle.stop_now(container, "rm")
+                await self._lifecycle.stop_now(container, "rm", holds_lock=True)
             if self._registry.get(container.id) is not None:  # else its own --rm was faster
                 self._lifecycle.remove(container, volumes)
 
@@ -235,8 +238,13 @@ class Containers:
             async with container.lock:
                 if self._registry.get(container.id) is None or container.state.running:
                     continue
-                freed += await asyncio.to_thread(self._parts.snapshots.size, container.id)
-                self._lifecycle.remove(container)
+                try:
+                    size = await asyncio.to_thread(self._parts.snapshots.size, container.id)
+                    self._lifecycle.remove(container)
+                except Exception:  # its state has it; the others go
+                    log.exception("container %s: its removal by prune failed", container.id[:12])
+                    continue
+                freed += size
                 gone.append(container.id)
         attributes = {"reclaimed": str(freed)}
         self._parts.events.publish("container", "prune", "", attributes)

@@ -130,12 +130,15 @@ class Lifecycle:
     # --- restart policies ---
 
     def _is_free(self, container: Container) -> bool:
-        """Nobody reads or writes its files through a view (cp, export): that and a start exclude each other."""
+        """Nobody reads or writes its files through a view (cp): that and a start exclude each other. Who cannot find
+        out starts it: what fails then is counted, and tried again."""
         try:
             with lock_root(self._parts.home, container.id, "restart"):
                 return True
         except WardianError as error:
             return error.kind != CONFLICT
+        except OSError:
+            return True
 
     def resume_policies(self) -> None:
         """Of an engine that has settled what it found: what waited waits for the rest, what comes with an engine
@@ -150,11 +153,11 @@ class Lifecycle:
         self._restarts.start_all(coming, partial(needed, self._parts.registry))
         self._restarts.open()
 
-    async def _give_up(self, container: Container) -> None:
+    async def _give_up(self, container: Container, holds_lock: bool) -> None:
         """Of a container that waits to be started again: it is not. One that is being started at this moment runs
-        when this returns, unless that failed."""
+        when this returns, unless that failed; nobody starts it while the caller `holds_lock`."""
         while container.state.state is State.RESTARTING:
-            if self._restarts.cancel(container) or not container.lock.locked():
+            if self._restarts.cancel(container) or holds_lock or not container.lock.locked():
                 self._given_up(container)
             else:
                 async with container.lock:  # when the start fails it waits again
@@ -262,11 +265,19 @@ class Lifecycle:
 
     # --- stop, kill, remove ---
 
-    async def stop(self, container: Container, number: int | None, timeout: int | None, by: str = "stop") -> str:
+    async def stop(
+        self,
+        container: Container,
+        number: int | None,
+        timeout: int | None,
+        by: str = "stop",
+        *,
+        holds_lock: bool = False,
+    ) -> str:
         """Its stop signal, then SIGKILL after the timeout (docker's 10 seconds; negative: never). `by`: the operation
-        that it is part of. Returns what is worth saying about it."""
+        that it is part of; `holds_lock`: which has the container's lock. Returns what is worth saying about it."""
         if container.state.state is State.RESTARTING:
-            await self._give_up(container)
+            await self._give_up(container, holds_lock)
             if not container.state.live:
                 self._publish(container, "stop")
                 return ""
@@ -276,14 +287,14 @@ class Lifecycle:
             timeout = config["StopTimeout"] if config["StopTimeout"] is not None else _STOP_TIMEOUT
         note = self._signal(container, signal, by, ends=True)
         if not await self._ended(container, None if timeout < 0 else float(timeout)):
-            await self.stop_now(container, by)
+            await self.stop_now(container, by, holds_lock=holds_lock)
         self._publish(container, "stop")
         return note
 
-    async def stop_now(self, container: Container, by: str = "stop") -> None:
+    async def stop_now(self, container: Container, by: str = "stop", *, holds_lock: bool = False) -> None:
         """SIGKILL, and wait for the end. Raises WardianError(UNAVAILABLE) when the kernel does not let go of it."""
         if container.state.state is State.RESTARTING:
-            await self._give_up(container)
+            await self._give_up(container, holds_lock)
             if not container.state.live:
                 return
         self._signal(container, SIGKILL, by)
@@ -300,7 +311,7 @@ class Lifecycle:
     async def kill(self, container: Container, number: int, by: str = "kill") -> str:
         """Returns what is worth saying about it."""
         if container.state.state is State.RESTARTING:
-            await self._give_up(container)
+            await self._give_up(container, holds_lock=False)
             if not container.state.live:
                 return ""
         if number == SIGKILL:
@@ -380,9 +391,11 @@ class Lifecycle:
             self.change(container, container.state._replace(held=False))
 
     async def _freeze(self, container: Container) -> None:
+        known = container.state.asks
         await pausing.freeze(self._parts, container)
         if not container.state.live:  # it ended at that very moment
             pausing.check_pausable(container)
+        pausing.refuse_woken(self._parts, container, known)
         self.change(container, container.state.after(Event.PAUSED))
 
     async def _ended(self, container: Container, timeout: float | None) -> bool:
@@ -401,7 +414,7 @@ class Lifecycle:
         parts = self._parts
         self._recorder.forget(container)
         previous = container.state
-        container.state = previous.after(Event.REMOVING)
+        self.change(container, previous.after(Event.REMOVING))  # what an engine's end cuts short the next one does
         try:
             attach.drop_attachers(container)
             parts.log_followers.leave(container)

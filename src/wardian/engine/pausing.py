@@ -3,11 +3,13 @@ one that is paused."""
 
 import logging
 import os
+from collections.abc import Sequence
 
 from wardian.engine import create
 from wardian.engine.parts import Parts
+from wardian.engine.reasons import Ask
 from wardian.engine.registry import Container
-from wardian.engine.signals import signal_number
+from wardian.engine.signals import signal_name, signal_number
 from wardian.engine.state import Event, State
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
@@ -86,6 +88,16 @@ def wakes(container: Container, number: int) -> bool:
     end does; without a stop signal of its own any is taken for that."""
     own = container.config["StopSignal"]
     return not own or number in (_SIGKILL, signal_number(own))
+
+
+def refuse_woken(parts: Parts, container: Container, known: Sequence[Ask]) -> None:
+    """A signal may come between the freezer and the state, after those that are `known`: who sent it saw nothing that
+    stands still. One that takes a container out of its pause does so then, too. Raises WardianError(CONFLICT)."""
+    waking = [ask for ask in container.state.asks if ask not in known and wakes(container, ask.signal)]
+    if waking:
+        thaw(parts, container)
+        name = signal_name(waking[-1].signal)
+        raise _refusal(container, f"Container {container.id} is not paused: it was sent {name} meanwhile")
 
 
 def settle(parts: Parts, container: Container) -> None:

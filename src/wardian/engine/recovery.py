@@ -130,12 +130,13 @@ async def _settle(parts: Parts, lifecycle: Lifecycle, container: Container) -> N
     state = container.state
     record = _exit_in(parts.home.run_container(container.id))
     if not state.live:
-        if record is not None and record.started_at > state.finished_at and state.state is not State.DEAD:
+        going = state.state in (State.REMOVING, State.DEAD)
+        if record is not None and record.started_at > state.finished_at and not going:
             lifecycle.launched(container, 0, 0, record.started_at)
             await lifecycle.exited(container, record)
         elif state.state is State.EXITED and container.config["HostConfig.AutoRemove"]:
             lifecycle.remove(container)
-        elif state.state in (State.REMOVING, State.DEAD):
+        elif going:
             container.state = state._replace(state=State.DEAD)
             lifecycle.remove(container)
         return

@@ -92,5 +92,14 @@ class Restarts:
         with unasked():
             task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """One that failed is forgotten, so that nobody takes what it was to start for something that still waits."""
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        log.error("a start by a restart policy failed", exc_info=task.exception())
+        for identity in [identity for identity, waiting in self._waiting.items() if waiting is task]:
+            del self._waiting[identity]
