@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -238,3 +239,16 @@ def _pair() -> tuple[socket.socket, int]:
 
 async def _all(chunks: Any) -> list[bytes]:
     return [chunk async for chunk in chunks]
+
+
+def test_prune_goes_on_after_a_removal_that_fails(bench: Bench) -> None:
+    stuck, other = bench.create("true"), bench.create("true")
+    directory = bench.home.container(stuck)
+    subprocess.run(["mount", "--bind", directory, directory], check=True)  # rename(2): EBUSY
+    try:
+        pruned = bench.run(bench.engine.containers.prune())
+    finally:
+        subprocess.run(["umount", directory], check=True)
+    assert pruned["ContainersDeleted"] == [other]
+    assert bench.state(stuck)["Status"] == "dead"
+    assert bench.run(bench.engine.containers.prune())["ContainersDeleted"] == [stuck]
