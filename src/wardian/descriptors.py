@@ -12,4 +12,6 @@ def write_all(fd: int, data: "bytes | memoryview") -> None:
         except BlockingIOError:
             import select  # late: a command that never waits is quicker without
 
-            select.select([], [fd], [])
+            waiting = select.poll()  # select(2) takes no descriptor above 1023
+            waiting.register(fd, select.POLLOUT)
+            waiting.poll()

@@ -14,6 +14,7 @@ from typing import Any
 from wardian.engine import create, pausing, start, update
 from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.changes import changes_of, described
+from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.endpoints import names_of
 from wardian.engine.filters import Filters, check_filters, matches_label, until
 from wardian.engine.inspect import render_end
@@ -48,6 +49,7 @@ class Containers:
     async def create(
         self, body: Mapping[str, Any], name: str | None = None, platform: str | None = None
     ) -> dict[str, Any]:
+        refuse_without_descriptors("create")
         container, warnings = await create.create_container(self._parts, body, name or "", platform or "")
         self._parts.events.publish("container", "create", container.id, container.event_attributes())
         return {"Id": container.id, "Warnings": warnings}
@@ -62,6 +64,7 @@ class Containers:
                 raise WardianError(
                     NOT_MODIFIED, "container is already running", operation="start", subject=container.id
                 )
+            refuse_without_descriptors("start")
             await self._lifecycle.start(container)
 
     async def stop(self, ref: str, signal: str | None = None, timeout: int | None = None) -> str:

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from wardian.engine import create, exec_record
 from wardian.engine.deadline import At, look
+from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.exec_process import decode_exec, exec_process, render_exec, template_in
 from wardian.engine.exec_record import ExecRecord
 from wardian.engine.exec_session import ExecSession
@@ -102,6 +103,7 @@ class Execs:
             raise WardianError(INVALID, "No exec command specified", operation="exec", subject=ref)
         container = self._parts.registry.find(ref)
         _refuse_stopped(container, ref)
+        refuse_without_descriptors("exec")
         options = decode_exec(body)
         if options.get("User"):  # Docker refuses an unknown one here, and not when it starts
             await look(partial(_check_user, container, options["User"]), "exec")
@@ -115,6 +117,7 @@ class Execs:
         """A promise to start it. Raises WardianError when it cannot be."""
         found = self._find(identity)
         _refuse_second(found)
+        refuse_without_descriptors("exec")
         return ExecSession(found.options, body, partial(self._launch, found))
 
     def inspect(self, identity: str) -> dict[str, Any]:

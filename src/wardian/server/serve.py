@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from wardian.errors import CONFLICT, WardianError
 from wardian.kernel.heap import bound_arenas
+from wardian.kernel.open_files import raise_limit
 from wardian.server.application import Application
 from wardian.server.listening import Endpoints, Listeners
+from wardian.server.loop_errors import LoopErrors
 from wardian.server.metrics_listener import Address, open_metrics
 from wardian.server.reload import Reload, has_terminal
 from wardian.server.systemd import inherited_sockets, notify
@@ -47,6 +49,7 @@ def serve(
 ) -> None:
     """Runs the engine of `home` until it is told to end. Raises WardianError when it cannot be that engine."""
     bound_arenas(_ARENAS)
+    raise_limit()
     listeners = Listeners(endpoints or Endpoints(), home.socket, inherited_sockets())
     os.makedirs(home.data_root, mode=0o711, exist_ok=True)
     os.makedirs(home.run_root, mode=0o711, exist_ok=True)
@@ -97,6 +100,7 @@ async def _serve(
     from wardian.engine import Engine
 
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(LoopErrors())
     end = asyncio.Event()
     reloads = reload is not None and not has_terminal()
     if reloads:

@@ -1,0 +1,39 @@
+"""How many descriptors this process may have open (getrlimit(2), RLIMIT_NOFILE), and how many of them it has.
+
+The engine takes the hard limit for its soft one, as each container costs it two descriptors. Launchers keep the soft
+limit that it was started with: it is a container's default, and programs that use select(2), or close all descriptors
+that there may be, are written for a small one.
+"""
+
+import os
+import resource
+
+_given: tuple[int, int] | None = None  # as we were started, once the limit is raised
+
+
+def raise_limit() -> None:
+    global _given
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _given = soft, hard
+
+
+def lower_limit_of(pid: int) -> None:
+    """A child's, to what we were given, before it has started anything itself. One that is dead needs none."""
+    if _given is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    given = min(_given[0], hard)  # somebody may have lowered ours meanwhile: prlimit(1)
+    if given < soft:
+        try:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (given, hard))
+        except ProcessLookupError:
+            pass
+
+
+def left() -> int:
+    """How many more may be opened."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    # proc(5): since Linux 6.2 the directory's size is their number
+    have = os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))
+    return most - have

@@ -1,0 +1,95 @@
+"""The engine's descriptors: as many as it may have, some of them kept for what ends containers."""
+
+import contextlib
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from engines import TestEngine
+from images_made import busybox_image, docker_archive
+from wardian.client import Client
+from wardian.engine.descriptors import KEPT
+
+IMAGE = "busybox:descriptors"
+
+
+@pytest.fixture
+def started(new_engine: Callable[..., TestEngine]) -> Iterator[TestEngine]:
+    """By somebody whose soft limit is a small one."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
+    try:
+        engine = new_engine()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with engine.client.stream("POST", "/images/load", docker_archive({IMAGE: busybox_image()}), {"quiet": True}) as one:
+        one.read()
+    yield engine
+    raised = resource.prlimit(engine.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(engine.pid, resource.RLIMIT_NOFILE, (raised, raised))
+
+
+def _create(client: Client, *command: str) -> Any:
+    body = {"Image": IMAGE, "Cmd": command, "StopTimeout": 0, "HostConfig": {"NetworkMode": "none"}}
+    return client.request("POST", "/containers/create", body)
+
+
+def _ran(client: Client, *command: str) -> str:
+    identity = str(_create(client, *command).json()["Id"])
+    client.call("POST", f"/containers/{identity}/start")
+    client.call("POST", f"/containers/{identity}/wait")
+    with client.stream("GET", f"/containers/{identity}/logs", query={"stdout": True}) as logs:
+        return logs.read()[8:].decode()
+
+
+def test_it_takes_what_it_may_and_containers_have_what_it_was_given(started: TestEngine) -> None:
+    soft, hard = resource.prlimit(started.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard > 1000
+    assert _ran(started.client, "sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)") == f"1000 {hard}\n"
+
+
+def _leave(engine: TestEngine, number: int) -> None:
+    """So many more descriptors may the engine open."""
+    hard = resource.prlimit(engine.pid, resource.RLIMIT_NOFILE)[1]
+    limit = len(os.listdir(f"/proc/{engine.pid}/fd")) + number
+    resource.prlimit(engine.pid, resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def test_the_last_ones_are_for_the_end_of_containers(started: TestEngine) -> None:
+    client = started.client
+    running, waiting = (str(_create(client, "sleep", "1000").json()["Id"]) for _ in range(2))
+    client.call("POST", f"/containers/{running}/start")
+    _leave(started, KEPT - 8)
+    refused = [
+        _create(client, "true"),
+        client.request("POST", f"/containers/{waiting}/start"),
+        client.request("POST", f"/containers/{running}/exec", {"Cmd": ["true"]}),
+    ]
+    for answer in refused:
+        assert answer.status == 503 and b"keeps the last" in answer.body, answer.body
+    assert client.request("POST", f"/containers/{running}/stop").status == 204
+    for identity in (running, waiting):
+        assert client.request("DELETE", f"/containers/{identity}").status == 204
+    _leave(started, KEPT + 40)
+    assert _ran(client, "echo", "again") == "again\n"
+
+
+def test_connections_that_cannot_be_taken_are_told_once(started: TestEngine) -> None:
+    begun = len(started.log_text())
+    _leave(started, 2)
+    with contextlib.ExitStack() as undo:
+        for _ in range(50):
+            one = undo.enter_context(socket.socket(socket.AF_UNIX))
+            one.connect(started.socket)
+        end = time.monotonic() + 20
+        while "cannot be taken" not in started.log_text():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    assert started.client.request("GET", "/_ping").status == 200  # they are taken again
+    said = started.log_text()[begun:]
+    assert said.count("cannot be taken") == 1 and "socket.accept()" not in said, said
