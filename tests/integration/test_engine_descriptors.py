@@ -83,7 +83,7 @@ def test_connections_that_cannot_be_taken_are_told_once(started: TestEngine) -> 
     begun = len(started.log_text())
     _leave(started, 2)
     with contextlib.ExitStack() as undo:
-        for _ in range(50):
+        for _ in range(8):
             one = undo.enter_context(socket.socket(socket.AF_UNIX))
             one.connect(started.socket)
         end = time.monotonic() + 20
