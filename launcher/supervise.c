@@ -40,14 +40,14 @@ uint64_t unix_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have,
+bool watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have,
            uint32_t want) {
     struct epoll_event event = {.events = want, .data.u64 = (uint64_t)generation << 32 | (uint64_t)slot << 8 | kind};
     if (*have == want)
-        return;
+        return true;
     int operation = !want ? EPOLL_CTL_DEL : *have ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    epoll_ctl(s->epoll, operation, fd, &event);
     *have = want;
+    return epoll_ctl(s->epoll, operation, fd, &event) == 0;
 }
 
 static void ignore_signals(void) {
@@ -98,10 +98,9 @@ static int set_up(struct supervisor *s, int control) {
         s->clients[i].fd = -1;
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->listener = stdio_listener();
-    if (s->epoll < 0)
+    if (s->epoll < 0 || !watch(s, s->child->pidfd, TAG_CHILD, 0, 0, &s->child_watched, EPOLLIN))
         return -1;
     take_streams(s);
-    watch(s, s->child->pidfd, TAG_CHILD, 0, 0, &s->child_watched, EPOLLIN);
     if (s->listener >= 0)
         control_hear(s, true);
     int first = control >= 0 ? control_add(s, control) : -1;
@@ -271,7 +270,7 @@ static void dispatch(struct supervisor *s, const struct epoll_event *event) {
     }
 }
 
-/* Without a loop nobody could wait for the container: it goes, and the record says why. What it was connected to is
+/* Without a loop, or a watch on its end, nobody could wait for the container: it goes, and the record says why. What it was connected to is
  * closed first: if there is no loop because descriptors ran out, what follows needs some. */
 static int give_up(struct supervisor *s) {
     syscall(SYS_pidfd_send_signal, s->child->pidfd, SIGKILL, NULL, 0);

@@ -18,6 +18,7 @@ import needs
 from supervised import (
     DETACH_KEYS,
     OPEN_STDIN,
+    REPOSITORY,
     STDIN_ONCE,
     TTY,
     Client,
@@ -497,3 +498,22 @@ def test_out_of_descriptors_it_waits_and_does_not_spin(start: Test) -> None:
             await s.exit()
 
     run(test())
+
+
+def test_a_child_whose_end_cannot_be_watched_is_ended(tmp_path: Any) -> None:
+    """Else nobody would hear of its end."""
+    needs.program("gcc")
+    wrapped = ("-Wl,--wrap=epoll_ctl", f"{REPOSITORY}/tests/launcher/full_epoll_child.c")
+    full = compile_c("supervised.c", str(tmp_path / "full"), link=wrapped)
+
+    async def test() -> None:
+        with pytest.raises(AssertionError):  # its status says so too
+            async with supervised(full, str(tmp_path), ["/bin/sleep", "1000"]) as s:
+                record = await s.exit()
+                assert (record.exit_code, record.reason) == (137, "the supervisor could not start")
+                assert await s.process.wait() == 1
+                told.append(record)
+
+    told: list[Any] = []
+    run(test())
+    assert told
