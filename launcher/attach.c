@@ -19,7 +19,7 @@
 #include "protocol.gen.h"
 #include "supervisor.h"
 
-enum { FRAME_HEADER = 8, LAST_WORDS = 1 << 20 };
+enum { FRAME_HEADER = 8, LAST_WORDS = 1 << 20, INPUT_ROUNDS = 16 };
 
 static bool wants(const struct attacher *a, int which) {
     return a->flags & (which == SOURCE_OUT ? ATTACHER_STDOUT : ATTACHER_STDERR);
@@ -224,10 +224,17 @@ static bool must_wait(const struct supervisor *s, const struct attacher *a) {
     return false;
 }
 
+/* What it left behind: that has an end, and epoll(7) would not tell of its rest again. */
+static bool is_bounded(const struct attacher *a) { return a->early >= 0 || a->hung_up; }
+
+/* After some rounds the others have their turn: a client and a container may keep pace for ever. */
 static void attacher_input(struct supervisor *s, unsigned slot) {
     static unsigned char bytes[CHUNK - MAX_DETACH_KEYS];
     struct attacher *a = &s->attachers[slot];
+    int rounds = 0;
     while (a->fd >= 0 && a->reading && s->sink.fd >= 0 && !s->sink.length && !must_wait(s, a)) {
+        if (!is_bounded(a) && rounds++ == INPUT_ROUNDS)
+            break;
         ssize_t n = read_input(a, bytes, sizeof bytes);
         if (n == 0 && !a->hung_up)
             break;
