@@ -52,9 +52,8 @@ void exit_record(struct supervisor *s, const char *failure) {
     if (memory)
         oom_victim(memory, victim, sizeof victim);
     escaped[json_escape(escaped, (unsigned char *)victim, strlen(victim))] = 0;
-    bool killed = s->signal == 9 || s->status == 128 + 9; /* an init says it with its status */
-    const char *ended = usage.oom_kills && killed ? "out of memory" : s->signal ? "signal" : "exited";
-    const char *reason = failure ? failure : ended;
+    /* Not "out of memory": an OOM kill of hours ago is not what ended it, and who else sent a signal the engine knows. */
+    const char *reason = failure ? failure : s->signal ? "signal" : "exited";
     int n = snprintf(s->record, sizeof s->record,
                      "{\"version\":1,\"pid\":%d,\"exit_code\":%d,\"signal\":%d,\"oom_killed\":%s,\"oom_count\":%llu,"
                      "\"oom_victim\":\"%s\",\"peak_memory\":%llu,\"cpu_ns\":%llu,"

@@ -25,7 +25,7 @@ class ExitRecord(NamedTuple):
     cpu_ns: int
     started_at: int
     finished_at: int
-    reason: str  # "exited", "signal", "out of memory", "timeout", "supervisor lost"
+    reason: str  # "exited", "signal", "timeout", "supervisor lost"; earlier supervisors said "out of memory" too
     log_lost: int = 0  # bytes of output that the log could not take
 
 
