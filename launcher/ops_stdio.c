@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -79,21 +80,34 @@ int op_stdio_owner(struct run *run, const struct op *op) {
     return 0;
 }
 
-/* The container's own /dev/null, or -1: only the null device itself will do (null(4)), for what stands in the image
- * under this name may be anything. */
-static int open_own_null(const struct run *run) {
+static bool is_null(int fd) {
     struct stat what;
-    int joined = run->supervision.root < 0 ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    int null = open_in_root(joined < 0 ? run->supervision.root : joined, "/dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK);
-    if (joined >= 0)
-        close(joined);
-    if (null < 0)
-        return -1;
-    if (fstat(null, &what) == 0 && S_ISCHR(what.st_mode) && what.st_rdev == makedev(1, 3) &&
-        fcntl(null, F_SETFL, 0) == 0)
+    return fstat(fd, &what) == 0 && S_ISCHR(what.st_mode) && what.st_rdev == makedev(1, 3); /* null(4) */
+}
+
+/* Looked at before it is opened: to open a device is to use it. And once more after, for an exec's container may have
+ * put another there meanwhile: one that its device group, which holds for us by now, lets it use itself. Not through
+ * /proc/self/fd: that may be anything of the container's too. */
+static int open_if_null(int root) {
+    int node = open_in_root(root, "/dev/null", O_PATH);
+    int null = node >= 0 && is_null(node) ? open_in_root(root, "/dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK) : -1;
+    if (node >= 0)
+        close(node);
+    if (null < 0 || (is_null(null) && fcntl(null, F_SETFL, 0) == 0))
         return null;
     close(null);
     return -1;
+}
+
+/* The container's own /dev/null, or -1: only the null device itself will do, for what stands in the image under this
+ * name may be anything. */
+static int open_own_null(const struct run *run) {
+    if (run->supervision.root >= 0)
+        return open_if_null(run->supervision.root);
+    int joined = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int null = open_if_null(joined);
+    close(joined);
+    return null;
 }
 
 /* Without a client that writes to it, stdin is /dev/null: the container's, as a path that it can see leads there (it is
