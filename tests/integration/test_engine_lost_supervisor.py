@@ -16,7 +16,7 @@ from benches import Bench, refused
 from launched import own_groups
 from wardian.errors import NOT_MODIFIED
 from wardian.kernel import procfs
-from wardian.runtime.supervisor import end_lost
+from wardian.runtime.lost import end_lost
 
 
 @contextlib.contextmanager

@@ -23,9 +23,10 @@ from wardian.kernel import procfs
 from wardian.runtime import ops, protocol
 from wardian.runtime.exitrecord import SUPERVISOR_LOST, read_exit
 from wardian.runtime.launch import Launched, LaunchError, launch
+from wardian.runtime.lost import end_lost
 from wardian.runtime.plan import Plan
 from wardian.runtime.ready import launcher_path
-from wardian.runtime.supervisor import SupervisorClient, end_lost
+from wardian.runtime.supervisor import SupervisorClient
 
 EATER = "dd if=/dev/zero of=/dev/null bs=500M count=1"  # of memory
 

@@ -6,12 +6,13 @@ from wardian.runtime.hostfacts import V2, HostFacts, probe_host
 from wardian.runtime.inputs import ExecTarget, Placement, Supervision
 from wardian.runtime.launch import Launched, LaunchError, Record, launch
 from wardian.runtime.live_group import Write, carry_out, freezer_directory, limit_writes
+from wardian.runtime.lost import end_lost
 from wardian.runtime.plan import Plan
 from wardian.runtime.plan_cgroups import group_path
 from wardian.runtime.planner import plan, plan_exec
 from wardian.runtime.ready import keep_none, keep_ready, launcher_path
 from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
-from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient, end_lost
+from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient
 from wardian.runtime.userns import UserSpaces, make_user_spaces
 
 LAUNCHER = launcher_path()

@@ -1,26 +1,21 @@
-"""The engine's side of a supervisor: requests over its socket, its exit, and what to do when it is lost.
+"""The engine's side of a supervisor: requests over its socket, and its exit.
 
 The messages are drawn in `protocol`. Sockets are non-blocking and read by the event loop; no threads.
 """
 
 import array
 import asyncio
-import contextlib
 import errno
 import logging
 import os
-import signal
 import socket
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from wardian.errors import CONFLICT, NOT_FOUND, SYSTEM, UNAVAILABLE, WardianError
-from wardian.kernel import procfs
+from wardian.errors import CONFLICT, NOT_FOUND, UNAVAILABLE, WardianError
 from wardian.kernel.fds import memory_file
-from wardian.kernel.pidfd import send_signal
 from wardian.runtime import protocol
-from wardian.runtime.exitrecord import ExitRecord, lost_exit, parse_exit, read_exit, write_exit
+from wardian.runtime.exitrecord import ExitRecord, parse_exit, read_exit
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +23,6 @@ _KINDS = protocol.KINDS
 _FLAGS = protocol.ATTACHER_FLAGS
 _HEADER = protocol.CONTROL_HEADER.size
 _MAX_MESSAGE = 4096
-_KILL_ROUNDS, _KILL_PAUSE = 200, 0.005
-_REMOVAL_DEADLINE = 3.0  # seconds, as launcher/group.c
 _DEADLINE = 10.0  # of an answer: a supervisor answers at once, or its machine has stopped
 
 
@@ -128,7 +121,7 @@ class SupervisorClient:
     """A connection to one supervisor, for the event loop's thread.
 
     Of a launch (`Launched.supervisor`), or later from `connect`. When the supervisor ends without saying how the
-    container ended, `wait_exit` raises WardianError(UNAVAILABLE, "supervisor lost"): see `end_lost`.
+    container ended, `wait_exit` raises WardianError(UNAVAILABLE, "supervisor lost"): see lost.py.
     """
 
     def __init__(self, control: socket.socket, run_dir: str, waits: bool = False) -> None:
@@ -304,82 +297,3 @@ class SupervisorClient:
         else:
             self._exit.set_exception(WardianError(UNAVAILABLE, "supervisor lost", subject=self._run_dir))
             self._exit.exception()  # an engine that is closing may have nobody who waits
-
-
-def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> ExitRecord:
-    """Take down a container whose supervisor is gone, so that it is never one that nobody can wait for.
-
-    `groups` are its own cgroup directories, absolute; `pid` and `start_time` name its first process. Kills, removes the
-    groups, leaves an exit record (137, "supervisor lost") and returns it. Idempotent. Raises WardianError when
-    something in the groups does not die; a group or a record that stays as it is holds no end back.
-    """
-    send_signal(pid, start_time, signal.SIGKILL)
-    for attempt in range(_KILL_ROUNDS):
-        left = [group for group in groups if _kill_group(group)]
-        if not left:
-            break
-        if attempt == _KILL_ROUNDS - 1:
-            raise WardianError(SYSTEM, f"processes in {left[0]} do not die", operation="kill", subject=run_dir)
-        time.sleep(_KILL_PAUSE)
-    deadline = time.monotonic() + _REMOVAL_DEADLINE
-    for group in groups:
-        _remove_group(group, deadline)
-    record = read_exit(run_dir)
-    if record is None:
-        record = lost_exit()
-        try:
-            write_exit(run_dir, record)
-        except OSError as error:  # a full disk, say; who finds no record ends it once more
-            log.error("%s: the exit record was not written: %s", run_dir, error)
-    try:
-        os.unlink(os.path.join(run_dir, "supervisor.sock"))
-    except FileNotFoundError:
-        pass
-    return record
-
-
-def _kill_group(group: str) -> bool:
-    """SIGKILL for all in a group and below; true while something is left. Version 2 in one write, version 1 frozen
-    meanwhile so that nothing forks away (cgroup-v2.rst, freezer-subsystem.rst)."""
-    if not os.path.isdir(group):
-        return False
-    if _write(f"{group}/cgroup.kill", "1"):
-        return "populated 1" in procfs.read(f"{group}/cgroup.events")
-    freezer = _write(f"{group}/freezer.state", "FROZEN")
-    left = False
-    for directory, _, _ in os.walk(group):
-        for pid in procfs.read(f"{directory}/cgroup.procs").split():
-            left = True
-            try:
-                os.kill(int(pid), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-    if freezer:
-        _write(f"{group}/freezer.state", "THAWED")
-    return left
-
-
-def _write(path: str, text: str) -> bool:
-    try:
-        with open(path, "w") as file:
-            file.write(text)
-    except OSError:
-        return False
-    return True
-
-
-def _remove_group(group: str, deadline: float) -> None:
-    """Busy is a group while its last process is still leaving, and one in which a group was just made."""
-    while True:
-        try:
-            return _remove_tree(group)
-        except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY) or time.monotonic() >= deadline:
-                return log.error("remove %s: %s", error.filename, error.strerror)
-        time.sleep(_KILL_PAUSE)
-
-
-def _remove_tree(group: str) -> None:
-    for directory, _, _ in os.walk(group, topdown=False):
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(directory)
