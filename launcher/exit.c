@@ -52,7 +52,7 @@ void exit_record(struct supervisor *s, const char *failure) {
     if (memory)
         oom_victim(memory, victim, sizeof victim);
     escaped[json_escape(escaped, (unsigned char *)victim, strlen(victim))] = 0;
-    /* Not "out of memory": an OOM kill of hours ago is not what ended it, and who else sent a signal the engine knows. */
+    /* Not "out of memory": an OOM kill may have been hours ago, and who else sent a signal the engine knows. */
     const char *reason = failure ? failure : s->signal ? "signal" : "exited";
     int n = snprintf(s->record, sizeof s->record,
                      "{\"version\":1,\"pid\":%d,\"exit_code\":%d,\"signal\":%d,\"oom_killed\":%s,\"oom_count\":%llu,"

@@ -270,8 +270,8 @@ static void dispatch(struct supervisor *s, const struct epoll_event *event) {
     }
 }
 
-/* Without a loop, or a watch on its end, nobody could wait for the container: it goes, and the record says why. What it was connected to is
- * closed first: if there is no loop because descriptors ran out, what follows needs some. */
+/* Without a loop that hears of its end nobody could wait for the container: it goes, and the record says why. What it
+ * was connected to is closed first: if there is no loop because descriptors ran out, what follows needs some. */
 static int give_up(struct supervisor *s) {
     syscall(SYS_pidfd_send_signal, s->child->pidfd, SIGKILL, NULL, 0);
     take_status(s);

@@ -100,7 +100,8 @@ def test_an_exit_record_that_cannot_be_read_stops_no_engine(bench: Bench) -> Non
             pass
 
     between_engines(bench, kill_both(bench, identity), cut_short)
-    assert bench.state(identity)["ExitCode"] == 137
+    state = bench.state(identity)
+    assert (state["ExitCode"], state["Error"]) == (137, "exit record unreadable")
 
 
 def test_what_rm_had_to_take_away_goes_with_the_next_engine(bench: Bench) -> None:

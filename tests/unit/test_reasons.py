@@ -41,6 +41,11 @@ def ended(code=0, signal=0, reason="exited", oom=False, victim=""):
         (ended(1, 0, "exited", True), (), "out of memory: the kernel killed a process of it; exited with 1"),
         (ended(137, 9, "timeout"), (), "its time was over (--timeout)"),
         (
+            ended(137, 9, "exit record unreadable"),
+            (),
+            "exit record unreadable: it is damaged, or of a newer Wardian, and how the container ended is not known",
+        ),
+        (
             ended(137, 9, "supervisor lost"),
             (),
             "supervisor lost: the process that watched the container was killed, and the container ended with it",

@@ -234,9 +234,18 @@ class Execs:
         """A client whose stream has ended asks at once: the record on disk is there before the stream ends, the message
         of it may still be unread."""
         if found.running and not found.backstop:
+            code = self._recorded(found)
+            if code is not None:
+                found.running, found.exit_code = False, code
+
+    def _recorded(self, found: Exec) -> int | None:
+        """None: it has not ended, or its supervisor was lost."""
+        try:
             record = read_exit(self._run_dir(found.id))
-            if record is not None:
-                found.running, found.exit_code = False, record.exit_code
+        except (OSError, WardianError) as error:
+            log.warning("exec %s: how it ended cannot be read: %s", found.id[:12], error)
+            return _LOST
+        return record.exit_code if record is not None else None
 
     # --- across engines ---
 
@@ -259,8 +268,8 @@ class Execs:
             supervisor = await SupervisorClient.connect(run_dir)
             pid = (await supervisor.status()).pid
         except (OSError, WardianError):
-            ended = read_exit(run_dir)
-            found.exit_code = ended.exit_code if ended is not None else _LOST
+            code = self._recorded(found)
+            found.exit_code = _LOST if code is None else code
             self._forget_later(found)
         else:
             found.running = True

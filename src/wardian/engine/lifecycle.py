@@ -28,7 +28,7 @@ from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel import procfs
 from wardian.kernel.pidfd import send_signal
-from wardian.runtime import SUPERVISOR_LOST, TIMEOUT, ExitRecord, SupervisorClient, end_lost
+from wardian.runtime import SUPERVISOR_LOST, TIMEOUT, UNREADABLE, ExitRecord, SupervisorClient, end_lost
 from wardian.storage import lock_root
 
 log = logging.getLogger(__name__)
@@ -464,6 +464,6 @@ def exit_state(state: RunState, record: ExitRecord, wait: int | None = None) -> 
         finished_at=record.finished_at,
         oom_killed=record.oom_killed,
         reason=reason_of(record, state.asks),
-        error=record.reason if record.reason in (SUPERVISOR_LOST, TIMEOUT) else "",
+        error=record.reason if record.reason in (SUPERVISOR_LOST, TIMEOUT, UNREADABLE) else "",
     )
     return after if wait is None else after._replace(restarts=state.restarts + 1, backoff=wait)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from wardian.engine.signals import signal_name
-from wardian.runtime import SUPERVISOR_LOST, TIMEOUT, ExitRecord
+from wardian.runtime import SUPERVISOR_LOST, TIMEOUT, UNREADABLE, ExitRecord
 
 _KEPT_ASKS = 4
 _SHELLS_OWN = 128  # a shell answers 128+n for a command that signal n ended
@@ -48,6 +48,8 @@ def reason_of(record: ExitRecord, asks: Sequence[Ask]) -> str:
     """The sentence that `inspect` and `explain` show."""
     if record.reason == SUPERVISOR_LOST:
         return f"{SUPERVISOR_LOST}: the process that watched the container was killed, and the container ended with it"
+    if record.reason == UNREADABLE:
+        return f"{UNREADABLE}: it is damaged, or of a newer Wardian, and how the container ended is not known"
     if record.reason == TIMEOUT:
         return "its time was over (--timeout)"
     told = _told(record, asks)

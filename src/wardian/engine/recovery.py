@@ -150,12 +150,11 @@ async def _settle(parts: Parts, lifecycle: Lifecycle, container: Container) -> N
 
 
 def _exit_in(run_dir: str) -> ExitRecord | None:
-    """None also for a record that cannot be read: its container's end is as good as unseen."""
+    """None also for a record that cannot be read: its container is ended as one whose supervisor is lost."""
     try:
         return read_exit(run_dir)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (OSError, WardianError) as error:
         log.warning("%s: the exit record cannot be read: %s", run_dir, error)
-        os.unlink(os.path.join(run_dir, "exit"))
         return None
 
 

@@ -1,6 +1,6 @@
 """OCI spec → plan → launcher: what a container is (`plan`), who carries it out (`launch`), the runc-like command."""
 
-from wardian.runtime.exitrecord import SUPERVISOR_LOST, TIMEOUT, ExitRecord, read_exit
+from wardian.runtime.exitrecord import SUPERVISOR_LOST, TIMEOUT, UNREADABLE, ExitRecord, read_exit
 from wardian.runtime.group_files import Files, statistics_files
 from wardian.runtime.hostfacts import V2, HostFacts, probe_host
 from wardian.runtime.inputs import ExecTarget, Placement, Supervision
@@ -21,6 +21,7 @@ __all__ = [
     "LAUNCHER",
     "SUPERVISOR_LOST",
     "TIMEOUT",
+    "UNREADABLE",
     "V2",
     "Attacher",
     "ExecTarget",

@@ -5,11 +5,12 @@ import os
 import time
 from typing import NamedTuple
 
-from wardian.errors import CONFLICT, WardianError
+from wardian.errors import CONFLICT, SYSTEM, WardianError
 
 VERSION = 1
 SUPERVISOR_LOST = "supervisor lost"
 TIMEOUT = "timeout"  # its time was over: --timeout
+UNREADABLE = "exit record unreadable"
 
 
 class ExitRecord(NamedTuple):
@@ -25,21 +26,26 @@ class ExitRecord(NamedTuple):
     cpu_ns: int
     started_at: int
     finished_at: int
-    reason: str  # "exited", "signal", "timeout", "supervisor lost"; earlier supervisors said "out of memory" too
+    reason: str  # "exited", "signal", "timeout", or one of the above; earlier supervisors said "out of memory" too
     log_lost: int = 0  # bytes of output that the log could not take
 
 
 def parse_exit(data: bytes) -> ExitRecord:
-    """The record that a supervisor wrote or sent. Raises WardianError(CONFLICT) when it is of a newer version."""
-    fields = json.loads(data)
-    version = fields["version"]
-    if version > VERSION:
-        raise WardianError(CONFLICT, f"an exit record of version {version}: this Wardian reads up to {VERSION}")
-    return ExitRecord(**{name: fields[name] for name in ExitRecord._fields if name in fields})
+    """The record that a supervisor wrote or sent. Raises WardianError: CONFLICT when it is of a newer version, SYSTEM
+    when it is damaged."""
+    try:
+        fields = json.loads(data)
+        version = fields["version"]
+        if version > VERSION:
+            raise WardianError(CONFLICT, f"an exit record of version {version}: this Wardian reads up to {VERSION}")
+        return ExitRecord(**{name: fields[name] for name in ExitRecord._fields if name in fields})
+    except (ValueError, KeyError, TypeError) as error:
+        raise WardianError(SYSTEM, f"a damaged exit record: {error!r}") from error
 
 
 def read_exit(run_dir: str) -> ExitRecord | None:
-    """The record of a container that has ended, None while it runs (or when its supervisor was lost)."""
+    """The record of a container that has ended, None while it runs (or when its supervisor was lost). Raises OSError,
+    and WardianError as `parse_exit` does."""
     try:
         with open(os.path.join(run_dir, "exit"), "rb") as file:
             return parse_exit(file.read())
@@ -47,9 +53,9 @@ def read_exit(run_dir: str) -> ExitRecord | None:
         return None
 
 
-def lost_exit(started_at: int = 0) -> ExitRecord:
-    """Of a container whose supervisor died: it was killed, and nobody saw its status."""
-    return ExitRecord(VERSION, 137, 9, False, 0, "", 0, 0, started_at, time.time_ns(), SUPERVISOR_LOST)
+def lost_exit(started_at: int = 0, reason: str = SUPERVISOR_LOST) -> ExitRecord:
+    """Of a container whose supervisor died: it was killed, and nobody saw its status. Or nobody can read it."""
+    return ExitRecord(VERSION, 137, 9, False, 0, "", 0, 0, started_at, time.time_ns(), reason)
 
 
 def write_exit(run_dir: str, record: ExitRecord) -> None:

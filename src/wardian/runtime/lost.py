@@ -1,4 +1,4 @@
-"""A container whose supervisor is lost: what is left of it is killed, as launcher/group.c does, and its end recorded."""
+"""A container whose supervisor is lost: what is left of it is killed, as by launcher/group.c, and its end recorded."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from wardian.errors import SYSTEM, WardianError
 from wardian.kernel import procfs
 from wardian.kernel.pidfd import send_signal
-from wardian.runtime.exitrecord import ExitRecord, lost_exit, read_exit, write_exit
+from wardian.runtime.exitrecord import UNREADABLE, ExitRecord, lost_exit, read_exit, write_exit
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> 
     """Take down a container whose supervisor is gone, so that it is never one that nobody can wait for.
 
     `groups` are its own cgroup directories, absolute; `pid` and `start_time` name its first process. Kills, removes the
-    groups, leaves an exit record (137, "supervisor lost") and returns it. Idempotent. Raises WardianError when
-    something in the groups does not die; a group or a record that stays as it is holds no end back.
+    groups, returns the exit record; where none can be read it leaves one (137, "supervisor lost"). Idempotent. Raises
+    WardianError when something in the groups does not die; a group or a record that stays as it is holds no end back.
     """
     send_signal(pid, start_time, signal.SIGKILL)
     for attempt in range(_KILL_ROUNDS):
@@ -37,17 +37,29 @@ def end_lost(run_dir: str, groups: Sequence[str], pid: int, start_time: int) -> 
     deadline = time.monotonic() + _REMOVAL_DEADLINE
     for group in groups:
         _remove_group(group, deadline)
-    record = read_exit(run_dir)
-    if record is None:
-        record = lost_exit()
-        try:
-            write_exit(run_dir, record)
-        except OSError as error:  # a full disk, say; who finds no record ends it once more
-            log.error("%s: the exit record was not written: %s", run_dir, error)
+    record = _record_of(run_dir)
     try:
         os.unlink(os.path.join(run_dir, "supervisor.sock"))
     except FileNotFoundError:
         pass
+    return record
+
+
+def _record_of(run_dir: str) -> ExitRecord:
+    """What its supervisor left, or one in its stead."""
+    try:
+        record = read_exit(run_dir)
+    except (OSError, WardianError) as error:
+        log.error("%s: how it ended cannot be read: %s", run_dir, error)
+        record = lost_exit(reason=UNREADABLE)
+    else:
+        if record is not None:
+            return record
+        record = lost_exit()
+    try:
+        write_exit(run_dir, record)
+    except OSError as error:  # a full disk, say; who finds no record ends it once more
+        log.error("%s: the exit record was not written: %s", run_dir, error)
     return record
 
 

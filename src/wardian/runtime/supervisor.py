@@ -9,7 +9,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wardian.errors import CONFLICT, NOT_FOUND, UNAVAILABLE, WardianError
@@ -121,7 +121,8 @@ class SupervisorClient:
     """A connection to one supervisor, for the event loop's thread.
 
     Of a launch (`Launched.supervisor`), or later from `connect`. When the supervisor ends without saying how the
-    container ended, `wait_exit` raises WardianError(UNAVAILABLE, "supervisor lost"): see lost.py.
+    container ended, `wait_exit` raises WardianError(UNAVAILABLE, "supervisor lost"), or why it cannot be read: see
+    lost.py.
     """
 
     def __init__(self, control: socket.socket, run_dir: str, waits: bool = False) -> None:
@@ -273,8 +274,7 @@ class SupervisorClient:
         if magic != protocol.CONTROL_MAGIC or version > protocol.VERSION:
             return
         if kind == _KINDS["EXITED"]:
-            if not self._exit.done():
-                self._exit.set_result(parse_exit(body[protocol.ANSWER.size :]))
+            self._settle(lambda: parse_exit(body[protocol.ANSWER.size :]))
             return
         serial, error = protocol.ANSWER.unpack_from(body)
         # What travelled with the launch: published ports. ESRCH: the container had ended by then, and needs none.
@@ -289,11 +289,17 @@ class SupervisorClient:
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(WardianError(CONFLICT, "the container has ended"))
+        self._settle(lambda: read_exit(self._run_dir) if self._run_dir else None)
+
+    def _settle(self, record_of: Callable[[], ExitRecord | None]) -> None:
+        """The end, or that it cannot be known: an error must reach who waits, and not the loop."""
         if self._exit.done():
             return
-        record = read_exit(self._run_dir) if self._run_dir else None
-        if record is not None:
+        try:
+            record = record_of()
+            if record is None:
+                raise WardianError(UNAVAILABLE, "supervisor lost", subject=self._run_dir)
             self._exit.set_result(record)
-        else:
-            self._exit.set_exception(WardianError(UNAVAILABLE, "supervisor lost", subject=self._run_dir))
+        except (OSError, WardianError) as error:
+            self._exit.set_exception(error)
             self._exit.exception()  # an engine that is closing may have nobody who waits
