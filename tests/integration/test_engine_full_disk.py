@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+import homes
 from benches import Bench, load_busybox
+from wardian.engine import create
 from wardian.errors import WardianError
 from wardian.home import Home
+from wardian.kernel import procfs
 
 
 @pytest.fixture
@@ -103,3 +106,19 @@ def test_a_start_that_fails_says_its_step(small: Bench) -> None:
     with full_disk(small):
         again = error_of_start()
     assert (again.message, again.errno) == (first.message, first.errno)
+
+
+def test_an_update_that_cannot_be_stored_changes_nothing(small: Bench) -> None:
+    identity = small.start("sleep", "60", Memory=64 << 20)
+    group = create.cgroup_of(small.engine._parts, small.engine._parts.registry.find(identity).config)
+    names = ("memory.limit_in_bytes", "memory.max")
+    files = [f"{mount}/{group}/{name}" for mount in homes.cgroup_mounts() for name in names]
+
+    def limits() -> set[int]:
+        return {int(procfs.read(file)) for file in files if os.path.exists(file)}
+
+    assert limits() == {64 << 20}
+    with full_disk(small), pytest.raises(OSError, match="No space left"):
+        small.run(small.engine.containers.update(identity, {"Memory": 96 << 20, "MemorySwap": 96 << 20}))
+    assert limits() == {64 << 20}
+    assert small.engine.containers.inspect(identity)["HostConfig"]["Memory"] == 64 << 20

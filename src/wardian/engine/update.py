@@ -2,7 +2,7 @@
 
     body ─ checked by the options' rows, and together ─▶ values ─▶ the group's files (runtime.limit_writes) ─▶ its row
 
-What the kernel refuses is taken back, and then nothing has changed.
+When the kernel refuses it, or it cannot be written down, it is taken back, and then nothing has changed.
 """
 
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ from wardian.engine.spec.resources import resources_of
 from wardian.engine.state import State
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, WardianError
-from wardian.runtime import carry_out, limit_writes
+from wardian.runtime import Write, carry_out, limit_writes, take_back
 
 _LIMITS = (
     "BlkioWeight", "CpuShares", "NanoCpus", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "Memory",
     "MemorySwap", "MemoryReservation", "CpuRealtimePeriod", "CpuRealtimeRuntime", "PidsLimit",
 )  # fmt: skip
-_IGNORED = ("KernelMemory", "KernelMemoryTCP", "MemorySwappiness", "OomKillDisable")  # docker's clients send them
+_FIXED = ("KernelMemory", "KernelMemoryTCP", "MemorySwappiness", "OomKillDisable")
 _POLICY = "RestartPolicy"
 
 
@@ -42,16 +42,20 @@ async def update(parts: Parts, container: Container, body: Mapping[str, Any]) ->
     if HOST + "Memory" in changes:
         changes = {HOST + "MemorySwap": _swap_of(before), **changes}  # it stays where it is, unless it is said
     after = before.replaced(changes)
-    if container.state.live:
-        await _apply(parts, container, before, after)
-    _store(parts, container, after)
+    applied = await _apply(parts, container, before, after) if container.state.live else ()
+    try:
+        _store(parts, container, after)
+    except BaseException:  # a full disk, say
+        if container.state.live:
+            await work(lambda _: take_back(applied), lambda _: None, "wardian-update")
+        raise
     return warnings
 
 
 def decode_update(parts: Parts, body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What a body changes, as options, and the warnings. A zero changes nothing, but for PidsLimit."""
     for name, value in body.items():
-        if value and name not in (*_LIMITS, *_IGNORED, _POLICY):
+        if value and name not in (*_LIMITS, *_FIXED, _POLICY):
             raise not_built(name, f"{name} of an update")
     limits = {name: body[name] for name in _LIMITS if body.get(name)}
     swap = limits.get("MemorySwap")
@@ -63,10 +67,21 @@ def decode_update(parts: Parts, body: Mapping[str, Any]) -> tuple[dict[str, Any]
     for name, value in more.items():
         if value:
             changes[HOST + name] = options.ROWS[HOST + name].check(value, HOST + name)
-    warnings = settle_limits(changes, parts.host)
+    warnings = _said_of_fixed(body) + settle_limits(changes, parts.host)
     if body.get("PidsLimit") is not None:
         changes[HOST + "PidsLimit"] = max(0, options.ROWS[HOST + "PidsLimit"].check(body["PidsLimit"], "PidsLimit"))
     return changes, warnings
+
+
+def _said_of_fixed(body: Mapping[str, Any]) -> list[str]:
+    """What Docker checks and then leaves as it was, without a word."""
+    warnings = []
+    for name in _FIXED:
+        value = body.get(name)
+        if value and value not in options.ROWS[HOST + name].absent:
+            options.ROWS[HOST + name].check(value, HOST + name)
+            warnings.append(f"An update does not change {name}. {name} discarded.")
+    return warnings
 
 
 def _check_together(container: Container, old: ContainerConfig, changes: Mapping[str, Any]) -> None:
@@ -103,26 +118,36 @@ def _swap_of(config: ContainerConfig) -> int:
     return int(config[HOST + "MemorySwap"] or 2 * config[HOST + "Memory"])
 
 
-async def _apply(parts: Parts, container: Container, before: ContainerConfig, after: ContainerConfig) -> None:
-    """In a thread: the kernel makes room first when memory's limit goes down."""
+async def _apply(
+    parts: Parts, container: Container, before: ContainerConfig, after: ContainerConfig
+) -> tuple[Write, ...]:
+    """In a thread: the kernel makes room first when memory's limit goes down. Returns what takes it back."""
     group = create.cgroup_of(parts, before)
     old, new = resources_of(before), resources_of(after)
     if "pids" in old and "pids" not in new:
         new["pids"] = {"limit": -1}
     writes = limit_writes(parts.host, group, old, new)
     try:
-        await work(lambda _: carry_out(writes), lambda _: None, "wardian-update")
+        return await work(lambda _: carry_out(writes), lambda _: None, "wardian-update")
     except OSError as error:
         if not container.state.live:  # it ended meanwhile: what it starts with next is all there is to change
-            return
+            return ()
         message = f"{error.filename}: {(error.strerror or '').lower()}"
         raise _cannot(container, message, SYSTEM, error.errno or 0) from error
 
 
 def _store(parts: Parts, container: Container, config: ContainerConfig) -> None:
     record = container.record._replace(values=config.values())
-    parts.store.replace(record)
+    _write_spec(parts, config)
+    try:
+        parts.store.replace(record)
+    except BaseException:
+        _write_spec(parts, container.config)
+        raise
     container.record, container.config = record, config
+
+
+def _write_spec(parts: Parts, config: ContainerConfig) -> None:
     spec = options.write_spec(config, create.cgroup_of(parts, config))
     create.write_file(f"{config.directory}/config.json", msgspec.json.encode(spec))
 

@@ -5,7 +5,7 @@ from wardian.runtime.group_files import Files, statistics_files
 from wardian.runtime.hostfacts import V2, HostFacts, probe_host
 from wardian.runtime.inputs import ExecTarget, Placement, Supervision
 from wardian.runtime.launch import Launched, LaunchError, Record, launch
-from wardian.runtime.live_group import Write, carry_out, freezer_directory, limit_writes
+from wardian.runtime.live_group import Write, carry_out, freezer_directory, limit_writes, take_back
 from wardian.runtime.lost import end_lost
 from wardian.runtime.plan import Plan
 from wardian.runtime.plan_cgroups import group_path
@@ -56,4 +56,5 @@ __all__ = [
     "read_root_facts",
     "resolve_user",
     "statistics_files",
+    "take_back",
 ]

@@ -1,7 +1,7 @@
 """A container's group while the container runs: where it is frozen, and what a change of its limits writes.
 
-Pure but for `carry_out`. The order of memory's two limits on version 1 is the kernel's: memory may never be above
-memory and swap together (cgroup-v1/memory.rst, 8.1), whichever of the two moves.
+Pure but for `carry_out` and `take_back`. The order of memory's two limits on version 1 is the kernel's: memory may
+never be above memory and swap together (cgroup-v1/memory.rst, 8.1), whichever of the two moves.
 """
 
 import logging
@@ -60,8 +60,9 @@ def _memory_in_order(writes: tuple[Write, ...], before: dict[str, Any]) -> tuple
     return tuple(sorted(writes, key=lambda one: not one.path.endswith(f"/{_WITH_SWAP}")))
 
 
-def carry_out(writes: Sequence[Write]) -> None:
-    """Raises OSError, with the file's name, from the first that the kernel refuses; those before it are taken back."""
+def carry_out(writes: Sequence[Write]) -> tuple[Write, ...]:
+    """Returns what `take_back` wants. Raises OSError, with the file's name, from the first that the kernel refuses;
+    those before it are taken back."""
     done: list[Write] = []
     for one in writes:
         had = procfs.read(one.path).strip()
@@ -70,14 +71,20 @@ def carry_out(writes: Sequence[Write]) -> None:
         except OSError as error:
             if one.may_fail:
                 continue
-            for earlier in reversed(done):
-                try:
-                    _write(earlier)
-                except OSError as failed:
-                    log.warning("%s could not be set back to %s: %s", earlier.path, earlier.value, failed)
+            take_back(done)
             error.filename = one.path
             raise
         done.append(Write(one.path, had))
+    return tuple(done)
+
+
+def take_back(done: Sequence[Write]) -> None:
+    """What the files had before, the last first."""
+    for one in reversed(done):
+        try:
+            _write(one)
+        except OSError as error:
+            log.warning("%s could not be set back to %s: %s", one.path, one.value, error)
 
 
 def _write(one: Write) -> None:
