@@ -230,6 +230,19 @@ def test_a_field_that_an_update_cannot_change_is_refused(bench: Bench) -> None:
     assert update(bench, identity, Devices=None, KernelMemory=0) is None
 
 
+def test_a_field_that_an_update_leaves_as_it_was_is_said(bench: Bench) -> None:
+    """Docker says nothing of it, and does nothing either."""
+    identity = bench.create("true")
+    assert update(bench, identity, MemorySwappiness=-1, OomKillDisable=False) is None
+    fixed = {"MemorySwappiness": 10, "OomKillDisable": True}
+    assert update(bench, identity, **fixed) == [
+        f"An update does not change {name}. {name} discarded." for name in fixed
+    ]
+    assert "valid memory swappiness range is 0-100" in refused(
+        INVALID, lambda: update(bench, identity, MemorySwappiness=500)
+    )
+
+
 # --- shared memory ---
 
 
