@@ -118,7 +118,7 @@ class ContainerViews:
         binds = [_bind(one) for one in spec_of(self._parts, container)["mounts"] if one["type"] == "bind"]
         # Nothing gets below the place of a volume that is not mounted: its own directory is there, read-only.
         binds += [Bind(source, place, read_only=True) for place, source in unseen_volumes(container)]
-        return look_from_thread(partial(open_trees, binds), purpose, close_trees)
+        return look_from_thread(partial(open_trees, binds), purpose, f"container {container.id}", close_trees)
 
     def _open(
         self, container: Container, purpose: str, end: float, trees: list[Tree] | None

@@ -206,7 +206,7 @@ async def check_bind_sources(values: Mapping[str, Any]) -> None:
         if item["Type"] == "bind" and not (item.get("BindOptions") or {}).get("CreateMountpoint")
     ]
     if wanted:
-        await look(partial(refuse_missing, wanted, "create"), "create")
+        await look(partial(refuse_missing, wanted, "create"), "create", ", ".join(wanted))
 
 
 def refuse_missing(sources: Sequence[str], operation: str, at: At) -> None:

@@ -3,6 +3,9 @@
 Such a call cannot be broken off (open(2) and stat(2) know no deadline), so a thread of its own makes it, and the caller
 is told after a while which path it was. The thread stays with the call until the kernel answers, and then ends: nobody
 is there any more for whom to make a directory.
+
+Threads that stay are counted for each container or place by itself: a few, and the next look at it is refused at once.
+Looks at others do not hear of it.
 """
 
 import asyncio
@@ -17,28 +20,34 @@ from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 At = Callable[[str], None]
 
 SECONDS = 10.0
-_MOST = 256
-_under_way: "set[_Look[Any]]" = set()
+_MOST = 256  # at one place, of which most are done at once
+_STUCK = 8  # of these, such as nobody waits for any more
+_under_way: "dict[str, set[_Look[Any]]]" = {}
+_lock = threading.Lock()
 
 
 class _Look(Generic[Result]):
     """One look: `job` in whatever thread, and what is known of it meanwhile."""
 
-    def __init__(self, job: Callable[[At], Result], operation: str) -> None:
-        if len(_under_way) >= _MOST:
-            message = f"{_MOST} looks at paths of this host are waiting for an answer; is a file system gone?"
-            raise WardianError(UNAVAILABLE, message, operation=operation)
+    def __init__(self, job: Callable[[At], Result], operation: str, of: str) -> None:
+        _refuse_more(of, operation)
         self._job = job
+        self._of = of
         self._operation = operation
         self._place = ""
         self.given_up = False
 
     def run(self) -> Result:
-        _under_way.add(self)
+        with _lock:
+            _under_way.setdefault(self._of, set()).add(self)
         try:
             return self._job(self._at)
         finally:
-            _under_way.discard(self)
+            with _lock:
+                others = _under_way[self._of]
+                others.remove(self)
+                if not others:
+                    del _under_way[self._of]
 
     def _at(self, path: str) -> None:
         if self.given_up:
@@ -50,9 +59,19 @@ class _Look(Generic[Result]):
         return WardianError(SYSTEM, message, operation=self._operation, subject=self._place)
 
 
-async def look(job: Callable[[At], Result], operation: str) -> Result:
-    """Runs `job(at)` in a thread; it calls `at(path)` before it touches a path, for the error that names it."""
-    one = _Look(job, operation)
+def _refuse_more(of: str, operation: str) -> None:
+    with _lock:
+        looks = _under_way.get(of, set())
+        waiting, stuck = len(looks), sum(look.given_up for look in looks)
+    if waiting >= _MOST or stuck >= _STUCK:
+        message = f"{waiting} looks at the files of {of} wait for an answer; is a file system gone?"
+        raise WardianError(UNAVAILABLE, message, operation=operation, subject=of)
+
+
+async def look(job: Callable[[At], Result], operation: str, of: str) -> Result:
+    """Runs `job(at)` in a thread; it calls `at(path)` before it touches a path, for the error that names it. `of` is
+    the container or the place that it looks at."""
+    one = _Look(job, operation, of)
     try:
         async with asyncio.timeout(SECONDS):
             return await work(lambda _: one.run(), lambda _: None, "wardian-look")
@@ -62,9 +81,9 @@ async def look(job: Callable[[At], Result], operation: str) -> Result:
         one.given_up = True
 
 
-def look_from_thread(job: Callable[[At], Result], operation: str, drop: Callable[[Result], None]) -> Result:
+def look_from_thread(job: Callable[[At], Result], operation: str, of: str, drop: Callable[[Result], None]) -> Result:
     """The same for a thread that may wait itself. An answer that comes when nobody waits any more goes to `drop`."""
-    one = _Look(job, operation)
+    one = _Look(job, operation, of)
     answer: Future[Result] = Future()
 
     def run() -> None:

@@ -106,7 +106,7 @@ class Execs:
         refuse_without_descriptors("exec")
         options = decode_exec(body)
         if options.get("User"):  # Docker refuses an unknown one here, and not when it starts
-            await look(partial(_check_user, container, options["User"]), "exec")
+            await look(partial(_check_user, container, options["User"]), "exec", f"container {container.id}")
             _refuse_stopped(container)
         found = Exec(secrets.token_hex(32), container, options)
         self._add(found)
@@ -181,7 +181,7 @@ class Execs:
         template = template_in(container.config.directory)
         env = with_links(self._parts, container, template.process["env"])
         process = exec_process(template, options, env)
-        facts = await look(partial(_facts, container, options, process), "exec")
+        facts = await look(partial(_facts, container, options, process), "exec", f"container {container.id}")
         run_dir = self._keep(found)
         supervision = Supervision(
             container_id=found.id,

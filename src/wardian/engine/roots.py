@@ -63,7 +63,7 @@ async def check_rootfs(values: Mapping[str, Any]) -> None:
         if not os.path.isdir(directory):
             raise _invalid(f"--rootfs {directory}: no such directory")
 
-    await look(refuse, "create")
+    await look(refuse, "create", directory)
 
 
 def _invalid(message: str) -> WardianError:

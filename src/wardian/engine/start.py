@@ -166,7 +166,7 @@ async def _with_bind_sources(config: ContainerConfig, operation: str, read: Call
         at(", ".join(sources))
         return read()
 
-    return await look(job, operation)
+    return await look(job, operation, f"container {config.id}")
 
 
 def _make_bind_sources(config: ContainerConfig, at: At) -> None:

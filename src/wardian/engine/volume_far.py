@@ -52,7 +52,7 @@ async def fill_far(fill: Fill) -> None:
     """Raises WardianError when the place does not answer, OSError for what cannot be written."""
     while other := _under_way.get(fill.place):
         await other.end()
-    if await look(lambda at: _is_wanted(fill, at), "create"):
+    if await look(lambda at: _is_wanted(fill, at), "create", fill.place):
         if fill.place in _under_way:  # another create came first meanwhile
             return await fill_far(fill)
         one = _under_way[fill.place] = _Filling(fill)

@@ -184,7 +184,7 @@ async def make_ready(parts: Parts, container: Container, spec: Spec) -> None:
         else:
             distant.append(point)
     if distant:
-        await look(partial(_look_at, distant, spec), "start")
+        await look(partial(_look_at, distant, spec), "start", f"container {container.id}")
 
 
 def _refuse_shared_memory(parts: Parts, container: Container, point: Point) -> None:
