@@ -14,6 +14,7 @@ from typing import Any
 from wardian.engine import create, pausing, start, update
 from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.changes import changes_of, described
+from wardian.engine.deadline import At, look
 from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.endpoints import names_of
 from wardian.engine.filters import Filters, check_filters, matches_label, until
@@ -225,10 +226,16 @@ class Containers:
         return {"Warnings": warnings or None}
 
     async def top(self, ref: str, ps_args: str = "-ef") -> dict[str, Any]:
-        """In a thread: it reads a few files of each process."""
+        """A process' arguments are in its own memory, which may be a file on a dead server (proc_pid_cmdline(5)), and
+        its user's name with a directory server: a look that may never be answered."""
         container = self._registry.find(ref)
         check_listable(container)
-        return await asyncio.to_thread(top, self._parts, container, ps_args)
+
+        def job(at: At) -> dict[str, Any]:
+            at(f"a process of container {container.id}, or the database of users (nsswitch.conf(5)),")
+            return top(self._parts, container, ps_args)
+
+        return await look(job, "top", f"the processes of container {container.id}")
 
     async def prune(self, wanted: Filters | None = None) -> dict[str, Any]:
         filters = wanted or {}

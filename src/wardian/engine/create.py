@@ -47,7 +47,7 @@ async def create_container(
     parts: Parts, body: Mapping[str, Any], name: str, platform: str
 ) -> tuple[Container, list[str]]:
     """All or nothing: on an error no name, no row and no directory is left. Returns the container and warnings."""
-    values, image, warnings = resolve_body(parts, body, platform, name)
+    values, image, warnings = await resolve_body(parts, body, platform, name)
     await check_bind_sources(values)
     await check_rootfs(values)
     found = below(parts, ContainerConfig(values), image.layers)
@@ -88,7 +88,7 @@ def _make(
     return container
 
 
-def resolve_body(
+async def resolve_body(
     parts: Parts, body: Mapping[str, Any], platform: str, name: str = ""
 ) -> tuple[dict[str, Any], Image, list[str]]:
     """Decode, find the image, and fill from it what the body leaves open."""
@@ -96,7 +96,7 @@ def resolve_body(
         raise WardianError(INVALID, "the body of create must be an object", operation="create")
     values = decode(body)
     check_with_removal(values.get("HostConfig.RestartPolicy"), bool(values.get("HostConfig.AutoRemove")))
-    settle_user_namespace(parts, values)  # before the image: keep-id says who the user is
+    await settle_user_namespace(parts, values)  # before the image: keep-id says who the user is
     image = _image(parts, values, platform)
     warnings = merge_image(values, image.run_config)
     if image.id and not platform and (warning := foreign(platform_of(image.config))):

@@ -1,4 +1,5 @@
-"""Looks at places that may never answer: a path of the user's on a dead NFS server, a FUSE mount nobody serves.
+"""Looks at places that may never answer: a path of the user's on a dead NFS server, a FUSE mount nobody serves, a
+database of users behind a network.
 
 Such a call cannot be broken off (open(2) and stat(2) know no deadline), so a thread of its own makes it, and the caller
 is told after a while which path it was. The thread stays with the call until the kernel answers, and then ends: nobody
@@ -55,7 +56,7 @@ class _Look(Generic[Result]):
         self._place = path
 
     def unanswered(self) -> WardianError:
-        message = f"{self._place} does not answer: no reply from its file system within {SECONDS:g} s"
+        message = f"{self._place} does not answer: nothing came within {SECONDS:g} s"
         return WardianError(SYSTEM, message, operation=self._operation, subject=self._place)
 
 

@@ -32,8 +32,8 @@ from wardian.engine.sandbox import open_network
 from wardian.engine.stats import Stats
 from wardian.engine.store import ENGINE_SCHEMA, EngineStore
 from wardian.engine.subid_lines import ensure_default
-from wardian.engine.subordinate import remapped
 from wardian.engine.system import System
+from wardian.engine.user_namespaces import find_remap
 from wardian.engine.volume_use import Pins
 from wardian.engine.volumes import Volumes
 from wardian.errors import WardianError
@@ -75,8 +75,7 @@ class Engine:
         home = self.home
         if home.userns_remap == "default":
             ensure_default(home.subids)
-        if home.userns_remap:
-            remapped(home.userns_remap, home.subids)  # refused before anything is made
+        remap = await find_remap(home)  # refused before anything is made
         for path in (home.data_root, home.run_root):
             os.makedirs(os.path.join(path, "containers"), mode=0o711, exist_ok=True)
         self._database = database = Database(home.database, [ENGINE_SCHEMA, NETWORK_SCHEMA, VOLUME_SCHEMA])
@@ -101,6 +100,7 @@ class Engine:
             images_settled=asyncio.Lock(),
             log_followers=Followers(targets_of(home)),
             defaults=self._defaults,
+            remap=remap,
         )
         self._lifecycle = lifecycle = Lifecycle(parts)
         self.events = parts.events

@@ -24,6 +24,7 @@ from wardian.engine.restart_policy import comes_with_engine, wait_after, wait_af
 from wardian.engine.restarts import Restarts
 from wardian.engine.signals import signal_number
 from wardian.engine.state import Event, RunState, State
+from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel import procfs
@@ -203,7 +204,9 @@ class Lifecycle:
         record, pause = None, _LOST_PAUSE
         while record is None:
             try:
-                record = await asyncio.to_thread(end_lost, run_dir, groups, state.pid, state.start_time)
+                record = await work(
+                    lambda _: end_lost(run_dir, groups, state.pid, state.start_time), lambda _: None, "wardian-end"
+                )
             except (OSError, WardianError) as error:
                 log.error("container %s: its supervisor is lost, and its end fails: %s", container.id[:12], error)
                 await asyncio.sleep(pause)

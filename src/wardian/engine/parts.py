@@ -11,7 +11,7 @@ from wardian.home import Home
 from wardian.images import ImageStore
 from wardian.network import Networks
 from wardian.runtime import HostFacts
-from wardian.storage import LayerStore, Snapshots, Trash, VolumeStore
+from wardian.storage import IdMap, LayerStore, Snapshots, Trash, VolumeStore
 
 if TYPE_CHECKING:
     from wardian.engine.defaults import ContainerDefaults
@@ -35,3 +35,4 @@ class Parts(NamedTuple):
     images_settled: asyncio.Lock  # held by what takes images away or names them, and by what begins to need one
     log_followers: Followers
     defaults: "ContainerDefaults"
+    remap: IdMap | None  # what --userns-remap says; None without it

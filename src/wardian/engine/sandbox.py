@@ -4,7 +4,6 @@ A container has a sandbox of its own, named like it, or joins parts of another's
 `--ipc`). Endpoints belong to sandboxes, never to containers.
 """
 
-import asyncio
 import os
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from wardian.engine.endpoints import WITHOUT_LINKS, as_want, names_of, network_o
 from wardian.engine.registry import Container, Registry
 from wardian.engine.spec.namespaces import IPC_MOUNTS
 from wardian.engine.user_namespaces import ids_of
+from wardian.engine.workers import work
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, SYSTEM, WardianError
 from wardian.kernel.pidfd import same_process
 from wardian.network import (
@@ -116,7 +116,8 @@ async def _user_namespace(container: Container, registry: Registry, sandbox: San
         ref, kind = next(iter(others.items()))
         sandbox.descriptors["user"] = open_namespace(_running(_joined(registry, kind, ref), kind), "user")
         return -1
-    made = await asyncio.to_thread(make_user_spaces, ids.uids, ids.gids, has_links(config))
+    network = has_links(config)
+    made = await work(lambda _: make_user_spaces(ids.uids, ids.gids, network), lambda _: None, "wardian-spaces")
     sandbox.descriptors["user"] = made.user
     if made.network >= 0:
         sandbox.descriptors["its network"] = made.network

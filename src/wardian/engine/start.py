@@ -266,7 +266,7 @@ def placement_of(parts: Parts, config: ContainerConfig) -> Placement:
 async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     """What `run` of this body would do. Nothing is made; the facts of the root are read through a view."""
     started = time.perf_counter_ns()
-    values, image, warnings = create.resolve_body(parts, body, "")
+    values, image, warnings = await create.resolve_body(parts, body, "")
     await create.check_bind_sources(values)
     await roots.check_rootfs(values)
     if POINTS in values:

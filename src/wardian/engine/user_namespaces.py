@@ -7,30 +7,39 @@
     keep-id          whoever asks has his own ids inside, and the others are his subordinate ones
 
 The mapping is settled once, when the container is created, and is its own from then on: its files have those ids.
+Names and numbers of users may be a directory server's (nsswitch.conf(5)), so they are asked for in a thread: of
+--userns-remap when the engine starts, of keep-id at each create.
 """
 
 import contextlib
 import os
 import pwd
 import re
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from wardian.caller import caller
 from wardian.engine import subordinate
 from wardian.engine.config import ContainerConfig
+from wardian.engine.deadline import At, look
 from wardian.engine.options import HOST, IDS
 from wardian.engine.parts import Parts
 from wardian.engine.subordinate import MOST, Span
 from wardian.errors import INVALID, WardianError
+from wardian.home import Home
 from wardian.kernel.mounts import Mount
 from wardian.storage import IdMap
 
+Answer = TypeVar("Answer")
+
+_USERS = "the database of users (nsswitch.conf(5))"
 _AUTO_SIZE = 65536
 _MODE = HOST + "UsernsMode"
 _CALLER = re.compile(r"uid (\d+) pid ")
 
 
-def settle_user_namespace(parts: Parts, values: dict[str, Any]) -> None:
+async def settle_user_namespace(parts: Parts, values: dict[str, Any]) -> None:
     """Writes the container's own mapping into `values`, and refuses what does not go with one, in Docker's words."""
     config = ContainerConfig(values)
     mode, _, words = config[_MODE].partition(":")
@@ -38,18 +47,28 @@ def settle_user_namespace(parts: Parts, values: dict[str, Any]) -> None:
         return
     _refuse_conflicts(config)
     if mode in ("", "private"):
-        found = engine_map(parts) or _of_the_host(parts)
+        found = parts.remap or _of_the_host(parts)
     elif mode == "auto":
         found = _unshared(parts, _size(words))
     else:
-        found = _kept(parts, values)
+        found = await _kept(parts, values)
     values[IDS] = {"uids": [list(row) for row in found.uids], "gids": [list(row) for row in found.gids]}
 
 
-def engine_map(parts: Parts) -> IdMap | None:
-    """What `--userns-remap` says; None without it."""
-    asked = parts.home.userns_remap
-    return subordinate.remapped(asked, parts.home.subids) if asked else None
+async def find_remap(home: Home) -> IdMap | None:
+    """What `--userns-remap` says; None without it. Raises WardianError."""
+    asked = home.userns_remap
+    return await _of_users(lambda: subordinate.remapped(asked, home.subids), "userns-remap") if asked else None
+
+
+async def _of_users(question: Callable[[], Answer], operation: str) -> Answer:
+    """What the host's database of users says: getpwnam(3) and its like know no deadline."""
+
+    def job(at: At) -> Answer:
+        at(_USERS)
+        return question()
+
+    return await look(job, operation, _USERS)
 
 
 def ids_of(config: ContainerConfig) -> IdMap:
@@ -129,8 +148,7 @@ def _size(words: str) -> int:
 
 def _unshared(parts: Parts, size: int) -> IdMap:
     """Ids that no other container has, running or not: its files have them."""
-    remap = engine_map(parts)
-    maps = [ids_of(one.config) for one in parts.registry] + ([remap] if remap is not None else [])
+    maps = [ids_of(one.config) for one in parts.registry] + ([parts.remap] if parts.remap is not None else [])
     found = []
     for given, kind in zip(_given(parts, *subordinate.AUTO), ("uids", "gids"), strict=True):
         taken = [(row[1], row[2]) for one in maps for row in getattr(one, kind)]
@@ -142,7 +160,7 @@ def _unshared(parts: Parts, size: int) -> IdMap:
     return IdMap(*found)
 
 
-def _kept(parts: Parts, values: dict[str, Any]) -> IdMap:
+async def _kept(parts: Parts, values: dict[str, Any]) -> IdMap:
     """Podman's: for root all ids are what they are; else one hole in the subordinate range. He is the user, too."""
     asked = caller()
     found = _CALLER.match(asked)
@@ -151,14 +169,19 @@ def _kept(parts: Parts, values: dict[str, Any]) -> IdMap:
     uid = int(found[1]) if found else 0
     if uid == 0:
         return IdMap(((0, 0, MOST - 1),), ((0, 0, MOST - 1),))
-    try:
-        entry = pwd.getpwuid(uid)
-        names, gid = [entry.pw_name, str(uid)], entry.pw_gid
-    except KeyError:
-        names, gid = [str(uid)], uid
+    names, gid = await _of_users(partial(_names, uid), "create")
     uids, gids = _given(parts, *names, *subordinate.AUTO)
     values.setdefault("User", f"{uid}:{gid}")
     return IdMap(_with_own(uids[0], uid), _with_own(gids[0], gid))
+
+
+def _names(uid: int) -> tuple[list[str], int]:
+    """By which the user is in subuid(5), and his group."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return [str(uid)], uid
+    return [entry.pw_name, str(uid)], entry.pw_gid
 
 
 def _with_own(given: Span, own: int) -> tuple[tuple[int, int, int], ...]:

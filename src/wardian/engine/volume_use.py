@@ -22,7 +22,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.points import Point
 from wardian.engine.registry import Container, Registry
 from wardian.engine.spec import Spec
-from wardian.engine.user_namespaces import engine_map, ids_of
+from wardian.engine.user_namespaces import ids_of
 from wardian.engine.volume_fill import Fill, fill_all
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, SYSTEM, WardianError
 from wardian.kernel.mounts import Mount
@@ -148,7 +148,7 @@ def create_volume(
     parts: Parts, name: str, labels: dict[str, str], options: dict[str, str], ids: IdMap | None = None
 ) -> Volume:
     """Its directory belongs to the root of who has it made: of `ids`, of the engine's userns-remap, or the host's."""
-    ids = (engine_map(parts) or IdMap()) if ids is None else ids
+    ids = (parts.remap or IdMap()) if ids is None else ids
     volume = parts.volumes.create(name, labels, options, ids.outside(0, 0))
     publish(parts, "create", name)
     return volume
