@@ -89,6 +89,12 @@ def test_volumes_that_cannot_be(docker, arguments, says):
     assert "v1" not in docker.out("volume", "ls", "-q").split()
 
 
+def test_a_driver_that_there_is_not_is_told_of_a_volume_that_there_is_too(docker, name):
+    docker("volume", "create", name)
+    assert b'plugin "nope" not found' in docker("volume", "create", name, "--driver", "nope", status=1).stderr
+    assert docker.out("volume", "create", name, "--driver", "local") == name
+
+
 def test_a_volume_outlives_its_containers(docker, name):
     docker("run", "--rm", "-v", f"{name}:/v", IMAGE, "sh", "-c", "echo kept > /v/file")
     assert docker.out("run", "--rm", "-v", f"{name}:/other/place:ro", IMAGE, "cat", "/other/place/file") == "kept"

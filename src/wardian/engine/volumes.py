@@ -47,16 +47,16 @@ class Volumes:
         return self._render(volume)
 
     async def create(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """One that is there already is the answer, whatever else the body says."""
+        """One that is there already is the answer, whatever else the body says, but for a driver that there is not."""
         if body.get("ClusterVolumeSpec") is not None:
             raise WardianError(UNAVAILABLE, _NO_MANAGER, operation="create volume")
         name, driver = _text(body, "Name"), _text(body, "Driver")
         labels, options = _texts(body, "Labels"), _texts(body, "DriverOpts")
-        volume = self._parts.volumes.get(name) if name else None
+        if not name:
+            name, labels = secrets.token_hex(32), {**labels, ANONYMOUS: ""}
+        check_driver(name, driver)
+        volume = self._parts.volumes.get(name)
         if volume is None:
-            if not name:
-                name, labels = secrets.token_hex(32), {**labels, ANONYMOUS: ""}
-            check_driver(name, driver)
             volume = volume_use.create_volume(self._parts, name, labels, options)
         return self._render(volume)
 
