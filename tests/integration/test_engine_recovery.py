@@ -223,3 +223,11 @@ def test_a_supervisor_whose_backlog_is_full_is_given_time(bench: Bench) -> None:
     for caller in callers:
         caller.close()
     assert bench.state(identity)["Running"] and bench.state(identity)["Pid"] == pid
+
+
+def test_one_with_rm_that_nobody_started_goes_with_its_engine(bench: Bench) -> None:
+    """As with Docker, also when a client made it and did not live to start it."""
+    going, staying = bench.create("true", AutoRemove=True), bench.create("true")
+    between_engines(bench)
+    assert [one["Id"] for one in bench.engine.containers.list(all=True)] == [staying]
+    assert not os.path.exists(bench.home.container(going))

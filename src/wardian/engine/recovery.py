@@ -134,8 +134,8 @@ async def _settle(parts: Parts, lifecycle: Lifecycle, container: Container) -> N
         if record is not None and record.started_at > state.finished_at and not going:
             lifecycle.launched(container, 0, 0, record.started_at)
             await lifecycle.exited(container, record)
-        elif state.state is State.EXITED and container.config["HostConfig.AutoRemove"]:
-            lifecycle.remove(container)
+        elif state.state in (State.CREATED, State.EXITED) and container.config["HostConfig.AutoRemove"]:
+            lifecycle.remove(container)  # who was about to start it waits no more
         elif going:
             container.state = state._replace(state=State.DEAD)
             lifecycle.remove(container)
