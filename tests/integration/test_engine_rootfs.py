@@ -105,3 +105,10 @@ def test_what_is_refused(bench: Bench, root: Path) -> None:
     host = {"UsernsMode": "keep-id"}
     assert "user namespace" in refused(NOT_IMPLEMENTED, lambda: bench.create("true", fields=asked(root), **host))
     assert "no command specified" in refused(INVALID, lambda: bench.create(fields=asked(root)))
+
+
+@pytest.mark.parametrize("option", ["", ":O"])
+def test_one_that_holds_the_data_root_is_refused(bench: Bench, option: str) -> None:
+    for directory in (os.path.dirname(bench.home.data_root), bench.home.data_root):
+        said = refused(INVALID, lambda at=directory: bench.create("true", fields=asked(f"{at}{option}")))
+        assert said.startswith(f"--rootfs {directory}: it holds the engine's data root {bench.home.data_root}")

@@ -136,3 +136,8 @@ def test_capabilities():
 )
 def test_words_for_what_is_wrong(arguments, text):
     assert wrong(*arguments, "i") == text
+
+
+@pytest.mark.parametrize("root", ["", ":O"])
+def test_a_root_without_a_directory_is_not_the_current_one(root):
+    assert wrong("--rootfs", root, "true") == "--rootfs needs a directory in the image's place"

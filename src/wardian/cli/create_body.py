@@ -35,6 +35,8 @@ def create_body(flags: tuple[Flag, ...], parsed: Parsed) -> dict[str, Any]:
     body["Image"], command = parsed.args[0], parsed.args[1:]
     if parsed["rootfs"]:
         directory, colon, options = body["Image"].partition(":")
+        if not directory:
+            raise BodyError("--rootfs needs a directory in the image's place")
         body["Image"], body["Wardian"] = "", {"Rootfs": f"{os.path.abspath(directory)}{colon}{options}"}
     body["Cmd"] = command or None
     for flag in flags:

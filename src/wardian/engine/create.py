@@ -49,7 +49,7 @@ async def create_container(
     """All or nothing: on an error no name, no row and no directory is left. Returns the container and warnings."""
     values, image, warnings = await resolve_body(parts, body, platform, name)
     await check_bind_sources(values)
-    await check_rootfs(values)
+    await check_rootfs(parts, values)
     found = below(parts, ContainerConfig(values), image.layers)
     async with settled(parts, values, found) as fills, parts.images_settled:
         if image.id and parts.images.get(image.id) is None:  # removed while we waited

@@ -46,7 +46,7 @@ def is_directory(config: ContainerConfig) -> bool:
     return rootfs is not None and not rootfs.overlaid
 
 
-async def check_rootfs(values: Mapping[str, Any]) -> None:
+async def check_rootfs(parts: Parts, values: Mapping[str, Any]) -> None:
     """Raises WardianError. The directory may be on a server that does not answer (see deadline)."""
     rootfs = rootfs_of(values)
     if rootfs is None:
@@ -62,8 +62,17 @@ async def check_rootfs(values: Mapping[str, Any]) -> None:
         at(directory)
         if not os.path.isdir(directory):
             raise _invalid(f"--rootfs {directory}: no such directory")
+        if _holds(directory, parts.home.data_root):
+            message = f"--rootfs {directory}: it holds the engine's data root {parts.home.data_root}, and with it what"
+            raise _invalid(f"{message} the container itself is made of (an overlay may not lie below its own layers)")
 
     await look(refuse, "create", directory)
+
+
+def _holds(directory: str, other: str) -> bool:
+    """Whether `other` is in this tree, and of its file system: an overlay does not see what is mounted in a layer."""
+    above, below = os.path.realpath(directory), os.path.realpath(other)
+    return os.path.commonpath([above, below]) == above and os.stat(above).st_dev == os.stat(below).st_dev
 
 
 def _invalid(message: str) -> WardianError:

@@ -268,7 +268,7 @@ async def plan_of_body(parts: Parts, body: Mapping[str, Any]) -> dict[str, Any]:
     started = time.perf_counter_ns()
     values, image, warnings = await create.resolve_body(parts, body, "")
     await create.check_bind_sources(values)
-    await roots.check_rootfs(values)
+    await roots.check_rootfs(parts, values)
     if POINTS in values:
         values[POINTS] = as_planned(parts, values[POINTS])
     identity = "0" * 64
