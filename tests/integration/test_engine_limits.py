@@ -1,7 +1,10 @@
 """Limits that name devices or that only one version of control groups has, update of a container that runs, and what is
 another container's or another group's: seen in the kernel's files."""
 
+import contextlib
 import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +274,25 @@ def test_a_link_in_the_donor_leads_nowhere(bench: Bench) -> None:
     identity = bench.create("true", IpcMode=f"container:{donor}")
     with pytest.raises(Exception, match="copy the mount at /dev/shm"):
         bench.run(bench.engine.containers.start(identity))
+
+
+def test_one_whose_group_went_before_its_end_was_heard_of(bench: Bench) -> None:
+    """It ends in the middle of an update: it has the limits when it starts again."""
+    identity = bench.start("sleep", "1000")
+    pid = bench.state(identity)["Pid"]
+    with open(f"/proc/{pid}/stat") as file:
+        supervisor = int(file.read().rpartition(")")[2].split()[1])
+    os.kill(supervisor, signal.SIGSTOP)  # who would tell the engine
+    try:
+        os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + 20
+        while (directory := group(bench, identity, "cpu")).exists():
+            with contextlib.suppress(OSError):  # it is dying still
+                directory.rmdir()
+            assert time.monotonic() < end
+        update(bench, identity, CpuShares=78)
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    assert bench.finish(identity) == 137
+    bench.run(bench.engine.containers.start(identity))
+    assert value(bench, identity, "cpu.shares") == "78"

@@ -5,6 +5,8 @@
 When the kernel refuses it, or it cannot be written down, it is taken back, and then nothing has changed.
 """
 
+import errno
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -130,10 +132,17 @@ async def _apply(
     try:
         return await work(lambda _: carry_out(writes), lambda _: None, "wardian-update")
     except OSError as error:
-        if not container.state.live:  # it ended meanwhile: what it starts with next is all there is to change
-            return ()
+        if not container.state.live or _group_is_gone(error):
+            return ()  # it ended meanwhile: what it starts with next is all there is to change
         message = f"{error.filename}: {(error.strerror or '').lower()}"
         raise _cannot(container, message, SYSTEM, error.errno or 0) from error
+
+
+def _group_is_gone(error: OSError) -> bool:
+    """The group of one that ends goes before its state says so; ENODEV is of a file that was open by then."""
+    if error.errno not in (errno.ENOENT, errno.ENODEV):
+        return False
+    return not os.path.exists(os.path.dirname(error.filename))
 
 
 def _store(parts: Parts, container: Container, config: ContainerConfig) -> None:
