@@ -271,6 +271,30 @@ def test_a_newer_image_of_the_same_tag_leaves_the_old_one_dangling(docker):
     docker("rmi", old.id, new.id)
 
 
+def test_a_name_that_means_this_image_no_longer_is_not_shown(docker):
+    """As moby's refreshImage: the id stands for it, whole in the API, until the name is the image's again."""
+    first, second = (busybox_image(Cmd=["sleep", name]) for name in ("98", "99"))
+    docker("load", stdin=docker_archive({"shown/a:1": first, "shown/b:1": second}))
+    docker("tag", "shown/a:1", "shown/c")
+    names = ["ps", "-a", "--format", "{{.Names}} {{.Image}}"]
+    running = docker.out("run", "-d", "--name", "shown1", "shown/c")
+    docker("create", "--name", "shown2", "shown/a:1")
+    docker("create", "--name", "shown3", first.id[7:19])
+    short = first.id[7:19]
+    expected = {"shown1 shown/c", "shown2 shown/a:1", f"shown3 {short}"}
+    assert set(docker.out(*names).splitlines()) == expected
+    docker("rmi", "-f", "shown/c")
+    assert set(docker.out(*names).splitlines()) == {f"shown1 {short}", "shown2 shown/a:1", f"shown3 {short}"}
+    docker("tag", "shown/b:1", "shown/c")  # another's name now
+    whole = docker.out("ps", "--no-trunc", "--format", "{{.Image}}", "-f", "name=shown1")
+    assert whole == first.id
+    assert docker.out("inspect", "-f", "{{.Config.Image}} {{.Image}}", running) == f"shown/c {first.id}"
+    docker("tag", "shown/a:1", "shown/c")
+    assert set(docker.out(*names).splitlines()) == expected
+    docker("rm", "-f", "shown1", "shown2", "shown3")
+    docker("rmi", "shown/a:1", "shown/b:1", "shown/c")
+
+
 # ---- several at once
 
 

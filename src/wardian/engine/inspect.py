@@ -225,14 +225,14 @@ def _bind(source: str, target: str, mode: str, writable: bool, propagation: str)
 
 
 def render_summary(
-    container: Container, networks: Mapping[str, Mapping[str, Any]], ports: Sequence[HeldPort]
+    container: Container, image: str, networks: Mapping[str, Mapping[str, Any]], ports: Sequence[HeldPort]
 ) -> dict[str, Any]:
-    """One line of `docker ps`."""
+    """One line of `docker ps`. `image`: what its image is called now."""
     record, config, state = container.record, container.config, container.state
     return {
         "Id": record.id,
         "Names": [f"/{record.name}"],
-        "Image": record.image_ref,
+        "Image": image,
         "ImageID": record.image,
         "Command": _quoted(config.command()),
         "Created": record.created // 1_000_000_000,

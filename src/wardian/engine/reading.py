@@ -14,16 +14,47 @@ from wardian.engine.links import names_by_links, shown
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.roots import root_of
+from wardian.engine.store import ContainerRecord
 from wardian.errors import WardianError
+from wardian.images import ImageStore
 from wardian.network import HeldPort, dns_names, has_names, wanted_settings
 
 Bodies = list[dict[str, Any]]
+
+
+class NamesOfImages:
+    """What a list calls the image of a container: as it was asked for, while that still means this image, else its id
+    (moby, daemon/list.go, refreshImage). What a name means is looked up once for as long as no image changes."""
+
+    def __init__(self, images: ImageStore) -> None:
+        self._images = images
+        self._seen: object = None
+        self._meant: dict[str, str] = {}
+
+    def now(self, record: ContainerRecord) -> str:
+        """One of the record's own strings: who keeps it may compare by identity."""
+        asked = record.image_ref
+        if not record.image or asked == record.image:  # without an image: a directory's name
+            return asked
+        if self._images.state is not self._seen:
+            self._seen, self._meant = self._images.state, {}
+        meant = self._meant.get(asked)
+        if meant is None:
+            meant = self._meant[asked] = self._meaning(asked)
+        return asked if meant == record.image else record.image
+
+    def _meaning(self, asked: str) -> str:
+        try:
+            return self._images.resolve(asked).id
+        except WardianError:
+            return ""
 
 
 class Reading:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._registry = parts.registry
+        self._called = NamesOfImages(parts.images)
 
     def inspect(self, container: Container, size: bool) -> dict[str, Any]:
         root = root_of(self._parts, container)
@@ -54,11 +85,12 @@ class Reading:
         """Made anew only when something that it is made of was replaced: all of that are values."""
         endpoints = self._parts.networks.endpoints(container.id) if container.state.live else ()
         ports = self._ports(container)
-        values = (container.record, container.config, container.state, endpoints, ports)
+        image = self._called.now(container.record)
+        values = (container.record, container.config, container.state, endpoints, ports, image)
         kept = container.listed
         if kept is None or not all(map(operator.is_, kept[0], values)):
             networks = self._network_settings(container)
-            kept = values, inspect.render_summary(container, networks, ports)
+            kept = values, inspect.render_summary(container, image, networks, ports)
             # of one that is on no network now it shows what its networks are, and they may change without it
             container.listed = kept if len(endpoints) == len(networks) or not container.state.started_at else None
         return {**kept[1], "Status": inspect.status_text(container.state, now, container.health)}

@@ -68,6 +68,11 @@ class ImageStore:
                 raise wrong_platform(_shown(name_or_id), wanted, actual)
         return image
 
+    @property
+    def state(self) -> object:
+        """Another object after every change of images or their names; what was resolved holds for as long as it is."""
+        return self._records.snapshot
+
     def get(self, image_id: str) -> Image | None:
         """The image with exactly this id."""
         return self._records.snapshot.images.get(image_id)
