@@ -15,7 +15,7 @@ import pytest
 import homes
 from benches import Bench, load_busybox
 from engines import TestEngine
-from images_made import busybox_image
+from images_made import busybox_image, docker_archive
 from registry import Registry
 from wardian.database import Database, Schema
 from wardian.errors import SYSTEM, WardianError
@@ -226,3 +226,31 @@ def test_an_image_is_removed_from_a_full_disk(tiny: Home, registry: Registry) ->
         has_space(engine, "pull", reference)
     finally:
         engine.close()
+
+
+def test_an_exec_on_a_full_disk_says_so(new_home: Callable[[], Home]) -> None:
+    """Its record is in the run directory, which lies on the full disk too with a --run-root below the data root."""
+    home = new_home()
+    os.mkdir(home.run_root)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "small", home.run_root], check=True)
+    try:
+        engine = TestEngine(home)
+        try:
+            archive = docker_archive({"full:1": busybox_image()})
+            with engine.client.stream("POST", "/images/load", archive, {"quiet": True}) as stream:
+                list(stream.objects())
+            assert docker(engine, "run", "-d", "--name", "c1", "full:1", "sleep", "1000").returncode == 0
+            path = os.path.join(home.run_root, "filling")
+            with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(1 << 12)):
+                    pass
+            refused = docker(engine, "exec", "c1", "echo", "hi")
+            assert refused.returncode == 126, refused
+            assert "no space left on device: " in refused.stdout + refused.stderr, refused
+            assert "[Errno 28]" not in engine.log_text()
+            os.unlink(path)
+            assert docker(engine, "exec", "c1", "echo", "hi").stdout == "hi\n"
+        finally:
+            engine.close()
+    finally:
+        subprocess.run(["umount", home.run_root], check=True)

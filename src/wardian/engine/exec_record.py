@@ -31,9 +31,14 @@ def keep(run_dir: str, record: ExecRecord, spares: Spares) -> None:
     """Makes the exec's run directory with its record in it. Raises OSError."""
     if not spares.take(run_dir):
         make_directory(run_dir)
-    fd = os.open(os.path.join(run_dir, _FILE), os.O_WRONLY | os.O_CLOEXEC)
-    with open(fd, "wb") as file:
-        file.write(msgspec.json.encode(record._asdict()))
+    path = os.path.join(run_dir, _FILE)
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        with open(fd, "wb") as file:
+            file.write(msgspec.json.encode(record._asdict()))
+    except OSError as error:
+        error.filename = error.filename or path  # write(2) knows none
+        raise
 
 
 def make_directory(path: str) -> None:

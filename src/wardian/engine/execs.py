@@ -26,7 +26,7 @@ from wardian.engine.registry import Container
 from wardian.engine.start import say_launch_error
 from wardian.engine.state import RunState, State
 from wardian.engine.user_namespaces import ids_of
-from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import same_process, send_signal
 from wardian.runtime import (
@@ -166,10 +166,11 @@ class Execs:
         try:
             launched = await self._carry_out(found, size, attachers)
         except BaseException as error:
-            found.running, found.exit_code = False, failed_start_code(str(error), 126)
+            told = _of_files(error) if isinstance(error, OSError) else error
+            found.running, found.exit_code = False, failed_start_code(str(told), 126)
             self._forget_later(found)
-            if isinstance(error, WardianError):
-                raise _said_as_docker(error, found) from error
+            if isinstance(told, WardianError):
+                raise _said_as_docker(told, found) from error
             raise
         found.running = found.exit_code is None  # by then a client may have asked, and the record been read
         found.start_time = launched.start_time
@@ -319,6 +320,13 @@ class Execs:
         container = found.container
         attributes = container.event_attributes() | {"execID": found.id} | more
         self._parts.events.publish("container", action, container.id, attributes)
+
+
+def _of_files(error: OSError) -> WardianError:
+    """Its run directory could not be made, say: the disk is full."""
+    where = f": {error.filename}" if error.filename else ""
+    message = f"{(error.strerror or str(error)).lower()}{where}"
+    return WardianError(SYSTEM, message, operation="exec", errno=error.errno or 0)
 
 
 def _said_as_docker(error: WardianError, found: Exec) -> WardianError:
