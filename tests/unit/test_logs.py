@@ -1,6 +1,7 @@
 """Reading a log file: what others in the event loop see of it."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 from wardian.engine.logging import LogOptions, LogReader
@@ -55,3 +56,69 @@ def test_a_rotation_while_the_tail_is_looked_for_repeats_and_skips_nothing(tmp_p
         return data
 
     assert [int(line) for line in asyncio.run(read()).split()] == list(range(10, LINES))
+
+
+def test_a_tail_has_no_line_too_many_of_who_writes_on(tmp_path: Path) -> None:
+    """What comes while it is looked for and read is not of it, in the same file or after a rotation."""
+    path = tmp_path / "log"
+    path.write_text("".join(LINE % number for number in range(LINES)))
+
+    async def read(tail: int) -> list[int]:
+        async def write_on() -> None:
+            await asyncio.sleep(0)
+            with path.open("a") as file:
+                file.write(LINE % -1)
+            path.rename(tmp_path / "log.1")
+            path.write_text(LINE % -2)
+
+        writing = asyncio.create_task(write_on())
+        reader = LogReader(str(path), LogOptions(stdout=True, tail=tail), tty=True)
+        data = b"".join([chunk async for chunk in reader.chunks()])
+        await writing
+        return [int(line) for line in data.split()]
+
+    assert asyncio.run(read(LINES - 10)) == list(range(10, LINES))
+    assert asyncio.run(read(1)) == [-2]
+    assert asyncio.run(read(2)) == [-1, -2]
+    assert asyncio.run(read(-1)) == [-2, -1, -2]
+
+
+def test_a_tail_of_a_log_that_rotates_all_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(LINE % 0)
+    ended = threading.Event()
+
+    def write_on() -> None:
+        number = 1
+        while not ended.is_set():
+            path.rename(tmp_path / "log.1")
+            with path.open("w") as file:
+                for _ in range(20):
+                    file.write(LINE % number)
+                    file.flush()
+                    number += 1
+
+    async def tail() -> list[bytes]:
+        reader = LogReader(str(path), LogOptions(stdout=True, tail=1), tty=True)
+        return b"".join([chunk async for chunk in reader.chunks()]).split()
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        found = [asyncio.run(tail()) for _ in range(300)]
+    finally:
+        ended.set()
+        writer.join()
+    assert {len(lines) for lines in found} == {1}
+    assert sorted(found) == found
+
+
+def test_a_line_that_is_half_written_is_not_the_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(LINE % 1 + LINE % 2 + (LINE % 3)[:20])
+
+    async def tail() -> bytes:
+        reader = LogReader(str(path), LogOptions(stdout=True, tail=1), tty=True)
+        return b"".join([chunk async for chunk in reader.chunks()])
+
+    assert asyncio.run(tail()) == b"0000002\n"

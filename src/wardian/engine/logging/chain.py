@@ -9,11 +9,13 @@ read to the end and has a newer one, it goes on there.
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 BLOCK = 1 << 18
 _BACK = 1 << 16
+_LOOKS = 20  # at most, for all files by the names of one moment
+_NO_END = -1
 _HEAD = 128  # of a file's first line: with its time, which no other file begins with
 
 
@@ -33,13 +35,16 @@ class Chain:
         self._fd = -1
         self._rest = b""
         self.gaps = 0  # times that our file had been removed by rotation before we were through: some may be missing
-        self._held: list[int] | None = None  # the newer files, oldest first, once nobody may look for them by name
+        self._end = _NO_END  # of our file: nothing that lies behind it is read
+        # the newer files with their ends, oldest first, once nobody may look for them by name
+        self._held: list[tuple[int, int]] | None = None
 
     def close(self) -> None:
-        for fd in (self._fd, *(self._held or ())):
+        for fd in (self._fd, *(fd for fd, _ in self._held or ())):
             if fd >= 0:
                 os.close(fd)
         self._fd = -1
+        self._end = _NO_END
         self._held = None
 
     def _files(self) -> list[str]:
@@ -58,25 +63,52 @@ class Chain:
         if files:
             self._fd = _open(files[-1])
 
-    async def seek_tail(self, lines: int) -> None:
-        """Stand before the last `lines` lines of the whole chain; before the first for -1."""
-        if lines < 0:
+    async def seek_tail(self, lines: int, until_now: bool) -> None:
+        """Stand before the last `lines` lines of the whole chain; before the first for -1. What is written after this
+        call is not read when it is `until_now`: a container may write faster than anybody reads."""
+        if lines < 0 and not until_now:
             return self.seek_first()
-        files = self._files()
-        if not files:
-            return None
         with ExitStack() as others:
             # all of them now: others have their turn while we look, and a rotation gives every file another's name
-            opened = [others.enter_context(open(path, "rb", buffering=0)) for path in files]
-            left, offset = lines, 0
-            for number, file in enumerate(opened):
-                offset, found = await _from_end(file.fileno(), left, number == 0)
+            opened = self._open_all()
+            for fd in opened:
+                others.callback(os.close, fd)
+            if not opened:
+                if until_now:
+                    self._held = []
+                return None
+            sizes = [os.fstat(fd).st_size for fd in opened]
+            sizes[0] = _whole_lines(opened[0], sizes[0])
+            chosen, offset = len(opened) - 1, 0
+            left = lines
+            for number, fd in enumerate(opened if lines >= 0 else ()):
+                offset, found = await _from_end(fd, sizes[number], left, number == 0)
                 left -= found
                 if left <= 0:
+                    chosen = number
                     break
-            self._fd = os.dup(file.fileno())  # not inherited either (PEP 446)
+            self._fd = os.dup(opened[chosen])  # not inherited either (PEP 446)
             os.lseek(self._fd, offset, os.SEEK_SET)
+            if until_now:
+                self._end = sizes[chosen]
+                self._held = [(os.dup(opened[number]), sizes[number]) for number in reversed(range(chosen))]
         return None
+
+    def _open_all(self) -> list[int]:
+        """Newest first, each once: by names that a rotation changed meanwhile they are looked for anew."""
+        opened: dict[int, int] = {}
+        for left in reversed(range(_LOOKS)):
+            opened = {}
+            for path in self._files():
+                with suppress(FileNotFoundError):
+                    fd = _open(path)
+                    if opened.setdefault(os.fstat(fd).st_ino, fd) != fd:
+                        os.close(fd)
+            if not left or next(iter(opened), 0) == _inode(self._path):
+                break
+            for fd in opened.values():
+                os.close(fd)
+        return list(opened.values())
 
     def seek(self, place: Place) -> bool:
         """Back to `place`; False when its file is gone or was emptied: then before the first line that is left."""
@@ -103,13 +135,13 @@ class Chain:
             self._held = []
             return
         inode = os.fstat(self._fd).st_ino
-        newer: list[int] = []
+        newer: list[tuple[int, int]] = []
         for path in self._files():
             fd = _open(path)
             if os.fstat(fd).st_ino == inode:
                 os.close(fd)
                 break
-            newer.insert(0, fd)
+            newer.insert(0, (fd, _NO_END))
         self._held = newer
 
     # --- reading on ---
@@ -119,7 +151,7 @@ class Chain:
         if self._fd < 0 and not self._open_first():
             return
         while True:
-            data = os.read(self._fd, BLOCK)
+            data = os.read(self._fd, self._room())
             if data:
                 end = data.rfind(b"\n") + 1
                 if end:
@@ -130,9 +162,15 @@ class Chain:
             elif not self._cut_back() and not self._next_file():
                 return
 
+    def _room(self) -> int:
+        """How much may be read in one go: nothing past our file's end."""
+        if self._end == _NO_END:
+            return BLOCK
+        return max(0, min(BLOCK, self._end - os.lseek(self._fd, 0, os.SEEK_CUR)))
+
     def _cut_back(self) -> bool:
-        """With max-file 1 a full file is emptied, not renamed: begin anew."""
-        if os.fstat(self._fd).st_size >= os.lseek(self._fd, 0, os.SEEK_CUR):
+        """With max-file 1 a full file is emptied, not renamed: begin anew, unless what came later is not wanted."""
+        if self._end != _NO_END or os.fstat(self._fd).st_size >= os.lseek(self._fd, 0, os.SEEK_CUR):
             return False
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._rest = b""
@@ -175,7 +213,7 @@ class Chain:
         if not self._held:
             return False
         os.close(self._fd)
-        self._fd = self._held.pop(0)
+        self._fd, self._end = self._held.pop(0)
         self._rest = b""
         return True
 
@@ -184,19 +222,38 @@ def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
+def _inode(path: str) -> int:
+    """0 when there is none of that name."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _whole_lines(fd: int, size: int) -> int:
+    """`size`, or less by the last entry, which is being written: the kernel lets others see a page at a time."""
+    while size > 0:
+        start = max(0, size - _BACK)
+        end = os.pread(fd, size - start, start).rfind(b"\n") + 1
+        if end:
+            return start + end
+        size = start
+    return 0
+
+
 def _identity(fd: int) -> tuple[int, str]:
     """Inodes are used again: the first line's text and time tell such a file from the one before."""
     head = os.pread(fd, _HEAD, 0)
     return os.fstat(fd).st_ino, head.partition(b"\n")[0].hex()
 
 
-async def _from_end(fd: int, lines: int, newest: bool) -> tuple[int, int]:
-    """(offset of the first of the last `lines` lines, how many of them this file has).
+async def _from_end(fd: int, size: int, lines: int, newest: bool) -> tuple[int, int]:
+    """(offset of the first of the last `lines` lines, how many of them this file has); it is `size` bytes long.
 
     A line ends with the entry that has its "\\n"; of the very last one it may be missing. A long way back is
     gone a block at a time, and the engine does other things in between.
     """
-    position = os.fstat(fd).st_size
+    position = size
     if not position or not lines:
         return position, 0
     found, tail, last = 0, b"", newest

@@ -64,7 +64,7 @@ class LogReader:
         chain = Chain(self._path)
         watch = Watch(os.path.dirname(self._path), self._end()) if self._end is not None else None
         try:
-            await chain.seek_tail(self._options.tail)
+            await chain.seek_tail(self._options.tail, until_now=watch is None)
             while True:
                 # asked before the read: what came before the end of the container is then surely read
                 more = watch is not None and not watch.ended() and self._seconds_left() > 0
