@@ -504,3 +504,25 @@ def test_a_request_costs_little(server: RunningServer) -> None:
 def test_shutdown_is_asked_for(server: RunningServer) -> None:
     assert server.client().request("POST", "/wardian/shutdown").status == 204
     assert server.ended.wait(1)
+
+
+def test_paths_as_docker_takes_them(server: RunningServer) -> None:
+    """What docker's router does: a path is cleaned by a redirect, one with a last "/" is another."""
+
+    def head(request: str) -> list[bytes]:
+        return server.raw(f"{request} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).partition(b"\r\n\r\n")[0].split(b"\r\n")
+
+    for path, cleaned in (
+        ("//v1.51//version?a=//b", "/v1.51/version?a=//b"),
+        ("/v1.51/containers/../version", "/v1.51/version"),
+        ("/./version/", "/version/"),
+        ("//", "/"),
+        ("//a%20b//c", "/a%20b/c"),
+    ):
+        lines = head(f"GET {path}")
+        assert lines[0].startswith(b"HTTP/1.1 301 "), lines
+        assert f"Location: {cleaned}".encode() in lines
+    assert head("GET /version/")[0].startswith(b"HTTP/1.1 404 ")
+    assert head("GET /v1.51/_ping")[0].startswith(b"HTTP/1.1 200 ")
+    for path in ("/v1.51/containers/json", "/version", "/nowhere"):
+        assert head(f"OPTIONS {path}")[0].startswith(b"HTTP/1.1 200 ")

@@ -20,7 +20,7 @@ import time
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import h11
 
@@ -33,6 +33,7 @@ from wardian.server.messages import JSON_BODY_LIMIT, Answer, Handover, Reply, Re
 from wardian.server.query import Query
 from wardian.server.refusals import reason
 from wardian.server.routes import HANDED_OVER, PLAIN, READ, STREAM, UPGRADED, Route
+from wardian.server.routing import clean_path
 
 if TYPE_CHECKING:
     from wardian.server.application import Application
@@ -127,13 +128,16 @@ class Connection(asyncio.Protocol):
     def _begin(self, head: h11.Request) -> None:
         self._body = Body(self._continue, lambda on: self._pause("body", on))
         target = head.target.decode("latin-1")
-        path, _, query = target.partition("?")
+        path, mark, query = target.partition("?")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
         self._wants_content = head.method != b"HEAD"
         self._kind = PLAIN
         try:
             _check_size(head)
-            match = self._application.router.match(head.method.decode("latin-1"), unquote(path))
+            if (decoded := unquote(path)) != (cleaned := clean_path(decoded)):
+                self._start(self._redirect(quote(cleaned) + mark + query))
+                return
+            match = self._application.router.match(head.method.decode("latin-1"), decoded)
         except WardianError as error:
             self._start(self._answer_error(error, f"{head.method.decode('latin-1')} {path}"))
             return
@@ -262,6 +266,10 @@ class Connection(asyncio.Protocol):
             return
         told = explain_error(error)
         self._write_answer(json_answer({"message": str(told)}, STATUS[told.kind]).encoded(_INTERNAL, (1, 51)))
+        self._finish()
+
+    async def _redirect(self, target: str) -> None:
+        self._write_answer(Answer(301, headers=(("Location", target),)))
         self._finish()
 
     async def _send_reply(self, request: Request, reply: Reply) -> None:

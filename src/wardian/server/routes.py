@@ -26,6 +26,9 @@ class Route(NamedTuple):
     since: tuple[int, int] = (1, 24)
 
 
+# of every path that is one, as Docker answers it
+OPTIONS = Route("OPTIONS", "/{path...}", "system:options", READ)
+
 _SYSTEM = (
     Route("GET", "/_ping", "system:ping", READ),
     Route("HEAD", "/_ping", "system:ping", READ),

@@ -4,13 +4,14 @@ Rows are found by two dictionary look-ups (method, first and last path segment) 
 expressions: the table is long, a request should not pay for it.
 """
 
+import posixpath
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.server import MAX_API_VERSION, MIN_API_VERSION
-from wardian.server.routes import Route
+from wardian.server.routes import OPTIONS, Route
 
 _VERSION = re.compile(r"/v(\d{1,3})\.(\d{1,3})(?=/)")
 _PARAMETER = re.compile(r"\{(\w+)(\.\.\.)?\}")
@@ -43,7 +44,9 @@ class Router:
     def match(self, method: str, path: str) -> Match:
         """The row for a decoded path. Raises WardianError: 404 "page not found", 400 for a version out of range."""
         version, rest = split_version(path)
-        found = self._find(method, rest.rstrip("/") if len(rest) > 1 else rest)
+        if method == OPTIONS.method:
+            return Match(OPTIONS, {}, version)
+        found = self._find(method, rest)
         if found is None:
             raise WardianError(NOT_FOUND, "page not found", operation=method, subject=path)
         route, parameters = found
@@ -75,6 +78,14 @@ def _compile(template: str) -> re.Pattern[str]:
         pattern += re.escape(template[at : found.start()]) + f"(?P<{found[1]}>{some})"
         at = found.end()
     return re.compile(pattern + re.escape(template[at:]))
+
+
+def clean_path(path: str) -> str:
+    """Without empty, "." and ".." segments; a last "/" stays. Docker redirects to it (github.com/gorilla/mux)."""
+    if not path.startswith("/") or ("//" not in path and "/." not in path):
+        return path
+    cleaned = "/" + posixpath.normpath(f"/{path}").lstrip("/")
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
 
 
 def split_version(path: str) -> tuple[tuple[int, int], str]:

@@ -23,6 +23,10 @@ async def ping(request: Request) -> Answer:
     return Answer(200, content, "text/plain; charset=utf-8", tuple(headers))
 
 
+async def options(request: Request) -> Answer:
+    return Answer(200)
+
+
 async def version(request: Request) -> Answer:
     return json_answer(request.engine.system.version())
 
