@@ -177,7 +177,7 @@ def test_what_cannot_be_attached_to(docker: Command) -> None:
 
 def test_attach_with_logs_has_no_gap_and_nothing_twice(client: docker_py.DockerClient, engine_socket: str) -> None:
     """Of one that writes as fast as it can, by several who come in between."""
-    config = {"type": "json-file", "config": {"max-size": "-1"}}
+    config = {"type": "json-file", "config": {"max-size": "1p"}}
     container = client.containers.run(IMAGE, ["sh", "-c", TICK], detach=True, log_config=config)
     outputs: list[bytes] = [b""] * 4
 

@@ -78,7 +78,7 @@ def _identity(docker: Command, name: str) -> str:
 
 @pytest.mark.parametrize("words", [(), ("-t",), ("--tail", "1800000"), ("-f",)])
 def test_a_log_is_written_and_read(docker: Command, steady: None, words: tuple[str, ...]) -> None:
-    options = ("--log-opt", "max-size=-1")
+    options = ("--log-opt", "max-size=1p")
     docker("run", "--name", "big", *options, "-d", IMAGE, "sh", "-c", FLOOD)
     docker("wait", "big", timeout=120)
     stamps = BIG // 101 + 1 if "-t" in words else 0  # of 31 bytes each
@@ -103,7 +103,7 @@ def test_who_follows_over_rotations_while_it_floods(docker: Command, steady: Non
 
 
 def test_clients_that_stop_reading(docker: Command, steady: None, stuck: Callable[..., None]) -> None:
-    docker("run", "-d", "--name", "log", "--log-opt", "max-size=-1", IMAGE, "sh", "-c", FLOOD + "; sleep 1000")
+    docker("run", "-d", "--name", "log", "--log-opt", "max-size=1p", IMAGE, "sh", "-c", FLOOD + "; sleep 1000")
     for query in ("stdout=1", "stdout=1&timestamps=1", "stdout=1&follow=1", "stdout=1&follow=1&tail=10"):
         stuck("GET", f"/containers/{_identity(docker, 'log')}/logs?{query}")
     assert _count([*docker.prefix, "logs", "--tail", "900000", "log"], docker) > 1000
@@ -113,7 +113,7 @@ def test_attached_clients_that_stop_reading(docker: Command, steady: None, stuck
     docker("create", "--name", "at", "--log-driver", "none", IMAGE, "sh", "-c", FLOOD)
     stuck("POST", f"/containers/{_identity(docker, 'at')}/attach?stdout=1&stream=1")
     docker("start", "at")
-    docker("run", "-d", "--name", "lg", "--log-opt", "max-size=-1", IMAGE, "sh", "-c", FLOOD)
+    docker("run", "-d", "--name", "lg", "--log-opt", "max-size=1p", IMAGE, "sh", "-c", FLOOD)
     stuck("POST", f"/containers/{_identity(docker, 'lg')}/attach?stdout=1&stream=1&logs=1")
     assert docker.out("inspect", "-f", "{{.State.Running}}", "at") == "true"
 

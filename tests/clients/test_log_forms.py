@@ -77,7 +77,7 @@ def test_two_with_lines_of_megabytes_keep_them_whole(docker: Command) -> None:
     script = "for c in a b; do head -c 10000000 /dev/zero | tr '\\0' $c; echo; done"
     wanted = hashlib.sha256(b"a" * 10_000_000 + b"\n" + b"b" * 10_000_000 + b"\n").hexdigest()
     for name in ("long1", "long2"):
-        docker("run", "-d", "--name", name, "--log-opt", "max-size=-1", IMAGE, "sh", "-c", script)
+        docker("run", "-d", "--name", name, "--log-opt", "max-size=1p", IMAGE, "sh", "-c", script)
     for name in ("long1", "long2"):
         docker("wait", name, timeout=60)
         assert hashlib.sha256(docker("logs", name, timeout=60).stdout).hexdigest() == wanted

@@ -162,7 +162,7 @@ def test_a_log_is_rotated_unless_told_otherwise(docker):
     )
     assert len(sizes) == 3
     assert sizes[-1] <= 10_000_000
-    docker("run", "--name", "lx", "--log-opt", "max-size=-1", IMAGE, "sh", "-c", script + " >&2")
+    docker("run", "--name", "lx", "--log-opt", "max-size=1p", IMAGE, "sh", "-c", script + " >&2")
     path = docker.out("inspect", "-f", "{{.LogPath}}", "lx")
     assert os.stat(path).st_size > 30_000_000
     assert not os.path.exists(path + ".1")

@@ -157,7 +157,7 @@ def _attached(path: str, identity: str, query: str) -> bytes:
 def test_all_is_logged_when_wait_answers(client):
     container = client.containers.run(
         IMAGE, ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' '\\n'"], detach=True,
-        log_config={"type": "json-file", "config": {"max-size": "-1"}},
+        log_config={"type": "json-file", "config": {"max-size": "1p"}},
     )  # fmt: skip
     assert container.wait()["StatusCode"] == 0
     assert len(container.logs()) == 1_000_000

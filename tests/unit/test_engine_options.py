@@ -16,7 +16,7 @@ from wardian.engine.endpoints import check_endpoints
 from wardian.engine.inspect import human_duration, rfc3339
 from wardian.engine.logging.entries import nanoseconds
 from wardian.engine.options import ENDPOINTS
-from wardian.engine.signals import signal_number
+from wardian.engine.signals import signal_number, stop_signal
 from wardian.engine.state import TRANSITIONS, Event, RunState, State
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.network import NetworkConfig
@@ -177,6 +177,26 @@ def test_every_row_says_where_it_is() -> None:
         ("NetworkingConfig.EndpointsConfig", {"bridge": 5}, INVALID),
         ("WorkingDir", "relative", INVALID),
         ("StopSignal", "SIGNONE", INVALID),
+        ("StopSignal", "0", INVALID),
+        ("Hostname", "two\nlines", INVALID),
+        ("Hostname", "é" * 33, INVALID),
+        ("HostConfig.Binds", ["volume:/x:ro,rw"], INVALID),
+        ("HostConfig.Binds", ["volume:/x:ro,ro"], INVALID),
+        ("HostConfig.Binds", ["/a:/x:shared,slave"], INVALID),
+        ("HostConfig.Binds", ["/a:/x:,ro"], INVALID),
+        ("HostConfig.Binds", ["/a:/x:nocopy"], INVALID),
+        ("HostConfig.Mounts", [{"Type": "tmpfs", "Source": "a", "Target": "/x"}], INVALID),
+        ("HostConfig.Mounts", [{"Type": "volume", "Target": "/x", "BindOptions": {}}], INVALID),
+        ("HostConfig.Mounts", [{"Type": "volume", "Target": "/x", "ImageOptions": {}}], INVALID),
+        ("HostConfig.Mounts", [{"Type": "bind", "Source": "/a", "Target": "/x", "VolumeOptions": {}}], INVALID),
+        ("HostConfig.BlkioWeight", 70000, INVALID),
+        ("HostConfig.CpusetCpus", ",", INVALID),
+        ("HostConfig.CpusetCpus", "0,", INVALID),
+        ("HostConfig.CpusetMems", "0,,0", INVALID),
+        ("HostConfig.Annotations", {"": "x"}, INVALID),
+        ("HostConfig.LogConfig", {"Type": "json-file", "Config": {"max-size": "-1"}}, INVALID),
+        ("HostConfig.LogConfig", {"Type": "local", "Config": {"max-size": "-1"}}, INVALID),
+        ("NetworkingConfig.EndpointsConfig", {"bridge": None}, INVALID),
         ("Tty", "yes", INVALID),
     ],
 )
@@ -186,6 +206,27 @@ def test_what_cannot_be_is_refused(path: str, value: Any, kind: str) -> None:
     with pytest.raises(WardianError) as caught:
         decode(body)
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "stored"),
+    [
+        ("Hostname", "a_b.c d", "a_b.c d"),
+        ("StopSignal", "99", "99"),
+        ("StopSignal", "-1", "-1"),
+        ("StopTimeout", -5, -1),
+        ("HostConfig.PidsLimit", -5, -1),
+        ("HostConfig.CpuQuota", -5, -1),
+        ("HostConfig.MemorySwap", -2, -1),
+        ("HostConfig.MemoryReservation", -2, 0),
+        ("HostConfig.CapAdd", "ALL", ["ALL"]),
+        ("HostConfig.CapDrop", "net_raw", ["CAP_NET_RAW"]),
+        ("HostConfig.Binds", ["volume:/x:ro,nocopy,cached"], ["volume:/x:ro,nocopy,cached"]),
+    ],
+)
+def test_what_docker_takes_is_taken(path: str, value: Any, stored: Any) -> None:
+    group, _, name = path.rpartition(".")
+    assert decode({group: {name: value}} if group else {name: value})[path] == stored
 
 
 @pytest.mark.parametrize("profile", ["{", "[]", '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[1]}'])
@@ -240,6 +281,7 @@ def test_the_users_mount_wins() -> None:
 
 def test_words_of_signals_sizes_keys_and_times() -> None:
     assert [signal_number(text) for text in ("TERM", "sigkill", "9", "RTMIN+3", "SIGRTMAX-1")] == [15, 9, 9, 37, 63]
+    assert [stop_signal(text) for text in ("", "INT", "3", "99", "-1")] == [15, 2, 3, 9, 9]
     assert [size_bytes(text, "x") for text in ("10m", "1.5k", "7", "2GiB")] == [10 << 20, 1536, 7, 2 << 30]
     assert parse_detach_keys("ctrl-a,x") == b"\x01x"
     assert parse_detach_keys("") == b"\x10\x11"

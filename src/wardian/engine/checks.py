@@ -25,7 +25,8 @@ _ULIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 _UMASK = re.compile(r"0?[0-7]{1,3}")
 _TIMEZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
-_HOSTNAME = re.compile(r"[A-Za-z0-9._-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 def invalid(path: str, value: object, why: str) -> WardianError:
@@ -61,6 +62,16 @@ def integer(low: int, high: int = (1 << 63) - 1) -> Check:
     return check
 
 
+def unlimited_below(low: int) -> Check:
+    """A whole number, for which Docker takes any below `low` and means by it what `low` says: no limit."""
+    whole = integer(-(1 << 63))
+
+    def check(value: Any, path: str) -> int:
+        return max(low, int(whole(value, path)))
+
+    return check
+
+
 def strings(value: Any, path: str) -> list[str]:
     if not isinstance(value, list):
         raise invalid(path, value, "must be a list of strings")
@@ -76,6 +87,13 @@ def mapping(value: Any, path: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise invalid(path, value, "must be an object of strings")
     return {text(key, path): text(item, path) for key, item in value.items()}
+
+
+def annotations(value: Any, path: str) -> dict[str, str]:
+    if "" in mapping(value, path):
+        message = "invalid Annotations: the empty string is not permitted as an annotation key"
+        raise WardianError(INVALID, message, operation="create", subject=path)
+    return dict(value)
 
 
 def json_object(value: Any, path: str) -> dict[str, Any]:
@@ -109,9 +127,9 @@ def rootfs(value: Any, path: str) -> str:
 
 
 def hostname(value: Any, path: str) -> str:
-    """RFC 1123's characters, wherever they stand, as docker takes them; 64 is the kernel's limit (uname(2))."""
-    if text(value, path) and (len(value) > 64 or not _HOSTNAME.fullmatch(value)):
-        raise invalid(path, value, "letters, digits, '-', '_' and '.', at most 64 of them")
+    """Whatever the kernel takes, as docker: 64 bytes (uname(2)). A line break would be another line of /etc/hosts."""
+    if len(os.fsencode(text(value, path))) > 64 or _CONTROL.search(value):
+        raise invalid(path, value, "at most 64 bytes, none of them a control character")
     return str(value)
 
 
@@ -135,7 +153,8 @@ def timezone(value: Any, path: str) -> str:
 
 
 def signal(value: Any, path: str) -> str:
-    if text(value, path):
+    """Docker takes any number but 0; a stop by one that the kernel does not have is a SIGKILL (stop_signal)."""
+    if text(value, path) and not (_WHOLE.fullmatch(value) and int(value)):
         signal_number(value, path)
     return str(value)
 
@@ -151,10 +170,10 @@ def size_bytes(value: str, path: str) -> int:
 def cpu_list(value: Any, path: str) -> str:
     """cpuset(7), list format: 0-3,7."""
     what = {"CpusetCpus": "cpuset cpus", "CpusetMems": "cpuset mems"}[path.rpartition(".")[2]]
-    for part in filter(None, text(value, path).split(",")):
+    for part in text(value, path).split(",") if value else ():
         low, dash, high = part.partition("-")
         if not low.isdecimal() or (dash and not (high.isdecimal() and int(low) <= int(high) <= _MOST_CPUS)):
-            message = f"Invalid value {value} for {what}: invalid format: {part}"
+            message = f"Invalid value {value} for {what}: invalid format: {value}"
             raise WardianError(INVALID, message, operation="create", subject=path)
     return str(value)
 
@@ -166,7 +185,7 @@ def listed_numbers(text: str) -> set[int]:
 
 
 def capabilities(value: Any, path: str) -> list[str]:
-    return [item.upper() if item.upper() in ("ALL",) else _capability(item) for item in strings(value, path)]
+    return [item.upper() if item.upper() in ("ALL",) else _capability(item) for item in command(value, path)]
 
 
 def _capability(name: str) -> str:

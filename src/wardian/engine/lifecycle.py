@@ -22,7 +22,7 @@ from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
 from wardian.engine.restart_policy import comes_with_engine, wait_after, wait_after_failure
 from wardian.engine.restarts import Restarts
-from wardian.engine.signals import signal_number
+from wardian.engine.signals import stop_signal
 from wardian.engine.state import Event, RunState, State
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
@@ -39,7 +39,7 @@ _STOP_TIMEOUT = 10
 _KILL_DEADLINE = 15.0
 # between two tries to end a container whose supervisor is lost, twice as long each time
 _LOST_PAUSE, _LOST_PAUSE_MAX = 1.0, 60.0
-SIGKILL, SIGTERM = 9, 15
+SIGKILL = 9
 UNHEALTHY = "kill of the unhealthy"  # nobody asked for this end: the restart policy has its say
 
 
@@ -285,7 +285,7 @@ class Lifecycle:
                 self._publish(container, "stop")
                 return ""
         config = container.config
-        signal = number or (signal_number(config["StopSignal"]) if config["StopSignal"] else SIGTERM)
+        signal = number or stop_signal(config["StopSignal"])
         if timeout is None:
             timeout = config["StopTimeout"] if config["StopTimeout"] is not None else _STOP_TIMEOUT
         note = self._signal(container, signal, by, ends=True)

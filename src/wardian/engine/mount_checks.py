@@ -7,8 +7,15 @@ from wardian.engine import checks, volume_checks
 from wardian.errors import INVALID, WardianError
 from wardian.storage import check_volume_name
 
-_BIND_WORDS = frozenset(("", "ro", "rw", "z", "Z", "nocopy", "consistent", "cached", "delegated"))
 _PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
+# the words of a mode by what they say: one of each
+_BIND_WORDS = (
+    frozenset(("ro", "rw")),
+    frozenset(("z", "Z")),
+    _PROPAGATIONS,
+    frozenset(("nocopy",)),
+    frozenset(("consistent", "cached", "delegated")),
+)
 
 
 def bind_specs(value: Any, path: str) -> list[str]:
@@ -19,13 +26,14 @@ def bind_specs(value: Any, path: str) -> list[str]:
             raise wrong_spec(item, "", path)
         source, target, mode = (["", *parts] if len(parts) == 1 else parts) + [""] * (len(parts) < 3)
         kind = "bind" if source.startswith("/") else "volume"
-        for word in mode.split(","):
-            if word not in _BIND_WORDS and word not in _PROPAGATIONS:
-                raise volume_checks.refused(f"invalid mode: {mode}", path)
-            if kind == "volume" and word in _PROPAGATIONS:
-                raise wrong_spec(
-                    item, 'invalid mount config for type "volume": field BindOptions must not be specified', path
-                )
+        words = mode.split(",") if mode else []
+        said = [next((group for group in _BIND_WORDS if word in group), None) for word in words]
+        if None in said or len(set(said)) < len(said):
+            raise volume_checks.refused(f"invalid mode: {mode}", path)
+        foreign = (_PROPAGATIONS, "BindOptions") if kind == "volume" else (frozenset(("nocopy",)), "VolumeOptions")
+        if foreign[0].intersection(words):
+            reason = f'invalid mount config for type "{kind}": field {foreign[1]} must not be specified'
+            raise wrong_spec(item, reason, path)
         try:
             volume_checks.check_target(target, kind, path)
         except WardianError as error:
@@ -64,8 +72,13 @@ def _mount_spec(item: dict[str, Any], path: str) -> None:
     if kind == "bind" and not source.startswith("/"):
         raise volume_checks.wrong_mount(kind, f"invalid mount path: '{source}' mount path must be absolute", path)
     for other, group in _KINDS.items():
-        if other != kind and item.get(group):
-            raise volume_checks.refused(f'{group} must not be specified on mount type "{kind}"', path)
+        if other == kind or item.get(group) is None:
+            continue
+        if group == "ImageOptions":
+            raise volume_checks.wrong_mount(kind, "field ImageOptions must not be specified", path)
+        raise volume_checks.refused(f'{group} must not be specified on mount type "{kind}"', path)
+    if kind == "tmpfs" and source:
+        raise volume_checks.wrong_mount(kind, "field Source must not be specified", path)
     _known_mount_options(item, path)
     _read_only_options(item, path)
     if kind == "image":

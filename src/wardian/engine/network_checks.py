@@ -15,7 +15,12 @@ _NO_HOSTS = ("0.0.0.0", "::")  # Go's netip: unspecified, and so no address of a
 
 def endpoints_config(value: Any, path: str) -> dict[str, Settings]:
     """The check of `NetworkingConfig.EndpointsConfig`."""
-    return {name: endpoint_settings(item, f"{path}.{name}") for name, item in checks.json_object(value, path).items()}
+    asked = checks.json_object(value, path)
+    for name, item in asked.items():
+        if item is None:
+            message = f"invalid config for network {name}: EndpointsConfig is nil"
+            raise WardianError(INVALID, message, operation="create", subject=path)
+    return {name: endpoint_settings(item, f"{path}.{name}") for name, item in asked.items()}
 
 
 def endpoint_settings(value: Any, path: str) -> Settings:

@@ -9,7 +9,7 @@ from wardian.engine import create
 from wardian.engine.parts import Parts
 from wardian.engine.reasons import Ask
 from wardian.engine.registry import Container
-from wardian.engine.signals import signal_name, signal_number
+from wardian.engine.signals import signal_name, stop_signal
 from wardian.engine.state import Event, State
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
@@ -87,7 +87,7 @@ def wakes(container: Container, number: int) -> bool:
     """Whether this signal takes a paused container out of its pause, so that it has it: Docker's rule. What means its
     end does; without a stop signal of its own any is taken for that."""
     own = container.config["StopSignal"]
-    return not own or number in (_SIGKILL, signal_number(own))
+    return not own or number in (_SIGKILL, stop_signal(own))
 
 
 def refuse_woken(parts: Parts, container: Container, known: Sequence[Ask]) -> None:

@@ -18,6 +18,15 @@ def signal_name(number: int) -> str:
     return _NAMES.get(number, f"signal {number}")
 
 
+def stop_signal(value: str) -> int:
+    """What a container's StopSignal means: SIGTERM without one. Docker stores any number; for one that the kernel does
+    not have it sends SIGKILL, when that one could not be sent."""
+    try:
+        return signal_number(value) if value else 15
+    except WardianError:
+        return 9
+
+
 def signal_number(value: str, path: str = "signal") -> int:
     """A name with or without SIG, RTMIN+n, RTMAX-n or a number. Raises WardianError(INVALID) in docker's words."""
     word = value.upper().removeprefix("SIG")

@@ -1,6 +1,6 @@
 """Log drivers: the names of --log-driver, the options of each with their checks, and what they mean for the file.
 
-    json-file              the file as it is, 10 MB in each of 3 unless told otherwise; max-size=-1 for no limit
+    json-file              the file as it is, 10 MB in each of 3 unless told otherwise
     local                  the same file, of another size: 20 MB in each of 5, and only this engine knows where it is
     none                   no file
     journald, syslog, fluentd
@@ -81,8 +81,13 @@ def read_duration(value: str, key: str = "") -> float:
 
 
 def _max_size(value: str, key: str) -> None:
-    if value != "-1" and read_size(value, key) < 1:
+    if read_size(value, key) < 1:
         raise _invalid("max-size must be a positive number", key)
+
+
+def _cache_size(value: str, key: str) -> None:
+    if value != "-1":
+        _max_size(value, key)
 
 
 def _max_file(value: str, key: str) -> None:
@@ -216,7 +221,7 @@ _NAMES: dict[str, Check] = {
     "tag": lambda value, key: check_tag(value),
 }  # fmt: skip
 _CACHE: dict[str, Check] = {
-    "cache-disabled": _cache_flag, "cache-max-size": _max_size, "cache-max-file": _max_file,
+    "cache-disabled": _cache_flag, "cache-max-size": _cache_size, "cache-max-file": _max_file,
     "cache-compress": _compress,
 }  # fmt: skip
 _ROTATION: dict[str, Check] = {"max-size": _max_size, "max-file": _max_file, "compress": _compress}
