@@ -1,11 +1,14 @@
 """Operations on one container at the same time: each gets an answer that is true, and nobody waits in vain."""
 
 import asyncio
+import io
 import os
 import socket
 import subprocess
+import tarfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 
 from benches import Bench, refused
 from wardian.engine import AttachOptions, LogOptions
+from wardian.engine.commit import Asked
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_MODIFIED, WardianError
 
 
@@ -79,7 +83,7 @@ def test_who_looks_at_the_files_of_a_container_that_goes_makes_none_anew(bench: 
     files, containers = bench.engine.files, bench.engine.containers
     container = containers._registry.find(identity)
     bench.run(containers.remove(identity))
-    for look in (files.differences, lambda one: list(files.layer(one)), files._frozen_view):
+    for look in (files.differences, lambda one: list(files.layer(one)), lambda one: list(files.all_of(one))):
         with pytest.raises(WardianError) as refusal:
             look(container)
         assert refusal.value.kind == NOT_FOUND
@@ -252,3 +256,91 @@ def test_prune_goes_on_after_a_removal_that_fails(bench: Bench) -> None:
     assert pruned["ContainersDeleted"] == [other]
     assert bench.state(stuck)["Status"] == "dead"
     assert bench.run(bench.engine.containers.prune())["ContainersDeleted"] == [stuck]
+
+
+_FILES = 40  # the reader's thread is far from their end when the first are asked for
+
+
+def _written(bench: Bench) -> str:
+    identity = bench.create("true")
+    data = os.path.join(bench.home.container(identity), "upper", "data")
+    os.mkdir(data)
+    for number in range(_FILES):
+        Path(data, str(number)).write_bytes(bytes(128 << 10))
+    return identity
+
+
+async def _removed(bench: Bench, identity: str) -> None:
+    await bench.engine.containers.remove(identity)
+    while os.listdir(bench.home.trash):
+        await asyncio.sleep(0.01)
+    assert not os.path.exists(bench.home.container(identity))
+
+
+@pytest.mark.parametrize("operation", ["export", "archive"])
+def test_an_archive_of_a_container_that_goes_is_cut_off(bench: Bench, operation: str) -> None:
+    identity, files = _written(bench), bench.engine.files
+
+    async def run() -> bytes:
+        archive = (
+            await files.export(identity) if operation == "export" else (await files.download(identity, "/")).pieces
+        )
+        read = [await anext(archive)]
+        await _removed(bench, identity)  # does not wait for who reads
+        async for piece in archive:
+            read.append(piece)
+        return b"".join(read)
+
+    refused(NOT_FOUND, lambda: bench.run(run()))
+
+
+def test_a_commit_of_a_container_that_goes_makes_no_image(bench: Bench) -> None:
+    identity = _written(bench)
+    layer = bench.engine.files.layer(bench.engine.containers._registry.find(identity))
+    next(layer)
+    bench.run(_removed(bench, identity))
+    refused(NOT_FOUND, lambda: list(layer))
+
+
+def test_a_commit_beside_a_removal_is_whole_or_refused(bench: Bench) -> None:
+    containers = bench.engine.containers
+
+    async def both(identity: str) -> tuple[Any, Any]:
+        committing = asyncio.ensure_future(bench.engine.commits.commit(Asked(identity)))
+        await asyncio.sleep(0.02)
+        await containers.remove(identity)
+        return identity, (await asyncio.gather(committing, return_exceptions=True))[0]
+
+    for _ in range(3):
+        identity, image = bench.run(both(_written(bench)))
+        assert not os.path.exists(bench.home.container(identity))
+        if isinstance(image, WardianError):
+            assert image.kind == NOT_FOUND
+        else:
+            said = bench.said("sh", "-c", "ls /data | wc -l", fields={"Image": image["Id"]})
+            assert int(said) == _FILES
+
+
+def test_an_upload_into_a_container_that_goes_is_refused(bench: Bench) -> None:
+    identity, files = bench.create("true"), bench.engine.files
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as writer:
+        writer.addfile(tarfile.TarInfo("made"))
+
+    async def content(gone: asyncio.Event) -> AsyncIterator[bytes]:
+        yield archive.getvalue()[:512]
+        await gone.wait()
+        yield archive.getvalue()[512:]
+
+    async def run() -> None:
+        gone = asyncio.Event()
+        upload = files.upload(identity, "/", content(gone), owned_by_user=False, keep_kinds=False)
+        uploading = asyncio.ensure_future(upload)
+        while not files._views._shared:
+            await asyncio.sleep(0.01)
+        await bench.engine.containers.remove(identity)
+        gone.set()
+        await uploading
+
+    refused(NOT_FOUND, lambda: bench.run(run()))
+    assert not os.path.exists(bench.home.container(identity))

@@ -19,7 +19,7 @@ from wardian.engine.deadline import look_from_thread
 from wardian.engine.parts import Parts
 from wardian.engine.points import volumes_of
 from wardian.engine.registry import Container
-from wardian.engine.roots import prepared
+from wardian.engine.roots import root_of
 from wardian.engine.spec import Spec
 from wardian.engine.user_namespaces import ids_of, mapped
 from wardian.errors import CONFLICT, NOT_FOUND, NOT_IMPLEMENTED, WardianError
@@ -145,7 +145,7 @@ class ContainerViews:
             raise
 
     def _stopped(self, container: Container, lock: RootLock, trees: list[Tree]) -> View:
-        root = prepared(self._parts, container)
+        root = root_of(self._parts, container)
         ids = ids_of(container.config)
         if ids.uids and not self._parts.host.kernel_at_least(6, 15):
             message = f"the files of container {container.id[:12]}, which does not run: idmapped layers that are"

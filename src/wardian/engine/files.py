@@ -1,7 +1,7 @@
 """A container's files for those outside: `cp` (archive), `diff` (changes), `export`.
 
 All of it reads and writes through descriptors of a view, in worker threads; nothing is mounted where others see it, and
-nothing of the container is run or loaded.
+nothing of the container is run or loaded. A removal waits for none of it (removed_meanwhile.py).
 """
 
 import errno
@@ -10,6 +10,7 @@ import posixpath
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from wardian.engine import roots
@@ -17,6 +18,7 @@ from wardian.engine.container_views import ContainerViews, spec_of, unseen_volum
 from wardian.engine.inspect import rfc3339
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
+from wardian.engine.removed_meanwhile import while_there, whole
 from wardian.engine.streaming import consumed, produced
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
@@ -25,7 +27,6 @@ from wardian.kernel.paths import followed_in_root, open_in_root
 from wardian.runtime import resolve_user
 from wardian.storage import (
     TAR_END,
-    ContainerRoot,
     Difference,
     IdMap,
     Packing,
@@ -75,7 +76,7 @@ class Files:
         place = _absolute(path)
 
         def look(_: object) -> PathStat:
-            with _said(ref, path, place), self._views.view(container, "cp") as view:
+            with whole(container), _said(ref, path, place), self._views.view(container, "cp") as view:
                 _refuse_unseen(view, container, place)
                 return _path_stat(view, place)
 
@@ -88,11 +89,11 @@ class Files:
         ids = self._ids(container)
 
         def pieces() -> Iterator[PathStat | bytes]:
-            with _said(ref, path, place), self._views.view(container, "cp") as view:
+            with whole(container), _said(ref, path, place), self._views.view(container, "cp") as view:
                 _refuse_unseen(view, container, place)
                 found = _path_stat(view, place)
                 yield found
-                yield from batched(_packed(view, place, found, ids))
+                yield from while_there(container, batched(_packed(view, place, found, ids)))
             yield TAR_END  # the view is closed when the client knows that this was all
 
         stream = produced(pieces, "wardian-cp")
@@ -111,7 +112,7 @@ class Files:
         ids = self._ids(container)
 
         def write(chunks: Iterator[bytes]) -> None:
-            with self._views.view(container, "cp") as view:
+            with whole(container), self._views.view(container, "cp") as view:
                 with _said(ref, path, place):
                     _refuse_unseen(view, container, place)
                     destination = _destination(view, container, place)
@@ -119,7 +120,8 @@ class Files:
                 if owned_by_user and container.config["User"]:
                     owner = resolve_user(view.fd, container.config["User"])[:2]
                 clean = posixpath.normpath(destination).encode("utf-8", "surrogateescape")
-                extract(decompressed(chunks), view.fd, clean, ids=ids, owner=owner, keep_kinds=keep_kinds)
+                entries = decompressed(while_there(container, chunks))
+                extract(entries, view.fd, clean, ids=ids, owner=owner, keep_kinds=keep_kinds)
 
         await consumed(content, write, "wardian-cp")
         self._publish(container, "extract-to-dir")
@@ -134,18 +136,7 @@ class Files:
     async def export(self, ref: str) -> AsyncIterator[bytes]:
         """The container's whole root without what is mounted in it, as an archive."""
         container = self._parts.registry.find(ref)
-        packing = Packing(self._ids(container))
-
-        def pieces() -> Iterator[bytes]:
-            with self._frozen_view(container) as view:
-                fd = view.open("/", _DIRECTORY)
-                try:
-                    yield from batched(pack_directory(fd, b"", packing))
-                finally:
-                    os.close(fd)
-            yield TAR_END
-
-        stream = produced(pieces, "wardian-export")
+        stream = produced(partial(self.all_of, container), "wardian-export")
         self._publish(container, "export")
         return stream
 
@@ -153,46 +144,46 @@ class Files:
 
     def differences(self, container: Container) -> list[Difference]:
         """What the container changed in its image's root, without what the engine itself put there."""
-        root = roots.prepared(self._parts, container)
-        upper = _open_upper(container, root)
-        try:
-            with open_view(roots.below(self._parts, container.config, container.record.layers)) as view:
-                image = view.open("/", _DIRECTORY)
-                try:
-                    return differences(upper, image, _own_places(upper, image))
-                finally:
-                    os.close(image)
-        finally:
-            os.close(upper)
+        below = roots.below(self._parts, container.config, container.record.layers)
+        with whole(container), self._upper(container) as upper, open_view(below) as view:
+            image = view.open("/", _DIRECTORY)
+            try:
+                return differences(upper, image, _own_places(upper, image))
+            finally:
+                os.close(image)
 
     def layer(self, container: Container) -> Iterator[bytes]:
         """The container's changes as the archive of a layer."""
-        only = {one.path[1:] for one in self.differences(container)}
-        root = roots.root_of(self._parts, container)
-        upper = _open_upper(container, root)
-        try:
-            yield from batched(pack_directory(upper, b"", Packing(self._ids(container), layer=True, only=only)))
-        finally:
-            os.close(upper)
+        packing = Packing(self._ids(container), layer=True, only={one.path[1:] for one in self.differences(container)})
+        with whole(container), self._upper(container) as upper:
+            yield from while_there(container, batched(pack_directory(upper, b"", packing)))
         yield TAR_END
 
-    def _frozen_view(self, container: Container) -> View:
-        """Read-only, over upper and lowers: it writes nothing anywhere, and so excludes no start."""
-        return open_view(roots.frozen(roots.prepared(self._parts, container)))
+    def all_of(self, container: Container) -> Iterator[bytes]:
+        """Its root as an archive, by a view that is read-only over upper and lowers: it writes nothing anywhere, and so
+        excludes no start."""
+        packing = Packing(self._ids(container))
+        with whole(container), open_view(roots.frozen(roots.root_of(self._parts, container))) as view:
+            fd = view.open("/", _DIRECTORY)
+            try:
+                yield from while_there(container, batched(pack_directory(fd, b"", packing)))
+            finally:
+                os.close(fd)
+        yield TAR_END
+
+    @contextmanager
+    def _upper(self, container: Container) -> Iterator[int]:
+        fd = os.open(roots.root_of(self._parts, container).upper, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def _ids(self, container: Container) -> IdMap:
         return id_map(spec_of(self._parts, container)["linux"])
 
     def _publish(self, container: Container, action: str) -> None:
         self._parts.events.publish("container", action, container.id, container.event_attributes())
-
-
-def _open_upper(container: Container, root: ContainerRoot) -> int:
-    """Raises WardianError(NOT_FOUND) when the container was removed meanwhile."""
-    try:
-        return os.open(root.upper, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise roots.gone(container) from None
 
 
 async def _bytes(stream: AsyncIterator[PathStat | bytes]) -> AsyncIterator[bytes]:

@@ -16,8 +16,7 @@ from wardian.engine.deadline import At, look
 from wardian.engine.options import IDS, OURS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.state import State
-from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.mounts import Mount
 from wardian.storage import ContainerRoot
 
@@ -80,18 +79,9 @@ def _invalid(message: str) -> WardianError:
 
 
 def prepared(parts: Parts, container: Container) -> ContainerRoot:
-    """The root, with its writable directories on disk. For any thread: a removal that comes meanwhile first says so and
-    then takes the directories away; what was made after that goes here. Raises WardianError(NOT_FOUND)."""
-    root = _with_rootfs(container.config, parts.snapshots.prepare(container.id, container.record.layers))
-    if container.state.state is State.REMOVING:
-        parts.snapshots.remove(container.id)
-        raise gone(container)
-    return root
-
-
-def gone(container: Container) -> WardianError:
-    """It was removed while somebody worked on it."""
-    return WardianError(NOT_FOUND, f"No such container: {container.id}", operation="find", subject=container.id)
+    """The root, with its writable directories on disk. For who starts it: whoever only looks must not make them anew
+    after a removal."""
+    return _with_rootfs(container.config, parts.snapshots.prepare(container.id, container.record.layers))
 
 
 def root_of(parts: Parts, container: Container) -> ContainerRoot:
