@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # what a supervisor takes (MAX_ATTACHERS in launcher/supervisor.h): with one more the start would fail
 MOST_WAITING = 64
+# seconds between two looks at whether those who wait for a start are still there
+_LOOK = 5.0
 
 
 class AttachOptions(NamedTuple):
@@ -163,6 +165,21 @@ def _queue(container: Container, attacher: Attacher) -> None:
         os.close(attacher.fd)
         raise
     container.attachers.append(attacher)
+    _look_later(container)
+
+
+def _look_later(container: Container) -> None:
+    if container.departures is None:
+        container.departures = asyncio.get_running_loop().call_later(_LOOK, _look, container)
+
+
+def _look(container: Container) -> None:
+    """Who left takes no descriptor of this engine until the start, which may never come."""
+    container.departures = None
+    if not container.lock.locked():  # a start under way counts those that travel with it
+        drop_departed(container)
+    if container.attachers:
+        _look_later(container)
 
 
 def _refuse_too_many(container: Container) -> None:

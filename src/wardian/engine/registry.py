@@ -21,8 +21,8 @@ class Container:
     """
 
     __slots__ = (
-        "attachers", "config", "execs", "exit_watch", "health", "holders", "kept", "launch_record", "listed", "lock",
-        "record", "sandbox", "state", "supervisor", "waiters",
+        "attachers", "config", "departures", "execs", "exit_watch", "health", "holders", "kept", "launch_record",
+        "listed", "lock", "record", "sandbox", "state", "supervisor", "waiters",
     )  # fmt: skip
 
     def __init__(self, record: ContainerRecord, config: ContainerConfig, state: RunState) -> None:
@@ -32,6 +32,7 @@ class Container:
         self.lock = asyncio.Lock()
         self.waiters: list[Waiter] = []
         self.attachers: list[Any] = []
+        self.departures: asyncio.TimerHandle | None = None  # the next look at which attachers are still there
         self.execs: set[str] = set()
         self.health: Health | None = None  # of one that is checked and was started
         self.holders: set[object] = set()  # operations for which it stands still
