@@ -17,7 +17,8 @@ import pytest
 import needs
 from benches import Bench, refused
 from images_made import busybox_layer
-from wardian.engine import AttachOptions, deadline
+from wardian.engine import AttachOptions, Engine, attach, deadline
+from wardian.engine import engine as engine_module
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.storage import lock_root
 
@@ -169,6 +170,43 @@ def test_attachers_that_left_make_room_and_too_many_are_refused(bench: Bench) ->
     clients[0].settimeout(5)
     assert clients[0].recv(100)[8:] == b"hello\n"
     clients[0].close()
+
+
+def test_who_left_before_a_start_that_never_comes_is_let_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attach, "_LOOK", 0.05)
+    container = bench.engine.containers._registry.find(bench.create("echo", "hello"))
+
+    def client() -> socket.socket:
+        ours, theirs = socket.socketpair()
+        options = AttachOptions(stdout=True)
+        bench.run(bench.engine.containers.attach(container.id, options).hand_over(theirs.detach(), b""))
+        return ours
+
+    async def until(left: int) -> None:
+        while len(container.attachers) != left:
+            await asyncio.sleep(0.01)
+
+    stays, *others = [client() for _ in range(10)]
+    for one in others:
+        one.close()
+    bench.run(until(1))
+    stays.close()
+    bench.run(until(0))
+    assert container.departures is None
+
+
+def test_an_engine_s_end_waits_for_no_step_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(engine_module, "_CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(engine_module, "_CLOSE_LEAST", 0.1)
+    monkeypatch.setattr(bench.engine._lifecycle, "end_restarts", never)
+    with pytest.raises(WardianError, match="starts by restart policies did not end within"):
+        bench.run(bench.engine.close())
+    monkeypatch.undo()
+    bench.engine = Engine(bench.home)  # the later steps were done: there is room for the next one
+    bench.run(bench.engine.start())
 
 
 def test_what_a_client_sent_before_it_left_is_read(bench: Bench) -> None:

@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import uuid
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -36,7 +37,7 @@ from wardian.engine.system import System
 from wardian.engine.user_namespaces import find_remap
 from wardian.engine.volume_use import Pins
 from wardian.engine.volumes import Volumes
-from wardian.errors import WardianError
+from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
 from wardian.images import ImageStore
 from wardian.kernel import cgroups, procfs
@@ -46,6 +47,9 @@ from wardian.runtime import keep_none, keep_ready, launcher_path, probe_host
 from wardian.storage import VOLUME_SCHEMA, LayerStore, Snapshots, Trash, VolumeStore
 
 HELLO = "wardian/hello"
+
+_CLOSE_SECONDS = 30.0  # for the engine's end, with a moment more for each step that others left no time
+_CLOSE_LEAST = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +159,8 @@ class Engine:
 
     async def close(self) -> None:
         """Let go of everything. Containers and their supervisors run on. A step that fails holds no later one up; its
-        error is raised at the end."""
+        error is raised at the end. One that does not end is left to itself."""
+        end = asyncio.get_running_loop().time() + _CLOSE_SECONDS
         async with AsyncExitStack() as steps:  # carried out from the last to the first
             if self._database is not None:
                 steps.callback(self._database.close)
@@ -166,17 +171,29 @@ class Engine:
                 mounts = [mount for _, mount in parts.host.cgroup_mounts]
                 groups = [*mounts, *filter(None, [parts.host.cgroup2])]
                 steps.callback(cgroups.remove_empty, groups, parts.home.cgroup_base)
-                steps.push_async_callback(parts.networks.stop)
+                steps.push_async_callback(_until, end, "the networks", parts.networks.stop)
                 steps.callback(parts.events.close)
-                steps.push_async_callback(parts.log_followers.close)
+                steps.push_async_callback(_until, end, "the followers of logs", parts.log_followers.close)
                 if self.events.last:  # else its start failed before they were loaded
                     steps.callback(self._tell, "stop")
                 steps.callback(self._lifecycle.close)
                 steps.callback(keep_none)
                 steps.callback(self.execs.close)
-                steps.push_async_callback(self._health_checks.close)
-                steps.push_async_callback(_end_watches, parts.registry)
-                steps.push_async_callback(self._lifecycle.end_restarts)
+                steps.push_async_callback(_until, end, "the health checks", self._health_checks.close)
+                steps.push_async_callback(_until, end, "the watch over exits", partial(_end_watches, parts.registry))
+                steps.push_async_callback(_until, end, "starts by restart policies", self._lifecycle.end_restarts)
+
+
+async def _until(end: float, what: str, step: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Raises WardianError(UNAVAILABLE) when the step is not done by the `end`, in the loop's time."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(step())
+    seconds = max(_CLOSE_LEAST, end - loop.time())
+    if not (await asyncio.wait({task}, timeout=seconds))[0]:
+        task.cancel()
+        message = f"the engine's end: {what} did not end within {seconds:.0f} s"
+        raise WardianError(UNAVAILABLE, message, operation="close", subject=what)
+    task.result()
 
 
 async def _end_watches(registry: Registry) -> None:
