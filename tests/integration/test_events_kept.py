@@ -171,3 +171,21 @@ def test_docker_shows_past_and_present_ones(new_engine: Start) -> None:
                 break
     identities = [event["Wardian"]["ID"] for event in first if isinstance(event, dict)]
     assert identities == list(range(seen + 1, identities[-1] + 1))
+
+
+def test_a_few_large_labels_are_not_all_of_the_history(new_engine: Start) -> None:
+    """Who hears of them at once has them whole; the history has their beginning."""
+    engine = loaded(new_engine)
+    seen, label = last_id(engine), "x" * (2 << 20)
+    with engine.client.stream("GET", "/events", query={"until": f"{time.time() + 10:.6f}"}) as stream:
+        for number in range(6):
+            body = {"Image": IMAGE, "Labels": {"large": label, "number": str(number)}}
+            engine.client.call("POST", "/containers/create", body)
+        live = [event for event, _ in zip(stream.objects(), range(6), strict=False)]
+    assert [len(event["Actor"]["Attributes"]["large"]) for event in live] == [len(label)] * 6
+    found = events(engine, f"id:{seen}")
+    assert [event["Actor"]["Attributes"]["number"] for event in found] == list("012345")
+    assert all(event["Actor"]["Attributes"]["large"] == label[:256] + "…" for event in found)
+    engine.kill()
+    engine.start()
+    assert last_id(engine) > live[-1]["Wardian"]["ID"]

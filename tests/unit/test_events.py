@@ -9,6 +9,7 @@ import pytest
 
 from wardian.engine.event_filters import matches_event
 from wardian.engine.event_journal import Journal
+from wardian.engine.event_lines import LONGEST, line_of
 
 
 def line(identity: int) -> bytes:
@@ -133,3 +134,21 @@ def test_a_closed_journal_takes_nothing_and_opens_nothing(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="Bad file descriptor"):
         journal.append(1, b"{}\n")
     assert os.listdir(tmp_path / "events") == []
+
+
+def test_a_line_has_a_bound_and_keeps_what_is_short() -> None:
+    attributes = {f"label{number}" + "k" * number: "\x01" * 9999 for number in range(1000)} | {
+        "name": "web",
+        "image": "i",
+    }
+    event = {
+        "status": "s" * 99999, "id": "1", "from": "f" * 99999, "Type": "container", "Action": "exec_start: " + "a" * 9999,
+        "Actor": {"ID": "1", "Attributes": {"k" * 99999: "v", **attributes}}, "timeNano": 5, "Wardian": {"ID": 7},
+    }  # fmt: skip
+    line = line_of(event)
+    assert len(line) <= LONGEST and line.endswith(b"}\n")
+    told = msgspec.json.decode(line)
+    assert told["Actor"]["Attributes"].items() >= {"name": "web", "image": "i"}.items()
+    assert told["Action"].startswith("exec_start: aaa") and told["Wardian"] == {"ID": 7}
+    short = {"Actor": {"ID": "1", "Attributes": {"a": "b" * 1000}}}
+    assert msgspec.json.decode(line_of(short)) == short

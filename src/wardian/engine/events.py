@@ -13,10 +13,9 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
 from wardian.engine.event_filters import matches_event
 from wardian.engine.event_journal import Journal, Segment
+from wardian.engine.event_lines import line_of
 from wardian.engine.filters import Filters
 from wardian.engine.store import EngineStore
 from wardian.errors import CONFLICT, INVALID, WardianError
@@ -74,7 +73,7 @@ class Events:
         journal = self._journal
         journal.open()
         for event in self._store.take_events():  # of an engine that kept them in its database
-            journal.append(journal.last + 1, _line(event | {"Wardian": {"ID": journal.last + 1}}))
+            journal.append(journal.last + 1, line_of(event | {"Wardian": {"ID": journal.last + 1}}))
         newest = journal.newest
         ended_well = newest is None or (newest["Type"], newest["Action"]) == ("daemon", "stop")
         self.cut_off = not ended_well
@@ -138,7 +137,7 @@ class Events:
         try:
             while self._unwritten:
                 identity, event = self._unwritten[0]
-                self._journal.append(identity, _line(event))
+                self._journal.append(identity, line_of(event))
                 self._unwritten.popleft()
         except OSError as error:
             if not self._failing and not self._closed:
@@ -203,10 +202,6 @@ class Events:
 def _taken(part: "Segment | list[dict[str, Any]]", wanted: Wanted) -> list[dict[str, Any]]:
     events: Iterable[dict[str, Any]] = part.events() if isinstance(part, Segment) else part
     return [event for event in events if wanted.takes(event)]
-
-
-def _line(event: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(event) + b"\n"
 
 
 def daemon_attributes(version: str) -> dict[str, str]:
