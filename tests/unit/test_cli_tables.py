@@ -47,6 +47,33 @@ def test_moments(monkeypatch):
         moments.read_moment("zz", "since")
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("+5", "5"),
+        ("2024-01-01T10:00:00.1234567891+01:00", "1704099600.123456789"),
+        ("2024-01-01T10:00:00,5Z", "1704103200.500000000"),
+        ("2024-01-01T10:00Z", "1704103200.000000000"),
+        ("2024-01-01T10Z", "1704103200.000000000"),
+        ("2024-01-01Z", "1704067200.000000000"),
+    ],
+)
+def test_moments_in_each_form(text, read):
+    assert moments.read_moment(text) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-5", "-5.5", "5.", ".5", "1.-5", " 5", "1h ", "2024-01-01 10:00:00", "2024-01-01 ", "2024-1-1", "2024-W01-1",
+        "20240101T100000", "2024-01-01T10:00:00+0100", "2024-13-01", "1d", "٥", "1_000",
+    ],
+)  # fmt: skip
+def test_moments_that_docker_refuses(text):
+    with pytest.raises(Failure, match="failed to parse value as time or duration"):
+        moments.read_moment(text, "since")
+
+
 def test_ports():
     port = {"PrivatePort": 80, "PublicPort": 8080, "Type": "tcp", "IP": "0.0.0.0"}
     same = {**port, "PublicPort": 80}

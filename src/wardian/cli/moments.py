@@ -9,6 +9,7 @@ from wardian.cli.human import lapse
 
 _GO_ZERO = -62135596800  # Time{}: an image may say that it was made then
 _NANO = 1_000_000_000
+_DATE = r"(\d{4}-\d\d-\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?)?(Z|[+-]\d\d:\d\d)?"
 
 
 def read_since(text: str) -> str | None:
@@ -22,22 +23,31 @@ def read_moment(text: str, flag: str = "") -> str | None:
         return None
     from wardian.cli.values import read_duration
 
-    seconds, dot, part = text.removeprefix("-").partition(".")
-    if seconds.isdigit() and (not dot or part.isdigit()):
-        return text
+    seconds, dot, part = text.removeprefix("+").partition(".")
+    if seconds.isascii() and seconds.isdigit() and (not dot or (part.isascii() and part.isdigit())):
+        return text.removeprefix("+")
     try:
         return str(int(time.time() - read_duration(text) / _NANO))
     except ValueError:
         pass
-    from datetime import datetime
-
-    whole, digits = _without_fraction(text)  # datetime knows no nanoseconds, and a line of a log is named by its own
     try:
-        moment = datetime.fromisoformat(whole)
+        return _read_date(text)
     except ValueError:
         where = f'invalid value for "{flag}": ' if flag else ""
         raise Failure(f'{where}failed to parse value as time or duration: "{text}"') from None
-    return f"{int(moment.timestamp())}.{digits[:9]:<09}"
+
+
+def _read_date(text: str) -> str:
+    """In the forms that docker's command takes: datetime alone knows far more. Raises ValueError."""
+    import re
+    from datetime import datetime
+
+    found = re.fullmatch(_DATE, text, re.ASCII)
+    if found is None:
+        raise ValueError(text)
+    day, hour, minute, second, digits, zone = found.groups()
+    moment = datetime.fromisoformat(f"{day}T{hour or '00'}:{minute or '00'}:{second or '00'}{zone or ''}")
+    return f"{int(moment.timestamp())}.{(digits or '')[:9]:<09}"  # a line of a log is named by its nanoseconds
 
 
 def _without_fraction(text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ _FALSE = frozenset({"", "0", "no", "false", "none"})
 _SECOND = 1_000_000_000
 _MOST = (1 << 31) - 1  # no number of the API is larger
 _TIMESTAMP = re.compile(r"(-?\d{1,10})(?:\.(\d{1,64}))?")  # past nine digits they are cut off
+_FRACTION = re.compile(r"[.,](\d{1,64})")  # of RFC 3339's second: as many; datetime has but six
 
 
 class Query:
@@ -70,7 +71,7 @@ class Query:
             return 0
         found = _TIMESTAMP.fullmatch(text)
         if found:
-            return int(found[1]) * _SECOND + int((found[2] or "").ljust(9, "0")[:9])
+            return int(found[1]) * _SECOND + _nine(found[2] or "")
         return _parse_date(name, text)
 
     def filters(self) -> dict[str, list[str]]:
@@ -81,12 +82,18 @@ def _parse_date(name: str, text: str) -> int:
     from datetime import UTC, datetime
 
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(_FRACTION.sub("", text, count=1))
     except ValueError:
         raise WardianError(INVALID, f"invalid value for {name}: {text!r} is no time", subject=name) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * _SECOND + moment.microsecond * 1000
+    fraction = _FRACTION.search(text)
+    return int(moment.timestamp()) * _SECOND + _nine(fraction[1] if fraction else "")
+
+
+def _nine(digits: str) -> int:
+    """Nanoseconds of the digits behind a second's point."""
+    return int(digits.ljust(9, "0")[:9])
 
 
 def decode_filters(text: str) -> dict[str, list[str]]:
