@@ -126,3 +126,17 @@ def test_archives_that_are_none(run: Run, tmp_path: Path) -> None:
     assert "unexpected context file" in run("wardian", "context", "import", "ab", "up", status=1).stderr
     run("wardian", "context", "import", "ab", "zip")
     assert "unix:///z" in run("docker", "context", "ls").stdout
+
+
+def test_one_that_cannot_be_read_is_said(run: Run, tmp_path: Path) -> None:
+    for name in ("good", "broken"):
+        run("wardian", "context", "create", name, "--docker", "host=unix:///x.sock")
+    paths = (tmp_path / "config").glob("contexts/meta/*/meta.json")
+    (meta,) = [path for path in paths if '"broken"' in path.read_text()]
+    meta.write_text("{broken")
+    listed = run("wardian", "context", "ls", "-q", status=1)
+    assert listed.stdout == "default\ngood\n"
+    assert listed.stderr.startswith(f"failed to read metadata: parsing {meta}: ")
+    assert run("docker", "context", "ls", "-q", status=1).stderr.startswith(
+        f"failed to read metadata: parsing {meta}: "
+    )

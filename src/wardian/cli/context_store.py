@@ -59,19 +59,32 @@ class ContextStore:
         return os.path.exists(self.meta_path(name))
 
     def all(self) -> list[dict[str, Any]]:
-        """Every context in the store, by name."""
+        """Every context in the store that can be read, by name."""
+        return self.sorted_out()[0]
+
+    def sorted_out(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Every context in the store, by name, and what is wrong with those that cannot be read, in docker's words."""
         from wardian.client import jsontext
 
-        found = []
+        found, wrong = [], []
         for entry in _names(os.path.join(self._root, "meta")):
+            path = os.path.join(self._root, "meta", entry, "meta.json")
             try:
-                with open(os.path.join(self._root, "meta", entry, "meta.json"), "rb") as file:
+                with open(path, "rb") as file:
                     meta = jsontext.decode(file.read())
-            except (OSError, ValueError):
+            except FileNotFoundError:
+                continue  # a directory that was left empty, or is being removed
+            except OSError as error:
+                wrong.append(f"failed to read metadata: open {path}: {str(error.strerror).lower()}")
+                continue
+            except ValueError as error:
+                wrong.append(f"failed to read metadata: parsing {path}: {error}")
                 continue
             if isinstance(meta, dict) and meta.get("Name"):
                 found.append(meta)
-        return sorted(found, key=lambda meta: str(meta["Name"]))
+            else:
+                wrong.append(f"failed to read metadata: parsing {path}: it names no context")
+        return sorted(found, key=lambda meta: str(meta["Name"])), wrong
 
     def write(self, meta: dict[str, Any], tls: dict[str, bytes]) -> None:
         """A context as a whole: its description last, so that it is there when all of it is."""

@@ -42,7 +42,8 @@ def ls(invocation: Invocation) -> int:
 
     store, current = _store(invocation), invocation.context
     rows = [(DEFAULT, _DEFAULT_TEXT, _default_host(invocation), "")]
-    for meta in store.all():
+    contexts, wrong = store.sorted_out()
+    for meta in contexts:
         endpoint = (meta.get("Endpoints") or {}).get("docker") or {}
         description = str((meta.get("Metadata") or {}).get("Description", ""))
         rows.append((str(meta["Name"]), description, str(endpoint.get("Host", "")), ""))
@@ -59,7 +60,9 @@ def ls(invocation: Invocation) -> int:
     listing = Listing(_KIND, _HEADERS, "Name Description DockerEndpoint Error", "Bare")
     listing.show(records, form, invocation.flag("quiet"))
     _warn_of_variable(invocation)
-    return 0
+    for one in wrong:
+        print(one, file=sys.stderr)
+    return 1 if wrong else 0
 
 
 def _record(row: tuple[str, str, str, str], current: bool, plain: bool) -> Record:
