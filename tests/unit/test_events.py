@@ -142,7 +142,8 @@ def test_a_line_has_a_bound_and_keeps_what_is_short() -> None:
         "image": "i",
     }
     event = {
-        "status": "s" * 99999, "id": "1", "from": "f" * 99999, "Type": "container", "Action": "exec_start: " + "a" * 9999,
+        "status": "s" * 99999, "id": "1", "from": "f" * 99999, "Type": "container",
+        "Action": "exec_start: " + "a" * 99999,
         "Actor": {"ID": "1", "Attributes": {"k" * 99999: "v", **attributes}}, "timeNano": 5, "Wardian": {"ID": 7},
     }  # fmt: skip
     line = line_of(event)
