@@ -193,7 +193,7 @@ class Containers:
         pausing.check_pausable(container)
         async with self._held(container):
             pausing.check_pausable(container)
-            await self._lifecycle.pause(container)
+            await self._lifecycle.pauses.pause(container)
 
     @asynccontextmanager
     async def still(self, container: Container) -> AsyncIterator[None]:
@@ -201,7 +201,7 @@ class Containers:
         holder = None
         async with self._held(container):
             try:
-                holder = await self._lifecycle.hold(container) if container.state.live else None
+                holder = await self._lifecycle.pauses.hold(container) if container.state.live else None
             except WardianError as error:
                 if error.kind != CONFLICT:  # else it has just ended
                     raise
@@ -210,13 +210,13 @@ class Containers:
         finally:
             if holder is not None:
                 async with container.lock:
-                    self._lifecycle.release(container, holder)
+                    self._lifecycle.pauses.release(container, holder)
 
     async def unpause(self, ref: str) -> None:
         container = self._registry.find(ref)
         async with self._held(container):
             pausing.check_paused(container)
-            self._lifecycle.unpause(container)
+            self._lifecycle.pauses.unpause(container)
 
     async def update(self, ref: str, body: Mapping[str, Any]) -> dict[str, Any]:
         container = self._registry.find(ref)

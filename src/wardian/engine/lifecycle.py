@@ -48,6 +48,7 @@ class Lifecycle:
         self._parts = parts
         self._recorder = Recorder()
         self.followers: list[Callable[[Container, RunState], None]] = []  # told of each new state, and the one before
+        self.pauses = pausing.Pauses(parts, self.change, self._publish)
         self._restarts = Restarts(partial(self.start, by_policy=True), self._is_free)
 
     async def end_restarts(self) -> None:
@@ -332,7 +333,7 @@ class Lifecycle:
             self._asked(container, ask, ends or pausing.wakes(container, number))
             send_signal(state.pid, state.start_time, number)
         if state.state is State.PAUSED and pausing.wakes(container, number):
-            self.unpause(container)
+            self.pauses.unpause(container)
         return dropped_note(ask)
 
     def _asked(self, container: Container, ask: Ask, ends: bool) -> None:
@@ -343,63 +344,6 @@ class Lifecycle:
             after = after._replace(stopped_by_user=True, stays_down=state.stays_down or ends)
         has_policy = container.config["HostConfig.RestartPolicy"]["Name"] != "no"
         self.change(container, after, durable=has_policy and after.stopped_by_user > state.stopped_by_user)
-
-    async def pause(self, container: Container) -> None:
-        """Nothing of it runs any more, and it is on record. Raises WardianError; then it runs on. One that stands still
-        for a commit stays so after it."""
-        if container.state.state is State.PAUSED and container.state.held:
-            self._let_go(container)
-        else:
-            await self._freeze(container)
-        self._publish(container, "pause")
-
-    def unpause(self, container: Container) -> None:
-        pausing.thaw(self._parts, container)
-        container.holders.clear()
-        self.change(container, container.state.after(Event.RESUMED, held=False))
-        self._publish(container, "unpause")
-
-    async def hold(self, container: Container) -> object | None:
-        """Let it stand still for an operation, until `release` of what this returns: None when somebody paused it, who
-        unpauses it. Raises WardianError(CONFLICT) when it does not run."""
-        holder = object()
-        if container.state.state is State.PAUSED:
-            if not container.state.held:
-                return None
-            container.holders.add(holder)
-            return holder
-        pausing.check_pausable(container)
-        self.change(container, container.state._replace(held=True))
-        container.holders.add(holder)
-        try:
-            await self._freeze(container)
-        except BaseException:
-            self._let_go(container)
-            raise
-        self._publish(container, "pause")
-        return holder
-
-    def release(self, container: Container, holder: object) -> None:
-        """Nothing when its pause has ended meanwhile, or became somebody's: a pause, an unpause, a kill."""
-        if holder not in container.holders:
-            return
-        container.holders.discard(holder)
-        if not container.holders and container.state.state is State.PAUSED and container.state.held:
-            self.unpause(container)
-
-    def _let_go(self, container: Container) -> None:
-        """No operation holds it any more, whether it stands still or not."""
-        container.holders.clear()
-        if self._parts.registry.get(container.id) is container:  # else its end, as a --rm one, came first
-            self.change(container, container.state._replace(held=False))
-
-    async def _freeze(self, container: Container) -> None:
-        known = container.state.asks
-        await pausing.freeze(self._parts, container)
-        if not container.state.live:  # it ended at that very moment
-            pausing.check_pausable(container)
-        pausing.refuse_woken(self._parts, container, known)
-        self.change(container, container.state.after(Event.PAUSED))
 
     async def _ended(self, container: Container, timeout: float | None) -> bool:
         watch = container.exit_watch

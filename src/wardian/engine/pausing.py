@@ -3,20 +3,22 @@ one that is paused."""
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wardian.engine import create
 from wardian.engine.parts import Parts
 from wardian.engine.reasons import Ask
 from wardian.engine.registry import Container
 from wardian.engine.signals import signal_name, stop_signal
-from wardian.engine.state import Event, State
+from wardian.engine.state import Event, RunState, State
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.kernel import freezer
 from wardian.runtime import freezer_directory
 
 log = logging.getLogger(__name__)
+
+Publish = Callable[[Container, str], None]
 
 _DEADLINE = 10.0  # seconds: what does not stand still until then sits in the kernel
 _SIGKILL = 9
@@ -98,6 +100,72 @@ def refuse_woken(parts: Parts, container: Container, known: Sequence[Ask]) -> No
         thaw(parts, container)
         name = signal_name(waking[-1].signal)
         raise _refusal(container, f"Container {container.id} is not paused: it was sent {name} meanwhile")
+
+
+class Pauses:
+    """`change` stores a container's new state, `publish` tells of it."""
+
+    def __init__(self, parts: Parts, change: Callable[[Container, RunState], None], publish: Publish) -> None:
+        self._parts = parts
+        self._change = change
+        self._publish = publish
+
+    async def pause(self, container: Container) -> None:
+        """Nothing of it runs any more, and it is on record. Raises WardianError; then it runs on. One that stands still
+        for a commit stays so after it."""
+        if container.state.state is State.PAUSED and container.state.held:
+            self._let_go(container)
+        else:
+            await self._stand_still(container)
+        self._publish(container, "pause")
+
+    def unpause(self, container: Container) -> None:
+        thaw(self._parts, container)
+        container.holders.clear()
+        self._change(container, container.state.after(Event.RESUMED, held=False))
+        self._publish(container, "unpause")
+
+    async def hold(self, container: Container) -> object | None:
+        """Let it stand still for an operation, until `release` of what this returns: None when somebody paused it, who
+        unpauses it. Raises WardianError(CONFLICT) when it does not run."""
+        holder = object()
+        if container.state.state is State.PAUSED:
+            if not container.state.held:
+                return None
+            container.holders.add(holder)
+            return holder
+        check_pausable(container)
+        self._change(container, container.state._replace(held=True))
+        container.holders.add(holder)
+        try:
+            await self._stand_still(container)
+        except BaseException:
+            self._let_go(container)
+            raise
+        self._publish(container, "pause")
+        return holder
+
+    def release(self, container: Container, holder: object) -> None:
+        """Nothing when its pause has ended meanwhile, or became somebody's: a pause, an unpause, a kill."""
+        if holder not in container.holders:
+            return
+        container.holders.discard(holder)
+        if not container.holders and container.state.state is State.PAUSED and container.state.held:
+            self.unpause(container)
+
+    def _let_go(self, container: Container) -> None:
+        """No operation holds it any more, whether it stands still or not."""
+        container.holders.clear()
+        if self._parts.registry.get(container.id) is container:  # else its end, as a --rm one, came first
+            self._change(container, container.state._replace(held=False))
+
+    async def _stand_still(self, container: Container) -> None:
+        known = container.state.asks
+        await freeze(self._parts, container)
+        if not container.state.live:  # it ended at that very moment
+            check_pausable(container)
+        refuse_woken(self._parts, container, known)
+        self._change(container, container.state.after(Event.PAUSED))
 
 
 def settle(parts: Parts, container: Container) -> None:
