@@ -67,7 +67,7 @@ def test_exec_detaches_too_and_goes_on(docker: Command, wait_until: WaitUntil) -
 
 
 def test_sizes_before_during_and_none(client: docker_py.DockerClient) -> None:
-    script = "stty size; trap 'stty size' WINCH; while :; do sleep 0.1; done"
+    script = "trap 'stty size' WINCH; stty size; while :; do sleep 0.1; done"
     body = {"tty": True, "stdin_open": True, "host_config": client.api.create_host_config()}
     identity = client.api.create_container(IMAGE, ["sh", "-c", script], **body)["Id"]
     with pytest.raises(docker_py.errors.APIError, match="is not running"):

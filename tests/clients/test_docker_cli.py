@@ -37,7 +37,7 @@ def test_run_says_what_it_says_and_how_it_ended(docker):
 
 @pytest.mark.parametrize("network", ["none", "host", "bridge"])
 def test_run_on_each_network(docker, network):
-    links = docker.out("run", "--rm", "--network", network, IMAGE, "ls", "/sys/class/net").split()
+    links = docker.out("run", "--rm", "--network", network, IMAGE, "sh", "-c", "cd /sys/class/net && echo *").split()
     assert "lo" in links
     if network != "host":
         assert links == {"none": ["lo"], "bridge": ["eth0", "lo"]}[network]

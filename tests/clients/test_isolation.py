@@ -236,7 +236,7 @@ def test_limits_that_cannot_be_are_refused(docker, flags, says):
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--runtime", "runc"), ("--gpus", "all"),
+        ("--gpus", "all"),
     ],
     ids=lambda flags: flags[0],
 )  # fmt: skip

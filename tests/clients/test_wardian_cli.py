@@ -37,7 +37,7 @@ def test_explain_shows_what_was_carried_out(wardian):
     assert b"has not been started" in wardian("explain", "never", status=1).stderr
 
 
-@pytest.mark.parametrize("verb", ["volume update", "compose up", "swarm init"])
+@pytest.mark.parametrize("verb", ["compose up", "swarm init"])
 def test_what_is_not_built_says_so(wardian, verb):
     done = wardian(*verb.split(), status=1)
     assert done.stderr.decode() == f"wardian: '{verb}' is not built yet\n"

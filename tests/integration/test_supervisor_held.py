@@ -50,8 +50,9 @@ def test_log_and_stream_meet(start: Test) -> None:
     """Half a line, too: it is in the log when the attacher is held, and the rest of it is in the stream."""
 
     async def test() -> None:
-        async with start("echo one; printf half; read x; echo rest; printf end", OPEN_STDIN) as s:
+        async with start("read begin; echo one; printf half; read x; echo rest; printf end", OPEN_STDIN) as s:
             talker = await s.attach()
+            await talker.send(b"begin\n")
             await talker.read_until(b"half")
             far, serial = await _held(s.client)
             assert s.logged() == "one\nhalf"

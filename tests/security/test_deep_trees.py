@@ -39,7 +39,7 @@ def tree(tmp_path: Path) -> Iterator[tuple[int, int, int]]:
     for fd in fds:
         os.close(fd)
     subprocess.run(["rm", "-rf", *places], check=True)  # pytest could not
-    assert after == before
+    assert after <= before  # what others had left for the collector goes meanwhile
 
 
 def _make(top: int, deep: int) -> None:

@@ -51,7 +51,7 @@ def test_a_node_is_not_opened(tree: int, tmp_path: Path, kind: str, prefix: str)
         with pytest.raises(OSError, match="not a regular file"):
             read(tree, name)
         assert not _opened(tmp_path / kind, lambda read=read: read(tree, name))  # type: ignore[misc]
-    assert not _opened(tmp_path / kind, lambda: _copy_file(tree, tree, name, IdMap()))
+    assert not _opened(tmp_path / kind, lambda: _copy_file(tree, tree, name, IdMap(), lambda: None))
     assert not _opened(tmp_path / kind, lambda: list(pack_entry(tree, name, name, IdMap())))
     assert not _opened(tmp_path / kind, lambda: differences(tree, tree))
 
