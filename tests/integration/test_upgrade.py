@@ -23,6 +23,7 @@ from wardian.home import Home
 pytestmark = pytest.mark.soak
 IMAGE = "busybox:upgraded"
 COUNTS = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.05; done"
+QUICKLY = COUNTS.replace("sleep 0.05", "usleep 1000")
 
 
 @pytest.fixture(scope="module", params=[FIRST, NETWORKS, LIVES], ids=["first", "networks", "lives"])
@@ -55,6 +56,7 @@ class Lived(NamedTuple):
     """What was begun in the earlier engine."""
 
     counts: str
+    quickly: str
     echoes: str
     ends: str  # while no engine runs
     before: str  # it had ended already
@@ -118,18 +120,19 @@ def _begin(client: Client) -> Lived:
     with client.stream("POST", "/images/load", docker_archive({IMAGE: busybox_image()}), {"quiet": True}) as stream:
         assert not [message for message in stream.objects() if "error" in str(message)]
     counts = _create(client, "counts", COUNTS, Tty=True)
+    quickly = _create(client, "quickly", QUICKLY, Tty=True)
     echoes = _create(client, "echoes", "stty -echo; echo ready; exec cat", Tty=True, OpenStdin=True)
     ends = _create(client, "ends", "until test -e /end; do sleep 0.02; done; sleep 0.7; exit 4")
     before = _create(client, "before", "exit 3")
     attached, typed = _attach(client, counts), _attach(client, echoes, stdin=True)
-    for identity in (counts, echoes, ends, before):
+    for identity in (counts, quickly, echoes, ends, before):
         client.call("POST", f"/containers/{identity}/start")
     client.call("POST", f"/containers/{before}/wait")
     executed = _execute(client, echoes, "echo begun; until test -e /go; do sleep 0.02; done; echo done")
     assert (_lines(typed, 1), _lines(executed, 1)) == (["ready"], ["begun"])
     places = {identity: _place(client, identity) for identity in (counts, echoes)}
     _touch(client, ends, "/end")
-    return Lived(counts, echoes, ends, before, attached, typed, executed, places)
+    return Lived(counts, quickly, echoes, ends, before, attached, typed, executed, places)
 
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
@@ -155,12 +158,13 @@ def test_upgrade(upgraded: tuple[TestEngine, Lived]) -> None:
     engine, lived = upgraded
     client = engine.client
     assert {line["Names"][0]: line["State"] for line in engine.containers()} == {
-        "/counts": "running", "/echoes": "running", "/ends": "exited", "/before": "exited",
+        "/counts": "running", "/quickly": "running", "/echoes": "running", "/ends": "exited", "/before": "exited",
     }  # fmt: skip
     assert {identity: _place(client, identity) for identity in lived.places} == lived.places
     assert [_state(client, one)["ExitCode"] for one in (lived.ends, lived.before)] == [4, 3]
     _migrated(engine.home)
     _streams_go_on(client, lived)
+    _log_before_stream(client, lived)
     _works(client, lived)
 
 
@@ -182,6 +186,15 @@ def _streams_go_on(client: Client, lived: Lived) -> None:
     _touch(client, lived.echoes, "/go")
     assert _lines(lived.executed, 1) == ["done"]
     assert lived.executed.byte() == b""
+
+
+def _log_before_stream(client: Client, lived: Lived) -> None:
+    """Nothing twice, and no line in another: an earlier supervisor holds no output back while the log is shown."""
+    for _ in range(20):
+        begun = len(_log(client, lived.quickly))
+        with contextlib.closing(_attach(client, lived.quickly, logs=True)) as sock:
+            numbers = [int(line) for line in _lines(sock, begun + 50)]
+        assert numbers == sorted(set(numbers)) and numbers[:begun] == list(range(begun))
 
 
 def _works(client: Client, lived: Lived) -> None:

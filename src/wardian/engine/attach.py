@@ -17,7 +17,7 @@ from wardian.detach_keys import UnknownKey, read_detach_keys
 from wardian.engine.logging import LogOptions, LogReader, is_readable, log_path
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, WardianError
-from wardian.runtime import Attacher
+from wardian.runtime import Attacher, SupervisorClient
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,9 @@ class AttachSession:
         )
         container = self._container
         reader = self._reader() if self._options.logs else None
-        if reader is not None and self._options.stream and container.state.live and container.supervisor is not None:
-            return await self._follow(reader, attacher)
+        supervisor = container.supervisor if self._options.stream and container.state.live else None
+        if reader is not None and supervisor is not None and await supervisor.holds():
+            return await self._follow(reader, attacher, supervisor)
         try:
             if reader is not None:
                 await _send(fd, reader.chunks())
@@ -105,10 +106,9 @@ class AttachSession:
         options = LogOptions(stdout=self._options.stdout, stderr=self._options.stderr)
         return LogReader(log_path(container.config.directory, container.id), options, not self._framed)
 
-    async def _follow(self, reader: LogReader, attacher: Attacher) -> None:
+    async def _follow(self, reader: LogReader, attacher: Attacher, supervisor: SupervisorClient) -> None:
         """What was logged, and then what comes, with nothing missing or doubled between: once the most is shown, the
         supervisor takes the client and holds its output back until the last is."""
-        supervisor = self._container.supervisor
         held = 0
 
         async def hold() -> None:

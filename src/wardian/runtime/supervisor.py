@@ -167,6 +167,14 @@ class SupervisorClient:
         serial: int = protocol.ANSWER.unpack_from(await self._ask("ATTACH", attacher=attacher))[0]
         return serial
 
+    async def holds(self) -> bool:
+        """False: an earlier version's, which does not know that an attacher is to be held and takes it as any other."""
+        try:
+            await self.release(protocol.NONE)  # nobody's
+        except WardianError as error:
+            return error.errno != errno.ENOSYS
+        return True
+
     async def release(self, held: int) -> None:
         """From here on the attacher gets what the container writes, and it writes on."""
         await self._ask("RELEASE", held)
