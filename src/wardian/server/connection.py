@@ -3,19 +3,14 @@
     bytes ─▶ h11 ─▶ Request ─▶ task: router → handler → reply ─▶ h11 ─▶ bytes
                     Data ────▶ Body (bounded: past its mark the socket is not read)
 
-A route that is handed over stops reading at the end of its request, so that nothing of what follows enters this process
-but what came in the same read (h11's trailing data): the socket's duplicate and those bytes go to the supervisor, and
-this side lets go without shutdown(2), which would end the stream for everybody.
+A route that is handed over (handover.py) stops reading at the end of its request, so that nothing of what follows
+enters this process but what came in the same read: h11's trailing data.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
-import struct
-import termios
 import time
 from collections.abc import Coroutine
 from http import HTTPStatus
@@ -29,6 +24,7 @@ from wardian.errors import INVALID, NOT_IMPLEMENTED, STATUS, WardianError
 from wardian.server.body import Body
 from wardian.server.callers import Caller, peer
 from wardian.server.errors import explain_error, log_error
+from wardian.server.handover import ClientGone, detach
 from wardian.server.messages import JSON_BODY_LIMIT, Answer, Handover, Reply, Request, Streamed, Upgraded, json_answer
 from wardian.server.query import Query
 from wardian.server.refusals import reason
@@ -43,7 +39,6 @@ log = logging.getLogger("wardian.server")
 HEAD_LIMIT = 64 << 10
 _PIPELINE_LIMIT = 64 << 10
 _DISCARD_SECONDS = 2.0
-_HEAD_SECONDS = 0.05
 # clients show the words: docker-py puts them into its errors
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _INTERNAL = Route("GET", "", "", "read")
@@ -222,7 +217,7 @@ class Connection(asyncio.Protocol):
                 raise WardianError(NOT_IMPLEMENTED, message, operation=what, hint=reason(route))
             reply = await self._reply(request)
             await self._send_reply(request, reply)
-        except (ConnectionError, _ClientGone):
+        except (ConnectionError, ClientGone):
             self._transport.abort()
         except Exception as error:  # the boundary: everything a handler raises becomes an answer
             await self._answer_error(error, what)
@@ -278,10 +273,8 @@ class Connection(asyncio.Protocol):
             await self._drain()
         elif isinstance(reply, Streamed):
             await self._send_stream(reply)
-        elif isinstance(reply, Handover):
-            await self._hand_over(reply)
         else:
-            await self._upgrade(reply)
+            await self._give_away(reply)
 
     def _write_answer(self, answer: Answer) -> None:
         """A whole response in one write."""
@@ -318,36 +311,20 @@ class Connection(asyncio.Protocol):
             if close is not None:
                 await close()
 
-    async def _hand_over(self, reply: Handover) -> None:
-        """Head out, then the socket itself goes; this side keeps nothing of it."""
+    async def _give_away(self, reply: Handover | Upgraded) -> None:
+        """The socket itself goes to others, or another protocol has the transport for as long as it talks."""
         assert self._body is not None
         await self._body.read(JSON_BODY_LIMIT)
-        upgraded = self._http.their_state is not h11.DONE  # else MIGHT_SWITCH_PROTOCOL: the client offered it
+        offered = self._http.their_state is not h11.DONE  # else MIGHT_SWITCH_PROTOCOL
         early = self._http.trailing_data[0]
         if self._transport.is_closing():
-            raise _ClientGone
-        self._transport.set_write_buffer_limits(0)
-        self._transport.write(_handover_head(upgraded, reply.content_type))
-        await self._drain()
-        if self._transport.is_closing():
-            raise _ClientGone
-        sock = self._transport.get_extra_info("socket")
-        if reply.speaks:
-            await _taken_by_client(sock.fileno())
-            if self._transport.is_closing():
-                raise _ClientGone
-        duplicate = os.dup(sock.fileno())
-        self._handed_over = True
-        self._transport.close()
-        await reply.take(duplicate, early)
-
-    async def _upgrade(self, reply: Upgraded) -> None:
-        """Another protocol has the transport; this task lasts as long as it talks."""
-        assert self._body is not None
-        await self._body.read(JSON_BODY_LIMIT)
-        early = self._http.trailing_data[0]
-        if self._transport.is_closing():
-            raise _ClientGone
+            raise ClientGone
+        if isinstance(reply, Handover):
+            duplicate = await detach(self._transport, reply, offered, self._drain)
+            self._handed_over = True
+            self._transport.close()
+            await reply.take(duplicate, early)
+            return
         self._transport.write(reply.head)
         self._handed_over = True
         try:
@@ -361,16 +338,16 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     async def _drain(self, patience: float = 0.0) -> None:
-        """Waits while the client reads slower than we write. Raises _ClientGone when it left, or read nothing for
+        """Waits while the client reads slower than we write. Raises ClientGone when it left, or read nothing for
         `patience` seconds (0: it may take its time)."""
         if self._writable is not None:
             try:
                 await asyncio.wait_for(asyncio.shield(self._writable), patience or None)
             except TimeoutError:
                 self._transport.abort()
-                raise _ClientGone from None
+                raise ClientGone from None
         if self._transport.is_closing():
-            raise _ClientGone
+            raise ClientGone
 
     def _wake_writer(self) -> None:
         if self._writable is not None and not self._writable.done():
@@ -417,33 +394,8 @@ class Connection(asyncio.Protocol):
         return self._task is not None and not self._task.done()
 
 
-class _ClientGone(Exception):
-    """The client left while its answer was being written."""
-
-
-async def _taken_by_client(fd: int) -> None:
-    """Waits a little until the client has read what was written so far: unix(7), SIOCOUTQ.
-
-    docker-py reads a head through a buffer and the stream past it from the socket below: what comes in one piece with
-    the head is lost to it, and the output of a quick command does.
-    """
-    end = time.monotonic() + _HEAD_SECONDS
-    turns = 0
-    while struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0"))[0] and time.monotonic() < end:
-        await asyncio.sleep(0 if turns < 10 else 0.001)  # most clients are there at once; others need the processor
-        turns += 1
-
-
 def _check_size(head: h11.Request) -> None:
     """h11 bounds a head that is not whole yet; one that came whole in a single read is measured here."""
     size = len(head.target) + sum(len(name) + len(value) for name, value in head.headers)
     if size > HEAD_LIMIT:
         raise WardianError(INVALID, f"the request's head is longer than {HEAD_LIMIT} bytes", operation="read head")
-
-
-def _handover_head(upgraded: bool, content_type: str) -> bytes:
-    if upgraded:
-        start = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-    else:
-        start = "HTTP/1.1 200 OK\r\n"
-    return f"{start}Content-Type: {content_type}\r\n\r\n".encode("latin-1")
