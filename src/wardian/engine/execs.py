@@ -8,41 +8,23 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from wardian.engine import create, exec_record
-from wardian.engine.deadline import At, look
+from wardian.engine import exec_record
+from wardian.engine.deadline import look
 from wardian.engine.descriptors import refuse_without_descriptors
-from wardian.engine.exec_process import decode_exec, exec_process, render_exec, template_in
+from wardian.engine.exec_launch import Exec, check_user, launch_exec, of_files, said_as_docker
+from wardian.engine.exec_process import decode_exec, render_exec
 from wardian.engine.exec_record import ExecRecord
 from wardian.engine.exec_session import ExecSession
-from wardian.engine.links import with_links
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.start import say_launch_error
 from wardian.engine.state import RunState, State
-from wardian.engine.user_namespaces import ids_of
-from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
+from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
 from wardian.failed_start import failed_start_code
-from wardian.kernel.pidfd import same_process, send_signal
-from wardian.runtime import (
-    Attacher,
-    ExecTarget,
-    Launched,
-    LaunchError,
-    RootFacts,
-    Supervision,
-    SupervisorClient,
-    launch,
-    plan_exec,
-    read_exit,
-    read_root_facts,
-    resolve_user,
-)
+from wardian.runtime import Attacher, SupervisorClient, read_exit
 from wardian.storage import Spares
 
 log = logging.getLogger(__name__)
@@ -52,40 +34,6 @@ _FORGET_AFTER = 300.0
 _LOST = 137
 _BACKSTOP = 5  # seconds
 _RECORD_VERSION = 1
-
-
-class Exec:
-    """One exec: what was asked, and how far it is."""
-
-    __slots__ = (
-        "backstop", "container", "exit_code", "id", "options", "pid", "running", "start_time", "started", "supervisor",
-        "watch",
-    )  # fmt: skip
-
-    def __init__(self, identity: str, container: Container, options: dict[str, Any], backstop: int = 0) -> None:
-        self.id = identity
-        self.container = container
-        self.options = options
-        self.backstop = backstop  # of a health check's probe: seconds after which its supervisor ends it
-        self.started = False
-        self.running = False
-        self.exit_code: int | None = None
-        self.pid = self.start_time = 0
-        self.supervisor: SupervisorClient | None = None
-        self.watch: asyncio.Task[None] | None = None
-
-    def command_line(self) -> str:
-        """As docker's events have it, with a space also when there is no argument."""
-        command, *arguments = self.options["Cmd"]
-        return f"{command} {' '.join(arguments)}"
-
-    async def ended(self) -> None:
-        if self.watch is not None:
-            await asyncio.shield(self.watch)
-
-    def kill(self) -> None:
-        if self.running and self.pid:
-            send_signal(self.pid, self.start_time, signal.SIGKILL)
 
 
 class Execs:
@@ -106,7 +54,7 @@ class Execs:
         refuse_without_descriptors("exec")
         options = decode_exec(body)
         if options.get("User"):  # Docker refuses an unknown one here, and not when it starts
-            await look(partial(_check_user, container, options["User"]), "exec", f"container {container.id}")
+            await look(partial(check_user, container, options["User"]), "exec", f"container {container.id}")
             _refuse_stopped(container)
         found = Exec(secrets.token_hex(32), container, options)
         self._add(found)
@@ -164,46 +112,17 @@ class Execs:
         found.started = found.running = True
         self._publish(found, f"exec_start: {found.command_line()}")
         try:
-            launched = await self._carry_out(found, size, attachers)
+            launched = await launch_exec(self._parts, found, self._keep, size, attachers)
         except BaseException as error:
-            told = _of_files(error) if isinstance(error, OSError) else error
+            told = of_files(error) if isinstance(error, OSError) else error
             found.running, found.exit_code = False, failed_start_code(str(told), 126)
             self._forget_later(found)
             if isinstance(told, WardianError):
-                raise _said_as_docker(told, found) from error
+                raise said_as_docker(told, found) from error
             raise
         found.running = found.exit_code is None  # by then a client may have asked, and the record been read
         found.start_time = launched.start_time
         self._follow(found, launched.pid, launched.supervisor)
-
-    async def _carry_out(self, found: Exec, size: tuple[int, int], attachers: Sequence[Attacher]) -> Launched:
-        parts, container, options = self._parts, found.container, found.options
-        state = container.state
-        template = template_in(container.config.directory)
-        env = with_links(self._parts, container, template.process["env"])
-        process = exec_process(template, options, env)
-        facts = await look(partial(_facts, container, options, process), "exec", f"container {container.id}")
-        run_dir = self._keep(found)
-        supervision = Supervision(
-            container_id=found.id,
-            run_dir=run_dir,
-            terminal=options.get("Tty", False),
-            open_stdin=options.get("AttachStdin", False),
-            stdin_once=True,
-            console_size=size,
-            timeout=found.backstop,
-        )
-        target = ExecTarget(
-            state.pid,
-            state.start_time,
-            cgroup=create.cgroup_of(parts, container.config),
-            supervisor_cgroup=f"{parts.home.cgroup_base}/supervisors",
-            user_namespace=bool(ids_of(container.config).uids),
-            uids=ids_of(container.config).uids,
-            seccomp=template.seccomp,
-        )
-        plan = plan_exec(cast(Any, process), parts.host, facts, target, supervision)
-        return await launch(plan, {}, attachers, run_dir)
 
     def _keep(self, found: Exec) -> str:
         """Its run directory, with the record of it. A probe has none: no later engine asks for it."""
@@ -322,22 +241,6 @@ class Execs:
         self._parts.events.publish("container", action, container.id, attributes)
 
 
-def _of_files(error: OSError) -> WardianError:
-    """Its run directory could not be made, say: the disk is full."""
-    where = f": {error.filename}" if error.filename else ""
-    message = f"{(error.strerror or str(error)).lower()}{where}"
-    return WardianError(SYSTEM, message, operation="exec", errno=error.errno or 0)
-
-
-def _said_as_docker(error: WardianError, found: Exec) -> WardianError:
-    """People search for these words, and clients make an exit code of them."""
-    cause = say_launch_error(error, found.options["Cmd"][0]) if isinstance(error, LaunchError) else error
-    message = f"OCI runtime exec failed: exec failed: unable to start container process: {cause.message}"
-    return WardianError(
-        cause.kind, message, operation="exec", subject=cause.subject, errno=cause.errno, hint=cause.hint
-    )
-
-
 def _refuse_second(found: Exec) -> None:
     _refuse_stopped(found.container)
     if found.started:
@@ -356,35 +259,3 @@ def _refuse_stopped(container: Container, ref: str = "") -> None:
     else:
         return
     raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
-
-
-def _facts(container: Container, options: Mapping[str, Any], process: Mapping[str, Any], at: At) -> RootFacts:
-    user = options.get("User") or container.config["User"]
-    groups = container.config["HostConfig.GroupAdd"]
-    with _own_root(container, at) as root:
-        return read_root_facts(root, user, process["args"], process["env"], process["cwd"], groups)
-
-
-def _check_user(container: Container, user: str, at: At) -> None:
-    """Raises WardianError(INVALID) for one that the container does not know."""
-    with _own_root(container, at) as root:
-        resolve_user(root, user)
-
-
-@contextmanager
-def _own_root(container: Container, at: At) -> Iterator[int]:
-    """The root as the container's own processes see it, mounts and all; of that process, and no later one with its
-    pid. What the container has mounted there may never answer."""
-    at(f"the root of container {container.id}")
-    state = container.state
-    message = f"container {container.id} is not running"
-    try:
-        root = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
-        raise WardianError(CONFLICT, message, operation="exec", subject=container.id) from None
-    try:
-        if not same_process(state.pid, state.start_time):
-            raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
-        yield root
-    finally:
-        os.close(root)

@@ -16,7 +16,8 @@ import msgspec
 
 from wardian.engine import health
 from wardian.engine.create import write_file
-from wardian.engine.execs import Exec, Execs
+from wardian.engine.exec_launch import Exec
+from wardian.engine.execs import Execs
 from wardian.engine.health import Check, Health, Result
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
