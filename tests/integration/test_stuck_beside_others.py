@@ -221,6 +221,18 @@ def test_a_life_of_another(stuck: TestEngine, network: str) -> None:
     assert _answers(stuck, "DELETE", f"/volumes/{name}") == 204
 
 
+@pytest.mark.soak  # such a look is given up after ten seconds
+def test_execs_that_hang_are_few_and_no_others_matter(stuck: TestEngine) -> None:
+    body = {"Cmd": ["true"], "WorkingDir": "/dead/x"}
+    ids = [stuck.client.call("POST", "/containers/sleeps-in-kernel/exec", body)["Id"] for _ in range(9)]  # type: ignore[index,call-overload]
+    hanging = [Asked(stuck.socket, "POST", f"/exec/{one}/start", {"Detach": True}) for one in ids[:8]]
+    for one in hanging:
+        one.join(30)
+    assert _answers(stuck, "POST", f"/exec/{ids[8]}/start", {"Detach": True}) == 503
+    made = stuck.client.call("POST", "/containers/well/exec", {"Cmd": ["true"]})
+    assert _answers(stuck, "POST", f"/exec/{made['Id']}/start", {"Detach": True}) == 200  # type: ignore[index,call-overload]
+
+
 @pytest.mark.soak  # the engine gives requests under way five seconds
 def test_the_next_engine_starts_beside_them(stuck: TestEngine) -> None:
     """The one before ends when it is told to, but for threads that the kernel holds; its lock and socket are free."""
