@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from clients_shared import IMAGE
+from wardian.errors import WardianError
 
 
 @pytest.fixture
@@ -84,3 +85,25 @@ def test_journald_speaks_its_own_protocol(new_engine, tmp_path):
     assert f"CONTAINER_ID={identity[:12]}\n".encode() in entry
     assert b"\nPRIORITY=6\n" in entry
     assert b"\nMESSAGE" in entry
+
+
+@pytest.mark.parametrize(
+    ("log", "said", "code"),
+    [
+        ({"Type": "journald"}, "journald is not enabled on this host", 128),
+        (
+            {"Type": "fluentd", "Config": {"fluentd-address": "unix:///nonexist"}},
+            "dial unix /nonexist: connect: no such file or directory",
+            127,
+        ),
+    ],
+)
+def test_nobody_listens_on_this_host(new_engine, tmp_path, log, said, code):
+    client = new_engine(journal_socket=str(tmp_path / "journal")).client
+    body = {"Image": "wardian/hello", "HostConfig": {"LogConfig": log}}
+    identity = client.call("POST", "/containers/create", body)["Id"]
+    with pytest.raises(WardianError, match="failed to initialize logging driver"):
+        client.call("POST", f"/containers/{identity}/start")
+    state = client.call("GET", f"/containers/{identity}/json")["State"]
+    assert state["Error"] == f"failed to create task for container: failed to initialize logging driver: {said}"
+    assert (state["Status"], state["ExitCode"]) == ("created", code)

@@ -146,6 +146,18 @@ def test_a_network_goes_while_a_stopped_container_names_it(docker: Command) -> N
     assert b"network gone not found" in docker("start", "later", status=1).stderr
 
 
+def test_a_network_may_come_after_the_container_that_names_it(docker: Command) -> None:
+    docker("create", "--name", "early", "--network", "comes", "--network-alias", "it", IMAGE, "sleep", "100")
+    refused = docker("start", "early", status=1).stderr
+    assert b"failed to set up container networking: network comes not found" in refused
+    assert docker.out("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "early") == "created 128"
+    docker("network", "create", "comes")
+    docker("start", "early")
+    assert "it" in docker.out("inspect", "-f", "{{json .NetworkSettings.Networks.comes.Aliases}}", "early")
+    docker("rm", "-f", "early")
+    docker("network", "rm", "comes")
+
+
 def test_filters(docker: Command) -> None:
     docker("network", "create", "--label", "tier=front", "front")
     docker("network", "create", "--label", "tier=back", "--internal", "back")

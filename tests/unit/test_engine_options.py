@@ -12,7 +12,7 @@ from wardian.engine.attach import parse_detach_keys
 from wardian.engine.checks import size_bytes
 from wardian.engine.config import ContainerConfig
 from wardian.engine.decode import decode, merge_image
-from wardian.engine.endpoints import check_endpoints
+from wardian.engine.endpoints import check_endpoints, wanted
 from wardian.engine.inspect import human_duration, rfc3339
 from wardian.engine.logging.entries import nanoseconds
 from wardian.engine.options import ENDPOINTS
@@ -102,7 +102,7 @@ def test_addresses_that_are_none_are_told_in_dockers_words() -> None:
     mine = (Subnet(ipaddress.ip_network("10.9.0.0/24"), None),)
     networks = [NetworkConfig("1", "n", "bridge", "", mine), NetworkConfig("2", "bridge", "bridge", "", mine)]
     with pytest.raises(WardianError) as caught:
-        check_endpoints((network, stored[network.name]) for network in networks)
+        check_endpoints((network.name, network, stored[network.name]) for network in networks)
     common = ["invalid IPv4 address: zzz", "invalid IPv6 address: 10.1.1.1", "invalid link-local IP address: y",
               "no configured subnet or ip-range contain the IP address zzz",
               "user specified IP address is supported only when connecting to networks with user configured subnets",
@@ -115,11 +115,16 @@ def test_addresses_that_are_none_are_told_in_dockers_words() -> None:
         *(f"\t* {line}" for line in common),
     ]
     with pytest.raises(WardianError) as caught:
-        check_endpoints([(networks[0], {"IPAMConfig": {"IPv4Address": "10.1.1.1"}})])
+        check_endpoints([("n", networks[0], {"IPAMConfig": {"IPv4Address": "10.1.1.1"}})])
     assert caught.value.message == (
         "invalid config for network n: invalid endpoint settings:\n"
         "no configured subnet or ip-range contain the IP address 10.1.1.1"
     )
+    with pytest.raises(
+        WardianError, match="invalid config for network later: invalid endpoint settings:\ninvalid IPv4"
+    ):
+        check_endpoints([("later", None, {"IPAMConfig": {"IPv4Address": "x"}})])
+    check_endpoints([("later", None, {"IPAMConfig": {"IPv4Address": "10.1.1.1"}})])
 
 
 def test_every_row_says_where_it_is() -> None:
@@ -227,6 +232,12 @@ def test_what_cannot_be_is_refused(path: str, value: Any, kind: str) -> None:
 def test_what_docker_takes_is_taken(path: str, value: Any, stored: Any) -> None:
     group, _, name = path.rpartition(".")
     assert decode({group: {name: value}} if group else {name: value})[path] == stored
+
+
+def test_a_disabled_network_is_none() -> None:
+    body = {"NetworkDisabled": True, "MacAddress": "02:42:ac:11:00:02", "HostConfig": {"NetworkMode": "host"}}
+    config = ContainerConfig(decode({**body, "NetworkingConfig": {"EndpointsConfig": {"bridge": {}}}}))
+    assert wanted(config) == {"none": {}}
 
 
 @pytest.mark.parametrize("profile", ["{", "[]", '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[1]}'])

@@ -15,7 +15,7 @@ from wardian.engine.config import JOINS, ContainerConfig
 from wardian.engine.deadline import At, look
 from wardian.engine.decode import decode, merge_image
 from wardian.engine.defaults import fill
-from wardian.engine.endpoints import check_endpoints, network_of
+from wardian.engine.endpoints import check_endpoints, network_of, wanted
 from wardian.engine.image_mounts import refuse_removed
 from wardian.engine.limit_checks import settle_limits
 from wardian.engine.links import settle_links
@@ -110,7 +110,7 @@ async def resolve_body(
     config = ContainerConfig(values)
     if config["HostConfig.NetworkMode"] == "host" and config["HostConfig.PortBindings"]:
         warnings.append("Published ports are discarded when using host network mode")
-    if has_links(config):
+    if has_links(config) and all(_network(parts, name) for name in wanted(config)):
         warnings += parts.networks.exposures(sandbox_want(config, "", parts.networks))
     return values, image, warnings
 
@@ -130,7 +130,7 @@ def _shown_image(body: Mapping[str, Any], values: Mapping[str, Any]) -> str:
 
 
 def _check_references(parts: Parts, values: dict[str, Any], name: str) -> None:
-    """Names in the body that must exist already: the networks, and the containers that are joined.
+    """Names in the body, of networks and of the containers that are joined, which must exist already.
 
     A joined container is kept by its id, as Docker has it: it may be renamed, and another take its name. A network is
     kept by its name: one that is made anew under it serves the container too.
@@ -164,14 +164,14 @@ def _joined(parts: Parts, kind: str, ref: str, name: str) -> Container:
         raise WardianError(INVALID, message, operation="create", subject=ref) from error
 
 
-def _network(parts: Parts, ref: str) -> NetworkConfig:
+def _network(parts: Parts, ref: str) -> NetworkConfig | None:
+    """None for one that is not there: it may be made before the start, which says so otherwise (as Docker's)."""
     try:
         return parts.networks.network(ref)
     except WardianError as error:
         if error.kind != NOT_FOUND:
             raise
-        message = f"failed to set up container networking: {error.message}"
-        raise WardianError(NOT_FOUND, message, operation="create", subject=ref) from error
+        return None
 
 
 def _by_name(parts: Parts, config: ContainerConfig) -> dict[str, Any]:
@@ -179,12 +179,13 @@ def _by_name(parts: Parts, config: ContainerConfig) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     mode, stored = network_of(config), config[ENDPOINTS]
     first = _network(parts, mode)
-    if first.name != mode:
+    if first is not None and first.name != mode:
         changes[JOINS["network"]] = first.name
     if stored is not None:
         found = {ref: _network(parts, ref) for ref in stored}
-        check_endpoints((network, stored[ref]) for ref, network in found.items())
-        changes[ENDPOINTS] = {network.name: stored[ref] for ref, network in found.items()}
+        names = {ref: network.name if network is not None else ref for ref, network in found.items()}
+        check_endpoints((names[ref], network, stored[ref]) for ref, network in found.items())
+        changes[ENDPOINTS] = {names[ref]: stored[ref] for ref in found}
     return changes
 
 

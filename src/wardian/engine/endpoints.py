@@ -52,29 +52,31 @@ def as_want(network_id: str, settings: Mapping[str, Any]) -> EndpointWant:
     )
 
 
-def check_endpoints(asked: Iterable[tuple[NetworkConfig, Mapping[str, Any]]]) -> None:
-    """At create: whether these networks can give what is asked of them. Raises WardianError in Docker's words, with all
-    that is wrong."""
+def check_endpoints(asked: Iterable[tuple[str, NetworkConfig | None, Mapping[str, Any]]]) -> None:
+    """At create: whether these networks can give what is asked of them, by name; None for one that is not there yet.
+    Raises WardianError in Docker's words, with all that is wrong."""
     problems: list[str] = []
     kinds = []
-    for network, settings in asked:
+    for name, network, settings in asked:
         try:
             check_settings(network, settings)
         except WardianError as error:
-            problems.append(f"invalid config for network {network.name}: {error.message}")
+            problems.append(f"invalid config for network {name}: {error.message}")
             kinds.append(error.kind)
     if problems:
         raise WardianError(kinds[0], joined(problems), operation="create", subject=ENDPOINTS)
 
 
-def check_settings(network: NetworkConfig, settings: Mapping[str, Any]) -> None:
-    want = as_want(network.id, settings)
+def check_settings(network: NetworkConfig | None, settings: Mapping[str, Any]) -> None:
+    want = as_want(network.id if network is not None else "", settings)
     check_endpoint_options(want)
-    problems = check_predefined(network, want) if network.name in ("bridge", *WITHOUT_LINKS) else []
-    problems += address_problems(dict(settings))
-    problems += check_addresses(network, want.ipv4, want.ipv6)
+    problems = address_problems(dict(settings))
+    if network is not None:
+        if network.name in ("bridge", *WITHOUT_LINKS):
+            problems = check_predefined(network, want) + problems
+        problems += check_addresses(network, want.ipv4, want.ipv6)
     if problems:
-        raise invalid_settings(problems, network.name)
+        raise invalid_settings(problems, network.name if network is not None else "")
 
 
 def names_of(config: ContainerConfig, name: str) -> tuple[str, ...]:
@@ -85,7 +87,12 @@ def names_of(config: ContainerConfig, name: str) -> tuple[str, ...]:
 def settle_endpoints(values: dict[str, Any]) -> None:
     """The body's own names for networks → one each: the endpoint "default" is the bridge's, the container-wide MAC
     address is that of the first network, and the first network is among the endpoints. Nothing stays stored where
-    nothing was asked."""
+    nothing was asked. NetworkDisabled is the network none, whatever else is asked."""
+    if values.get("NetworkDisabled"):
+        values["HostConfig.NetworkMode"] = "none"
+        values.pop(ENDPOINTS, None)
+        values.pop("MacAddress", None)
+        return
     config = ContainerConfig(values)
     first = network_of(config)
     stored = {("bridge" if name == "default" else name): item for name, item in (config[ENDPOINTS] or {}).items()}

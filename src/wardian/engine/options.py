@@ -78,7 +78,7 @@ TABLE: tuple[Option, ...] = (
     Option("Healthcheck", "--health-cmd", health.checked, None),
     Option("Volumes", "--volume", volume_checks.declared_volumes, {}),
     Option("MacAddress", "--mac-address", network_checks.mac_address, ""),
-    _unbuilt("NetworkDisabled", "", False),
+    Option("NetworkDisabled", "", checks.flag, False),  # settle_endpoints makes NetworkMode none of it
     # privileges
     Option(HOST + "Privileged", "--privileged", checks.flag, False, privileges.write_privileged),
     Option(HOST + "CapAdd", "--cap-add", checks.capabilities, []),

@@ -21,7 +21,7 @@ from wardian.engine.attach import drop_departed
 from wardian.engine.config import ContainerConfig
 from wardian.engine.container_files import write_all_names, write_timezone
 from wardian.engine.deadline import At, look
-from wardian.engine.logging import has_file, line_attributes, log_path, log_rotation
+from wardian.engine.logging import check_reachable, has_file, line_attributes, log_path, log_rotation
 from wardian.engine.options import POINTS
 from wardian.engine.parts import Parts
 from wardian.engine.points import binds_of
@@ -61,6 +61,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
         own_upper(root.upper, ids)
         phases.mark("storage")
         links.check_links(parts, container)
+        check_reachable(parts.home, container.config["HostConfig.LogConfig"])
         place = await sandbox.acquire(container, parts.registry, parts.networks)
         always.callback(place.close_descriptors)
         undo.push_async_callback(sandbox.release, container, parts.networks)

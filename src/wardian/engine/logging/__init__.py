@@ -6,6 +6,7 @@ entries      lines of the file → text to send: many at once, or one by one
 chain        the files of one log, oldest to newest, and a place in them that rotation does not move
 followers    tasks that send lines elsewhere, with a durable place (journald, syslog, fluentd: what they speak)
 targets      which of those a container has
+reachable    whether those of this host are there, when it starts
 reader       GET /containers/ID/logs
 """
 
@@ -20,6 +21,7 @@ from wardian.engine.logging.drivers import (
     shown_path,
 )
 from wardian.engine.logging.drivers import rotation as log_rotation
+from wardian.engine.logging.reachable import check_reachable
 from wardian.engine.logging.reader import LogOptions, LogReader, LogStream
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "LogReader",
     "LogStream",
     "check_log_config",
+    "check_reachable",
     "has_file",
     "is_readable",
     "line_attributes",

@@ -19,7 +19,7 @@ from wardian.engine.logging.drivers import FACILITIES
 from wardian.engine.logging.followers import FIRST_PAUSE, Line
 
 _SEVERITY = {"stdout": 6, "stderr": 3}
-_LOCAL = ("/dev/log", "/var/run/syslog", "/var/run/log")
+LOCAL = ("/dev/log", "/var/run/syslog", "/var/run/log")
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _SECONDS = 10.0
 
@@ -117,7 +117,7 @@ class Syslog:
         """The daemon's socket: of datagrams nearly everywhere, else a stream."""
         kinds = (socket.SOCK_DGRAM,) if self._scheme == "unixgram" else (socket.SOCK_DGRAM, socket.SOCK_STREAM)
         error: OSError = FileNotFoundError("Unix syslog delivery error")
-        for path in (self._path,) if self._path else _LOCAL:
+        for path in (self._path,) if self._path else LOCAL:
             for kind in kinds:
                 try:
                     self._socket = await _connected(socket.AF_UNIX, kind, path)
