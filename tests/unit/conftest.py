@@ -1,6 +1,7 @@
 """Hypothesis on a machine that is busy: no example has a deadline, and none is too slow to be made.
 
-Its first text in a clone makes a table of all characters, seconds under load, in the middle of the first example.
+One that takes 200 ms, as any does that loses its processor for so long, fails its test as "flaky": the second time it
+took none.
 """
 
 from hypothesis import HealthCheck, settings
