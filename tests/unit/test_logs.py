@@ -113,6 +113,25 @@ def test_a_tail_of_a_log_that_rotates_all_the_time(tmp_path: Path) -> None:
     assert sorted(found) == found
 
 
+def test_a_log_that_is_emptied_while_its_tail_is_looked_for(tmp_path: Path) -> None:
+    """As with max-file 1: the tail is of what is there then."""
+    path = tmp_path / "log"
+    path.write_text("".join(LINE % number for number in range(LINES)))
+
+    async def read() -> bytes:
+        async def begin_anew() -> None:
+            await asyncio.sleep(0)
+            path.write_text(LINE % 1 + LINE % 2)
+
+        writing = asyncio.create_task(begin_anew())
+        reader = LogReader(str(path), LogOptions(stdout=True, tail=LINES - 10), tty=True)
+        data = b"".join([chunk async for chunk in reader.chunks()])
+        await writing
+        return data
+
+    assert asyncio.run(read()) == b"0000001\n0000002\n"
+
+
 def test_a_line_that_is_half_written_is_not_the_last_one(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text(LINE % 1 + LINE % 2 + (LINE % 3)[:20])

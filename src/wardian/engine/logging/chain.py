@@ -68,6 +68,14 @@ class Chain:
         call is not read when it is `until_now`: a container may write faster than anybody reads."""
         if lines < 0 and not until_now:
             return self.seek_first()
+        for left in reversed(range(_LOOKS)):
+            if await self._sought_tail(lines, until_now) or not left:
+                return None
+            self.close()
+        return None
+
+    async def _sought_tail(self, lines: int, until_now: bool) -> bool:
+        """False when the file was emptied under us (max-file 1): what was found of it is not so."""
         with ExitStack() as others:
             # all of them now: others have their turn while we look, and a rotation gives every file another's name
             opened = self._open_all()
@@ -76,9 +84,10 @@ class Chain:
             if not opened:
                 if until_now:
                     self._held = []
-                return None
+                return True
             sizes = [os.fstat(fd).st_size for fd in opened]
-            sizes[0] = _whole_lines(opened[0], sizes[0])
+            newest = sizes[0]
+            sizes[0] = _whole_lines(opened[0], newest)
             chosen, offset = len(opened) - 1, 0
             left = lines
             for number, fd in enumerate(opened if lines >= 0 else ()):
@@ -92,7 +101,7 @@ class Chain:
             if until_now:
                 self._end = sizes[chosen]
                 self._held = [(os.dup(opened[number]), sizes[number]) for number in reversed(range(chosen))]
-        return None
+            return os.fstat(opened[0]).st_size >= newest
 
     def _open_all(self) -> list[int]:
         """Newest first, each once: by names that a rotation changed meanwhile they are looked for anew."""
