@@ -1,5 +1,6 @@
 """cp, diff, export and commit: what people type, by docker's command line, ours, and docker-py."""
 
+import contextlib
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import time
 
 import docker as docker_py
 import pytest
+import requests
 
 from clients_shared import IMAGE
 
@@ -462,3 +464,13 @@ def test_commit_pauses_and_unpauses(docker):
     for number in range(8):
         docker("run", "-d", "--name", f"short{number}", IMAGE, "touch", "/done")
         docker("commit", f"short{number}")
+
+
+def test_a_removal_waits_for_no_export_and_cuts_it_off(docker, engine):
+    docker("run", "--name", "going", IMAGE, "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=30")
+    with contextlib.closing(docker_py.DockerClient(base_url=engine.url)) as client:
+        archive = client.containers.get("going").export()
+        next(archive)
+        docker("rm", "going")
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(archive)
