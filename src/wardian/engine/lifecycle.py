@@ -13,23 +13,22 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from wardian.caller import caller
-from wardian.engine import attach, connections, create, pausing, sandbox, start, volume_use
+from wardian.engine import attach, connections, create, exits, pausing, sandbox, start, volume_use
 from wardian.engine.event_gaps import end_attributes
 from wardian.engine.joined import needed
 from wardian.engine.parts import Parts
-from wardian.engine.reasons import Ask, dropped_note, reason_of, with_ask
+from wardian.engine.reasons import Ask, dropped_note, with_ask
 from wardian.engine.record import Recorder
 from wardian.engine.registry import Container
 from wardian.engine.restart_policy import comes_with_engine, wait_after, wait_after_failure
 from wardian.engine.restarts import Restarts
 from wardian.engine.signals import stop_signal
 from wardian.engine.state import Event, RunState, State
-from wardian.engine.workers import work
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel import procfs
 from wardian.kernel.pidfd import send_signal
-from wardian.runtime import SUPERVISOR_LOST, TIMEOUT, UNREADABLE, ExitRecord, SupervisorClient, end_lost
+from wardian.runtime import ExitRecord
 from wardian.storage import lock_root
 
 log = logging.getLogger(__name__)
@@ -37,8 +36,6 @@ log = logging.getLogger(__name__)
 _STOP_TIMEOUT = 10
 # after SIGKILL: what holds a process longer sits in the kernel (a dead NFS server, say) and is worth saying
 _KILL_DEADLINE = 15.0
-# between two tries to end a container whose supervisor is lost, twice as long each time
-_LOST_PAUSE, _LOST_PAUSE_MAX = 1.0, 60.0
 SIGKILL = 9
 UNHEALTHY = "kill of the unhealthy"  # nobody asked for this end: the restart policy has its say
 
@@ -177,18 +174,8 @@ class Lifecycle:
         container.exit_watch = asyncio.get_running_loop().create_task(self._watch(container))
 
     async def _watch(self, container: Container) -> None:
-        supervisor: SupervisorClient = container.supervisor
-        try:
-            record = await supervisor.wait_exit()
-        except (OSError, WardianError):
-            record = None
-        finally:
-            container.supervisor = None
-            supervisor.close()
-        if record is None:
-            await self._watch_lost(container)
-        else:
-            await self.exited(container, record)
+        record = await exits.of_supervisor(container)
+        await self.exited(container, record or await exits.of_lost(self._parts, container))
 
     def watch_lost(self, container: Container) -> "asyncio.Task[None]":
         """Its supervisor is gone: end what it watched, so that it is never a container that nobody can wait for."""
@@ -196,23 +183,7 @@ class Lifecycle:
         return task
 
     async def _watch_lost(self, container: Container) -> None:
-        """Until nothing of it lives, it counts as running: stop says what holds it, and nobody starts it again."""
-        parts, state = self._parts, container.state
-        run_dir = parts.home.run_container(container.id)
-        group = create.cgroup_of(parts, container.config)
-        mounts = {parts.host.cgroup2, *(mount for _, mount in parts.host.cgroup_mounts)} - {""}
-        groups = [f"{mount}/{group}" for mount in sorted(mounts)]
-        record, pause = None, _LOST_PAUSE
-        while record is None:
-            try:
-                record = await work(
-                    lambda _: end_lost(run_dir, groups, state.pid, state.start_time), lambda _: None, "wardian-end"
-                )
-            except (OSError, WardianError) as error:
-                log.error("container %s: its supervisor is lost, and its end fails: %s", container.id[:12], error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LOST_PAUSE_MAX)
-        await self.exited(container, record)
+        await self.exited(container, await exits.of_lost(self._parts, container))
 
     async def exited(self, container: Container, record: ExitRecord) -> None:
         """The container has ended."""
@@ -253,7 +224,7 @@ class Lifecycle:
             before = container.state
             ran = max(0, record.finished_at - before.started_at)
             wait = wait_after(container.config["HostConfig.RestartPolicy"], before, record.exit_code, ran)
-            state = exit_state(before, record, wait)
+            state = exits.state_after(before, record, wait)
             self.change(container, state)
             container.sandbox = None
             if state.oom_killed:
@@ -400,17 +371,3 @@ class Lifecycle:
 
     def _publish(self, container: Container, action: str, **more: str) -> None:
         self._parts.events.publish("container", action, container.id, container.event_attributes() | more)
-
-
-def exit_state(state: RunState, record: ExitRecord, wait: int | None = None) -> RunState:
-    """The state after an exit; `wait`: how long until its policy starts it again, None when it does not."""
-    after = state.after(
-        Event.EXITED if wait is None else Event.COMES_BACK,
-        pid=0,
-        exit_code=record.exit_code,
-        finished_at=record.finished_at,
-        oom_killed=record.oom_killed,
-        reason=reason_of(record, state.asks),
-        error=record.reason if record.reason in (SUPERVISOR_LOST, TIMEOUT, UNREADABLE) else "",
-    )
-    return after if wait is None else after._replace(restarts=state.restarts + 1, backoff=wait)
