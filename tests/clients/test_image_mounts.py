@@ -41,6 +41,17 @@ def test_a_part_of_it(wardian, tools, subpath, shown):
     assert wardian.out("run", "--rm", "--mount", mount, IMAGE, "ls", "/img") == shown
 
 
+def test_cp_sees_it_before_the_container_runs(wardian, tools, tmp_path):
+    whole = f"type=image,src={tools},dst=/img"
+    part = f"type=image,src={tools},dst=/img/data,image-subpath=data/below"
+    wardian("create", "--name", "stopped", "--mount", whole, "--mount", part, IMAGE, "true")
+    for place, content in (("/img/top", "top\n"), ("/img/data/file", "of the image\n")):
+        wardian("cp", f"stopped:{place}", str(tmp_path / "file"))
+        assert (tmp_path / "file").read_text() == content
+    assert wardian("cp", str(tmp_path / "file"), "stopped:/img/more", status=1).stderr
+    wardian("rm", "stopped")
+
+
 def test_it_stays_as_long_as_the_container(wardian, tools):
     wardian("create", "--name", "holds", "--mount", f"type=image,src={tools},dst=/img", IMAGE, "cat", "/img/top")
     assert b"is using its referenced image" in wardian("rmi", tools, status=1).stderr

@@ -231,6 +231,10 @@ def test_an_image_as_a_mount(wardian: Command) -> None:
     for mode in ((), ("--userns", "auto:size=2000")):
         said = wardian.out("run", "--rm", *mode, "--mount", mount, IMAGE, "stat", "-c", "%u:%g", "/img", "/img/data/a")
         assert said.split() == ["0:0", "1000:1000"]
+        wardian("create", "--name", "stopped", *mode, "--mount", mount, IMAGE, "true")
+        header = wardian("cp", "stopped:/img/data/a", "-").stdout[:512]
+        assert (int(header[108:115], 8), int(header[116:123], 8)) == (1000, 1000)
+        wardian("rm", "stopped")
     part = f"{mount},image-subpath=data"
     assert wardian.out("run", "--rm", "--mount", part, IMAGE, "stat", "-c", "%u", "/img/a") == "1000"
 

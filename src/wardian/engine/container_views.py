@@ -1,8 +1,9 @@
 """The files of a container as it sees them, used by descriptor (design.md, "A view"), for what writes and reads them.
 
 A running container: the root of its first process, with its tmpfs, volumes and binds. A stopped one: its overlay, made
-detached, with the binds attached to it. One view of a container at a time, shared by all who use it then: so two copies
-do not refuse each other. It holds the lock of the container's root, so that no start makes a second overlay meanwhile.
+detached, with the binds and the mounted images attached to it. One view of a container at a time, shared by all who use
+it then: so two copies do not refuse each other. It holds the lock of the container's root, so that no start makes a
+second overlay meanwhile.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from typing import Any
 
 from wardian.engine import create, options
 from wardian.engine.deadline import look_from_thread
+from wardian.engine.image_mounts import image_trees
 from wardian.engine.parts import Parts
 from wardian.engine.points import volumes_of
 from wardian.engine.registry import Container
@@ -157,12 +159,14 @@ class ContainerViews:
             if ids.uids:  # what is copied up from a layer must belong to whom it belongs in the container
                 userns = make_user_spaces(ids.uids, ids.gids, False).user
                 held.callback(os.close, userns)
+            images = image_trees(self._parts, container, userns)
+            held.callback(close_trees, images)
             view = open_view(mapped(self._parts, root.mount, ids), lock, userns)
-        try:
-            view.attach(trees)
-        except BaseException:
-            view.close()
-            raise
+            try:
+                view.attach(sorted([*trees, *images], key=lambda tree: tree.destination.count("/")))
+            except BaseException:
+                view.close()
+                raise
         return view
 
 

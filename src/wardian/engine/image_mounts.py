@@ -4,12 +4,16 @@ The image is settled when the container is created, as the container's own is, a
 Nothing is written: the overlay has no upper directory.
 """
 
+import contextlib
+
 from wardian.engine.config import ContainerConfig
 from wardian.engine.options import HOST, POINTS
 from wardian.engine.parts import Parts
 from wardian.engine.points import Point, place
 from wardian.engine.registry import Container
-from wardian.errors import INVALID, WardianError
+from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
+from wardian.kernel.mounts import Mount
+from wardian.storage import Tree, close_trees, open_layers
 
 
 def image_points(parts: Parts, config: ContainerConfig) -> list[Point]:
@@ -44,6 +48,26 @@ def image_points(parts: Parts, config: ContainerConfig) -> list[Point]:
 def mounted(container: Container) -> list[Point]:
     """The images that a container mounts, its own aside."""
     return [point for point in container.config[POINTS] if point["Type"] == "image"]
+
+
+def image_trees(parts: Parts, container: Container, userns: int) -> list[Tree]:
+    """What a container that does not run would see of them; of one with a user namespace by its ids. Raises
+    WardianError(NOT_IMPLEMENTED) where the kernel cannot show a part of one."""
+    found: list[Tree] = []
+    try:
+        for point in mounted(container):
+            if point["subpath"] and not parts.host.kernel_at_least(6, 15):
+                message = f"a part of image {point['Name']} in a container that does not run needs Linux 6.15"
+                hint = "start the container first"
+                raise WardianError(NOT_IMPLEMENTED, message, operation="view", subject=container.id, hint=hint)
+            mapped = point["mapped"] if userns >= 0 else ""
+            overlay = Mount("overlay", lowers=tuple(point["lowers"]), mapped=mapped)
+            with contextlib.suppress(FileNotFoundError):  # a part that the image does not have
+                found.append(open_layers(overlay, point["Destination"], point["subpath"], userns))
+    except BaseException:
+        close_trees(found)
+        raise
+    return found
 
 
 def refuse_removed(parts: Parts, points: list[Point]) -> None:

@@ -22,7 +22,7 @@ from wardian.storage.tarwriter import END as TAR_END
 from wardian.storage.tarwriter import header as tar_header
 from wardian.storage.trash import Trash, remove_at, remove_tree
 from wardian.storage.usage import tree_size
-from wardian.storage.views import Bind, Tree, View, close_trees, open_process_root, open_trees, open_view
+from wardian.storage.views import Bind, Tree, View, close_trees, open_layers, open_process_root, open_trees, open_view
 from wardian.storage.volume_options import ANONYMOUS, DRIVER, check_driver, check_options, check_volume_name
 from wardian.storage.volumes import VOLUME_SCHEMA, Volume, VolumeStore
 
@@ -61,6 +61,7 @@ __all__ = [
     "extract",
     "id_map",
     "lock_root",
+    "open_layers",
     "open_process_root",
     "open_trees",
     "open_view",

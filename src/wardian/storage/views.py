@@ -136,6 +136,19 @@ def open_view(mount: Mount, lock: RootLock | None = None, userns: int = -1) -> V
     return View(mount, lock, userns=userns)
 
 
+def open_layers(mount: Mount, destination: str, part: str, userns: int = -1) -> Tree:
+    """An overlay that nothing is written to, or (since Linux 6.15) the `part` of it that is shown."""
+    with open_view(mount, userns=userns) as view:
+        if not part:
+            return Tree(os.dup(view.fd), destination, True)
+        found = view.open(part, os.O_PATH)
+        try:
+            fd = open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH, found)
+            return Tree(fd, destination, stat.S_ISDIR(os.fstat(found).st_mode))
+        finally:
+            os.close(found)
+
+
 def _open_tree(bind: Bind) -> Tree:
     fd = _tree(bind)
     try:
