@@ -42,7 +42,7 @@ def test_fluentd_that_comes_late_gets_all(docker, engine):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         words = ("--log-opt", f"fluentd-address=127.0.0.1:{server.getsockname()[1]}", "--log-opt", "labels=a")
-        docker(
+        started = docker(
             "run",
             "--name",
             "fl",
@@ -56,6 +56,7 @@ def test_fluentd_that_comes_late_gets_all(docker, engine):
             "-c",
             "echo 1; echo 2",
         )
+        assert b"WARNING: fluentd at 127.0.0.1:" in started.stderr
         assert docker("logs", "fl").stdout == b"1\n2\n"
         engine.kill()
         engine.start()

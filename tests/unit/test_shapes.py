@@ -60,6 +60,13 @@ def test_every_option_of_a_container_has_its_shape() -> None:
         assert not isinstance(shape, Whatever)
 
 
+@pytest.mark.parametrize("handler", BODIES)
+def test_every_name_is_known_in_any_case(handler: str) -> None:
+    names = dict.fromkeys(BODIES[handler].known)
+    assert conform(handler, {name.lower(): None for name in names}) == names
+    assert conform(handler, {name.upper(): None for name in names}) == names
+
+
 def test_names_in_any_case() -> None:
     body = {"image": "x", "hostconfig": {"BINDS": ["/a:/b"], "portBindings": {"80/tcp": [{"hostport": "1"}]}}}
     assert conform("containers:create", body) == {

@@ -19,7 +19,7 @@ from wardian.engine.endpoints import check_endpoints, network_of, wanted
 from wardian.engine.image_mounts import refuse_removed
 from wardian.engine.limit_checks import settle_limits
 from wardian.engine.links import settle_links
-from wardian.engine.logging import settle_log_config
+from wardian.engine.logging import log_warnings, settle_log_config
 from wardian.engine.names import check_name, make_name
 from wardian.engine.options import ENDPOINTS, POINTS
 from wardian.engine.parts import Parts
@@ -50,6 +50,7 @@ async def create_container(
     values, image, warnings = await resolve_body(parts, body, platform, name)
     await check_bind_sources(values)
     await check_rootfs(parts, values)
+    warnings += await log_warnings(values[_LOG])
     found = below(parts, ContainerConfig(values), image.layers)
     async with settled(parts, values, found) as fills, parts.images_settled:
         if image.id and parts.images.get(image.id) is None:  # removed while we waited

@@ -22,6 +22,7 @@ from wardian.engine.logging.drivers import (
 )
 from wardian.engine.logging.drivers import rotation as log_rotation
 from wardian.engine.logging.reachable import check_reachable
+from wardian.engine.logging.reachable import warnings_of as log_warnings
 from wardian.engine.logging.reader import LogOptions, LogReader, LogStream
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "line_attributes",
     "log_path",
     "log_rotation",
+    "log_warnings",
     "settle_log_config",
     "shown_path",
 ]

@@ -1,9 +1,11 @@
 """Whether somebody can listen to a container's log on this host, asked when it starts.
 
 A socket of this host that is not there is a mistake that is told at once, in Docker's words: nobody would ever get the
-lines. A server elsewhere that is down may come back: its lines wait (followers.py).
+lines. A server elsewhere that is down may come back: its lines wait (followers.py), and whoever creates the container
+is warned.
 """
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -15,6 +17,8 @@ from urllib.parse import urlsplit
 from wardian.engine.logging.syslog import LOCAL
 from wardian.errors import SYSTEM, WardianError
 from wardian.home import Home
+
+_PATIENCE = 1.0
 
 
 def check_reachable(home: Home, log: Mapping[str, Any]) -> None:
@@ -30,6 +34,37 @@ def check_reachable(home: Home, log: Mapping[str, Any]) -> None:
     reason = words or f"dial unix {paths[-1]}: connect: {(error.strerror or '').lower()}"
     message = f"failed to create task for container: failed to initialize logging driver: {reason}"
     raise WardianError(SYSTEM, message, operation="start", subject=paths[-1], errno=error.errno or 0)
+
+
+async def warnings_of(log: Mapping[str, Any]) -> list[str]:
+    """At create: of a server that takes no connection within a second. UDP says nothing."""
+    place = _server(log["Type"], log["Config"])
+    if place is None:
+        return []
+    name = f"{place[0]}:{place[1]}"
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(*place)
+    except (OSError, ValueError) as error:
+        reason = f"no answer within {_PATIENCE:g} s" if isinstance(error, TimeoutError) else str(error)
+        return [
+            f"{log['Type']} at {name} takes no connection: lines wait in the container's log until it does ({reason})"
+        ]
+    writer.close()
+    return []
+
+
+def _server(kind: str, options: Mapping[str, str]) -> tuple[str, int] | None:
+    if kind == "syslog":
+        address, usual = urlsplit(options.get("syslog-address", "")), 514
+    elif kind == "fluentd":
+        text = options.get("fluentd-address") or "127.0.0.1"
+        address, usual = urlsplit(text if "://" in text else f"tcp://{text}"), 24224
+    else:
+        return None
+    if address.scheme not in ("tcp", "tls", "tcp+tls"):
+        return None
+    return address.hostname or "127.0.0.1", address.port or usual
 
 
 def _sockets(home: Home, kind: str, options: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
