@@ -1,5 +1,6 @@
 """A user namespace for a container: what it is inside, and what it is outside."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -143,6 +144,24 @@ def test_two_have_ids_of_their_own(bench: Bench) -> None:
     assert abs(found[0] - found[1]) >= 5000 and all(FIRST <= first < FIRST + SIZE for first in found)
     message = refused(INVALID, lambda: bench.create("true", UsernsMode=f"auto:size={SIZE}"))
     assert "subordinate ids are left" in message
+
+
+def test_two_that_are_created_at_once_have_ids_of_their_own(bench: Bench, tmp_path: Path) -> None:
+    """Between the choice of ids and the row create waits: for a look at the source of a bind, here."""
+    mount = {"Type": "bind", "Source": str(tmp_path), "Target": "/x"}
+    host = {"NetworkMode": "none", "UsernsMode": "auto:size=5000", "Mounts": [mount]}
+    body = {"Image": "busybox", "Cmd": ["cat", "/proc/self/uid_map"], "HostConfig": host}
+
+    async def both() -> list[str]:
+        made = await asyncio.gather(*(bench.engine.containers.create(body, None) for _ in range(2)))
+        return [str(one["Id"]) for one in made]
+
+    firsts = set()
+    for identity in bench.run(both()):
+        bench.run(bench.engine.containers.start(identity))
+        bench.finish(identity)
+        firsts.add(bench.output(identity).split()[1])
+    assert len(firsts) == 2
 
 
 def test_private_is_one_range_for_all(bench: Bench) -> None:

@@ -31,7 +31,7 @@ from wardian.engine.sandbox import has_links, sandbox_want
 from wardian.engine.spec import Spec
 from wardian.engine.state import RunState
 from wardian.engine.store import ContainerRecord
-from wardian.engine.user_namespaces import ids_of, own_upper, settle_user_namespace
+from wardian.engine.user_namespaces import ids_of, own_upper, promised_ids, settle_user_namespace
 from wardian.engine.volume_use import points_of_body, settled
 from wardian.errors import INVALID, NOT_FOUND, WardianError
 from wardian.images import Image, foreign, platform_of
@@ -48,18 +48,19 @@ async def create_container(
 ) -> tuple[Container, list[str]]:
     """All or nothing: on an error no name, no row and no directory is left. Returns the container and warnings."""
     values, image, warnings = await resolve_body(parts, body, platform, name)
-    await check_bind_sources(values)
-    await check_rootfs(parts, values)
-    warnings += await log_warnings(values[_LOG])
-    found = below(parts, ContainerConfig(values), image.layers)
-    async with settled(parts, values, found) as fills, parts.images_settled:
-        if image.id and parts.images.get(image.id) is None:  # removed while we waited
-            message = f"No such image: {values['Image']}"
-            raise WardianError(NOT_FOUND, message, operation="create", subject=values["Image"])
-        refuse_removed(parts, values.get(POINTS) or [])
-        for fill in fills:
-            fill.commit()
-        return _make(parts, body, name, platform, values, image), warnings
+    with promised_ids(parts, ContainerConfig(values)):
+        await check_bind_sources(values)
+        await check_rootfs(parts, values)
+        warnings += await log_warnings(values[_LOG])
+        found = below(parts, ContainerConfig(values), image.layers)
+        async with settled(parts, values, found) as fills, parts.images_settled:
+            if image.id and parts.images.get(image.id) is None:  # removed while we waited
+                message = f"No such image: {values['Image']}"
+                raise WardianError(NOT_FOUND, message, operation="create", subject=values["Image"])
+            refuse_removed(parts, values.get(POINTS) or [])
+            for fill in fills:
+                fill.commit()
+            return _make(parts, body, name, platform, values, image), warnings
 
 
 def _make(

@@ -105,6 +105,7 @@ class Engine:
             log_followers=Followers(targets_of(home)),
             defaults=self._defaults,
             remap=remap,
+            promised_ids=[],
         )
         self._lifecycle = lifecycle = Lifecycle(parts)
         self.events = parts.events

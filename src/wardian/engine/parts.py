@@ -36,3 +36,4 @@ class Parts(NamedTuple):
     log_followers: Followers
     defaults: "ContainerDefaults"
     remap: IdMap | None  # what --userns-remap says; None without it
+    promised_ids: list[IdMap]  # of containers that are being created: no other gets them

@@ -15,7 +15,7 @@ import contextlib
 import os
 import pwd
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -53,6 +53,17 @@ async def settle_user_namespace(parts: Parts, values: dict[str, Any]) -> None:
     else:
         found = await _kept(parts, values)
     values[IDS] = {"uids": [list(row) for row in found.uids], "gids": [list(row) for row in found.gids]}
+
+
+@contextlib.contextmanager
+def promised_ids(parts: Parts, config: ContainerConfig) -> Iterator[None]:
+    """From the choice of a container's ids until it is known: another create may come between."""
+    ids = ids_of(config)
+    parts.promised_ids.append(ids)
+    try:
+        yield
+    finally:
+        parts.promised_ids.remove(ids)
 
 
 async def find_remap(home: Home) -> IdMap | None:
@@ -148,7 +159,8 @@ def _size(words: str) -> int:
 
 def _unshared(parts: Parts, size: int) -> IdMap:
     """Ids that no other container has, running or not: its files have them."""
-    maps = [ids_of(one.config) for one in parts.registry] + ([parts.remap] if parts.remap is not None else [])
+    maps = [*(ids_of(one.config) for one in parts.registry), *parts.promised_ids]
+    maps += [parts.remap] if parts.remap is not None else []
     found = []
     for given, kind in zip(_given(parts, *subordinate.AUTO), ("uids", "gids"), strict=True):
         taken = [(row[1], row[2]) for one in maps for row in getattr(one, kind)]
