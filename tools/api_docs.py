@@ -17,9 +17,10 @@ SOURCE = ROOT / "src" / "wardian"
 TARGET = ROOT / "docs" / "api.md"
 sys.path.insert(0, str(ROOT / "src"))
 
-from wardian.engine import exec_process, update  # noqa: E402
-from wardian.engine.checks import only  # noqa: E402
-from wardian.engine.options import TABLE, Option  # noqa: E402
+from wardian.engine.execs import process as exec_process  # noqa: E402
+from wardian.engine.life import update  # noqa: E402
+from wardian.engine.options.checks import only  # noqa: E402
+from wardian.engine.options.table import TABLE, Option  # noqa: E402
 from wardian.server import MAX_API_VERSION, MIN_API_VERSION  # noqa: E402
 from wardian.server.refusals import reason  # noqa: E402
 from wardian.server.routes import ROUTES, SECTIONS, Route  # noqa: E402
@@ -30,7 +31,7 @@ HEAD = """# The API
 Wardian speaks the Docker Engine API, versions {oldest} to {newest}: on a unix socket, over TCP with TLS and client
 certificates, and through ssh (`wardian system dial-stdio`). `/v1.NN/` before a path asks for a version, without it the
 newest answers. Written by `tools/api_docs.py` from `src/wardian/server/routes.py`, the handlers that it names, and
-`src/wardian/engine/options.py`: edit those, not this page.
+`src/wardian/engine/options/table.py`: edit those, not this page.
 
 {built} of {all} operations are built or answered as a Docker without such a thing answers; every other answers 501 and
 names itself.
@@ -58,15 +59,15 @@ what an absent one means. A field that is set and refused is answered with 501 a
 
 # Bodies whose fields no table has: what is read, and the file that reads each.
 _BODIES = {
-    "POST /commit": ("engine/commit.py", "Cmd Entrypoint Env ExposedPorts Labels User Volumes WorkingDir"),
-    "POST /exec/{id}/start": ("engine/exec_session.py server/execs.py", "Detach Tty ConsoleSize"),
+    "POST /commit": ("engine/files/commit.py", "Cmd Entrypoint Env ExposedPorts Labels User Volumes WorkingDir"),
+    "POST /exec/{id}/start": ("engine/execs/session.py server/execs.py", "Detach Tty ConsoleSize"),
     "POST /networks/create": (
         "network/asked.py",
         "Name Driver Internal Attachable EnableIPv4 EnableIPv6 IPAM Options Labels ConfigOnly ConfigFrom",
     ),
     "POST /networks/{id...}/connect": ("server/networks.py", "Container EndpointConfig"),
     "POST /networks/{id...}/disconnect": ("server/networks.py", "Container Force"),
-    "POST /volumes/create": ("engine/volumes.py", "Name Driver DriverOpts Labels"),
+    "POST /volumes/create": ("engine/volumes/calls.py", "Name Driver DriverOpts Labels"),
 }
 
 

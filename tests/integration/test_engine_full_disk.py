@@ -12,7 +12,7 @@ import pytest
 
 import homes
 from benches import Bench, load_busybox
-from wardian.engine import create
+from wardian.engine.life import create
 from wardian.errors import WardianError
 from wardian.home import Home
 from wardian.kernel import procfs

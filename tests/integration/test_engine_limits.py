@@ -13,7 +13,7 @@ import pytest
 import homes
 import needs
 from benches import Bench, refused
-from wardian.engine import create
+from wardian.engine.life import create
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED
 from wardian.runtime import V2, probe_host
 

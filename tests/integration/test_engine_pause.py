@@ -13,8 +13,8 @@ import pytest
 from benches import Bench, refused
 from engines import TestEngine
 from images_made import busybox_layer
-from wardian.engine import create, pausing
-from wardian.engine.commit import Asked
+from wardian.engine.files.commit import Asked
+from wardian.engine.life import create, pausing
 from wardian.errors import CONFLICT, SYSTEM, WardianError
 from wardian.kernel import freezer
 

@@ -16,7 +16,7 @@ import pytest
 
 from benches import Bench, refused
 from wardian.engine import AttachOptions, LogOptions
-from wardian.engine.commit import Asked
+from wardian.engine.files.commit import Asked
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_MODIFIED, WardianError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benches import Bench
-from wardian.engine import stats
+from wardian.engine.observe import stats
 
 
 def test_many_who_ask_share_the_reading(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

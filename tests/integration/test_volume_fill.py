@@ -15,7 +15,7 @@ import needs
 from engines import TestEngine
 from images_made import MadeImage, busybox_layer, docker_archive, layer_tar
 from wardian.client import Client, Target
-from wardian.engine import volume_far
+from wardian.engine.volumes import far as volume_far
 from wardian.errors import WardianError
 from wardian.kernel.mounts import Mount
 from wardian.storage import IdMap

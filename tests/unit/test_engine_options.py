@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from wardian.engine import options
 from wardian.engine.attach import parse_detach_keys
-from wardian.engine.checks import size_bytes
-from wardian.engine.config import ContainerConfig
-from wardian.engine.decode import decode, merge_image
-from wardian.engine.endpoints import check_endpoints, wanted
 from wardian.engine.inspect import human_duration, rfc3339
+from wardian.engine.life.signals import signal_number, stop_signal
+from wardian.engine.life.state import TRANSITIONS, Event, RunState, State
 from wardian.engine.logging.entries import nanoseconds
-from wardian.engine.options import ENDPOINTS
-from wardian.engine.signals import signal_number, stop_signal
-from wardian.engine.state import TRANSITIONS, Event, RunState, State
+from wardian.engine.options import table as options
+from wardian.engine.options.checks import size_bytes
+from wardian.engine.options.config import ContainerConfig
+from wardian.engine.options.decode import decode, merge_image
+from wardian.engine.options.endpoints import check_endpoints, wanted
+from wardian.engine.options.table import ENDPOINTS
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.network import NetworkConfig
 from wardian.network.values import Subnet

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from wardian.engine.config import ContainerConfig
-from wardian.engine.event_gaps import Told, missing_of, told_of
+from wardian.engine.events.gaps import Told, missing_of, told_of
+from wardian.engine.life.state import RunState, State
+from wardian.engine.options.config import ContainerConfig
 from wardian.engine.registry import Container
-from wardian.engine.state import RunState, State
 from wardian.engine.store import ContainerRecord
 
 SINCE = 1_000

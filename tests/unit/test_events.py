@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from wardian.engine.event_filters import matches_event
-from wardian.engine.event_journal import Journal
-from wardian.engine.event_lines import LONGEST, line_of
+from wardian.engine.events.filters import matches_event
+from wardian.engine.events.journal import Journal
+from wardian.engine.events.lines import LONGEST, line_of
 
 
 def line(identity: int) -> bytes:

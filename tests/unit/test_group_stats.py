@@ -3,7 +3,7 @@
 import pytest
 
 from wardian.cli.stats import blocks, cpu_percent, memory_without_cache, traffic
-from wardian.engine.stats_body import Sample, body
+from wardian.engine.observe.stats_body import Sample, body
 from wardian.kernel.group_stats import Block, Stall, parse_v1, parse_v2
 from wardian.kernel.host_stats import Traffic, parse_processors, parse_traffic
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from wardian.engine import health
-from wardian.engine.config import ContainerConfig
-from wardian.engine.decode import decode, merge_image
-from wardian.engine.health import HEALTHY, STARTING, UNHEALTHY, Check, Health, Result
+from wardian.engine.health import rules as health
+from wardian.engine.health.rules import HEALTHY, STARTING, UNHEALTHY, Check, Health, Result
+from wardian.engine.options.config import ContainerConfig
+from wardian.engine.options.decode import decode, merge_image
 from wardian.errors import INVALID, WardianError
 
 SECOND = 1_000_000_000

@@ -1,6 +1,6 @@
 """What `info` says that a host can limit, and the warnings, in Docker's words, of one that cannot."""
 
-from wardian.engine.info import limit_warnings, limits
+from wardian.engine.observe.info import limit_warnings, limits
 from wardian.runtime import HostFacts
 
 V1 = HostFacts(

@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
-from wardian.engine.config import ContainerConfig
 from wardian.engine.links import settle_links
+from wardian.engine.options.config import ContainerConfig
 from wardian.engine.registry import Registry
 from wardian.errors import INVALID, WardianError
 from wardian.network import EndpointWant, NetworkConfig, SandboxWant, check_links, read_link

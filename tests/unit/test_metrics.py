@@ -3,7 +3,7 @@
 import pytest
 
 from wardian.engine import Family, Sample
-from wardian.engine.metrics import process_families
+from wardian.engine.observe.metrics import process_families
 from wardian.errors import WardianError
 from wardian.server.metrics import BUCKETS, Times, render
 from wardian.server.metrics_listener import read_address

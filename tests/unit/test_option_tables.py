@@ -5,7 +5,7 @@ import pytest
 
 from wardian.cli.pflag import Flag
 from wardian.cli.run_flags import CREATE_FLAGS, RUN_FLAGS
-from wardian.engine.options import ENDPOINTS, HOST, ROWS, TABLE
+from wardian.engine.options.table import ENDPOINTS, HOST, ROWS, TABLE
 
 FLAGS = {flag.name: flag for flag in (*RUN_FLAGS, *CREATE_FLAGS)}
 
@@ -44,7 +44,7 @@ def test_each_flag_has_its_row(flag: Flag) -> None:
         assert PARTS[flag.name] in ROWS
         assert not flag.path or flag.path.startswith(PARTS[flag.name])
     else:
-        assert rows, f"no row of engine/options.py names --{flag.name}"
+        assert rows, f"no row of engine/options/table.py names --{flag.name}"
         if flag.path:
             assert ROWS[flag.path].flag == f"--{flag.name}"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from wardian.engine.ps_forest import forest
-from wardian.engine.ps_options import read_ps_options
+from wardian.engine.observe.ps_forest import forest
+from wardian.engine.observe.ps_options import read_ps_options
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.processes import Machine, Process
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wardian.engine.reasons import Ask, dropped_note, reason_of, with_ask
+from wardian.engine.life.reasons import Ask, dropped_note, reason_of, with_ask
 from wardian.runtime import ExitRecord
 
 WHO = "uid 0 pid 12 (docker)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wardian.engine.restart_policy import (
+from wardian.engine.life.restart_policy import (
     FIRST_WAIT,
     LONG_RUN,
     LONGEST_WAIT,
@@ -10,7 +10,7 @@ from wardian.engine.restart_policy import (
     comes_with_engine,
     wait_after,
 )
-from wardian.engine.state import RunState, State
+from wardian.engine.life.state import RunState, State
 from wardian.errors import INVALID, WardianError
 
 RUNNING = RunState(State.RUNNING, started_at=1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from wardian.engine.options import TABLE
+from wardian.engine.options.table import TABLE
 from wardian.errors import INVALID, WardianError
 from wardian.server.routes import ROUTES
 from wardian.server.shapes import BODIES, Fields, Leaf, Many, Shape, Table, Whatever, Words, conform

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from wardian.engine import subid_lines
-from wardian.engine.subid_lines import ensure_default
-from wardian.engine.subordinate import remapped
+from wardian.engine.userns import subid_lines
+from wardian.engine.userns.subid_lines import ensure_default
+from wardian.engine.userns.subordinate import remapped
 from wardian.errors import SYSTEM, UNAVAILABLE, WardianError
 
 

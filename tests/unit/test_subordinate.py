@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wardian.engine.subordinate import free_span, mapped_from_zero, remapped, spans
+from wardian.engine.userns.subordinate import free_span, mapped_from_zero, remapped, spans
 from wardian.errors import INVALID, WardianError
 
 

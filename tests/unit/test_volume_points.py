@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from wardian.engine import options
-from wardian.engine.config import ContainerConfig
-from wardian.engine.options import POINTS
-from wardian.engine.points import inherited, resolve_points
+from wardian.engine.options import table as options
+from wardian.engine.options.config import ContainerConfig
+from wardian.engine.options.table import POINTS
+from wardian.engine.volumes.points import inherited, resolve_points
 from wardian.errors import INVALID, NOT_FOUND, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.mounts import Mount
 from wardian.runtime import ops

@@ -85,12 +85,12 @@ engine.system
 """
 
 from wardian.engine.attach import AttachOptions
-from wardian.engine.commit import Asked as CommitAsked
-from wardian.engine.defaults import Defaults, read_defaults
 from wardian.engine.engine import Engine
+from wardian.engine.files.commit import Asked as CommitAsked
 from wardian.engine.filters import Filters
 from wardian.engine.logging import LogOptions, LogStream
-from wardian.engine.metrics import Family, Sample
+from wardian.engine.observe.metrics import Family, Sample
+from wardian.engine.options.defaults import Defaults, read_defaults
 
 __all__ = [
     "AttachOptions",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wardian.engine.create import write_file
+from wardian.engine.life.create import write_file
 from wardian.engine.registry import Container
 from wardian.network import Done
 

@@ -11,14 +11,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from wardian.engine.changes import keep_change
-from wardian.engine.container_files import write_all_names
-from wardian.engine.endpoints import as_want, check_settings, refuse_connect, wanted
+from wardian.engine.files.names import write_all_names
+from wardian.engine.life.sandbox import open_namespace, sandbox_want
 from wardian.engine.links import host_lines, linked, tell_linking
-from wardian.engine.network_checks import Settings, endpoint_settings
-from wardian.engine.options import ENDPOINTS
+from wardian.engine.options.endpoints import as_want, check_settings, refuse_connect, wanted
+from wardian.engine.options.network_checks import Settings, endpoint_settings
+from wardian.engine.options.table import ENDPOINTS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.sandbox import open_namespace, sandbox_want
 from wardian.errors import FORBIDDEN, NOT_FOUND, SYSTEM, WardianError
 from wardian.network import Changed, NetworkConfig, SandboxWant, close_ports
 

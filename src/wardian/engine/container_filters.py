@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from wardian.engine import health, inspect
+from wardian.engine import inspect
 from wardian.engine.filters import Filters, check_filters, matches_label
+from wardian.engine.health import rules as health
 from wardian.engine.inspect import exposed
+from wardian.engine.life.state import State
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.state import State
 from wardian.errors import INVALID, WardianError
 from wardian.network import HeldPort
 from wardian.patterns import Finds, finder

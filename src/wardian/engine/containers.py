@@ -1,7 +1,7 @@
 """Containers as users know them: what the API's container calls do, each short, the long ways in modules of their own.
 
-create.py  body → row, spec, directories       start.py  spec → plan → a running process
-lifecycle.py  stop, kill, exit, removal        reading.py  lists and inspections, by inspect.py
+life/create.py  body → row, spec, directories       life/start.py  spec → plan → a running process
+life/lifecycle.py  stop, kill, exit, removal        reading.py  lists and inspections, by inspect.py
 """
 
 import asyncio
@@ -11,24 +11,24 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from wardian.engine import create, pausing, start, update
 from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.changes import changes_of, described
 from wardian.engine.deadline import At, look
 from wardian.engine.descriptors import refuse_without_descriptors
-from wardian.engine.endpoints import names_of
 from wardian.engine.filters import Filters, check_filters, matches_label, until
 from wardian.engine.inspect import render_end
-from wardian.engine.lifecycle import UNHEALTHY, Lifecycle
+from wardian.engine.life import create, pausing, start, update
+from wardian.engine.life.lifecycle import UNHEALTHY, Lifecycle
+from wardian.engine.life.signals import signal_number
+from wardian.engine.life.state import State
 from wardian.engine.links import unlink
 from wardian.engine.logging import LogOptions, LogReader, LogStream, is_readable, log_path
 from wardian.engine.names import check_name
+from wardian.engine.observe.top import check_listable, top
+from wardian.engine.options.endpoints import names_of
 from wardian.engine.parts import Parts
 from wardian.engine.reading import Reading
 from wardian.engine.registry import Container
-from wardian.engine.signals import signal_number
-from wardian.engine.state import State
-from wardian.engine.top import check_listable, top
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_IMPLEMENTED, NOT_MODIFIED, WardianError
 from wardian.insight.explain import explain, explain_container
 

@@ -11,32 +11,32 @@ from functools import partial
 
 import wardian
 from wardian.database import Database
-from wardian.engine.commit import Commits
 from wardian.engine.containers import Containers
-from wardian.engine.defaults import ContainerDefaults, Defaults
-from wardian.engine.event_gaps import tell_missing
-from wardian.engine.events import Events, daemon_attributes
-from wardian.engine.execs import Execs
-from wardian.engine.files import Files
-from wardian.engine.health_checks import HealthChecks
+from wardian.engine.events.gaps import tell_missing
+from wardian.engine.events.hub import Events, daemon_attributes
+from wardian.engine.execs.table import Execs
+from wardian.engine.files.calls import Files
+from wardian.engine.files.commit import Commits
+from wardian.engine.health.probes import HealthChecks
 from wardian.engine.images import Images
-from wardian.engine.joined import open_left_behind
-from wardian.engine.lifecycle import Lifecycle
+from wardian.engine.life.joined import open_left_behind
+from wardian.engine.life.lifecycle import Lifecycle
+from wardian.engine.life.recovery import recover
+from wardian.engine.life.sandbox import open_network
 from wardian.engine.logging.followers import Followers
 from wardian.engine.logging.targets import targets_of
 from wardian.engine.networks import Networks
+from wardian.engine.observe.stats import Stats
+from wardian.engine.observe.system import System
+from wardian.engine.options.defaults import ContainerDefaults, Defaults
 from wardian.engine.parts import Parts
-from wardian.engine.recovery import recover
 from wardian.engine.registries import Registries
 from wardian.engine.registry import Registry
-from wardian.engine.sandbox import open_network
-from wardian.engine.stats import Stats
 from wardian.engine.store import ENGINE_SCHEMA, EngineStore
-from wardian.engine.subid_lines import ensure_default
-from wardian.engine.system import System
-from wardian.engine.user_namespaces import find_remap
-from wardian.engine.volume_use import Pins
-from wardian.engine.volumes import Volumes
+from wardian.engine.userns.choice import find_remap
+from wardian.engine.userns.subid_lines import ensure_default
+from wardian.engine.volumes.calls import Volumes
+from wardian.engine.volumes.use import Pins
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
 from wardian.images import ImageStore

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequenc
 from typing import Any, BinaryIO, TypeVar
 
 from wardian.engine.filters import Filters
-from wardian.engine.image_mounts import mounted
 from wardian.engine.parts import Parts
 from wardian.engine.streaming import produced
+from wardian.engine.volumes.image_mounts import mounted
 from wardian.engine.workers import Emit, work
 from wardian.errors import INVALID, WardianError
 from wardian.images import Image, ImageUse, Reference, RegistryAuth, Stop, auth_from_api, parse_reference, summary

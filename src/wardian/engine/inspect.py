@@ -9,13 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wardian.engine.health import Health, in_status
+from wardian.engine.health.rules import Health, in_status
+from wardian.engine.life.signals import signal_name
+from wardian.engine.life.state import RunState, State
 from wardian.engine.logging import shown_path
-from wardian.engine.options import POINTS
-from wardian.engine.points import PROPAGATIONS, binds_of, shown
+from wardian.engine.options.table import POINTS
 from wardian.engine.registry import Container
-from wardian.engine.signals import signal_name
-from wardian.engine.state import RunState, State
+from wardian.engine.volumes.points import PROPAGATIONS, binds_of, shown
 from wardian.kernel.pidfd import same_process
 from wardian.network import HeldPort
 from wardian.storage import ContainerRoot

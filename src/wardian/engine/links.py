@@ -10,10 +10,10 @@ A link is stored by the other's id: it may be renamed. When the other is removed
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from wardian.engine.config import ContainerConfig
-from wardian.engine.container_files import write_hosts
-from wardian.engine.endpoints import WITHOUT_LINKS, network_of
-from wardian.engine.options import ENDPOINTS, HOST
+from wardian.engine.files.names import write_hosts
+from wardian.engine.options.config import ContainerConfig
+from wardian.engine.options.endpoints import WITHOUT_LINKS, network_of
+from wardian.engine.options.table import ENDPOINTS, HOST
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container, Registry
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError

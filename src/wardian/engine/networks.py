@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from wardian.engine import connections
-from wardian.engine.endpoints import WITHOUT_LINKS, network_of
 from wardian.engine.filters import Filters, until
+from wardian.engine.options.endpoints import WITHOUT_LINKS, network_of
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.errors import INVALID, NOT_FOUND, WardianError

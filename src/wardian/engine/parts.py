@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from wardian.engine.events import Events
+from wardian.engine.events.hub import Events
 from wardian.engine.logging.followers import Followers
 from wardian.engine.registry import Registry
 from wardian.engine.store import EngineStore
@@ -14,8 +14,8 @@ from wardian.runtime import HostFacts
 from wardian.storage import IdMap, LayerStore, Snapshots, Trash, VolumeStore
 
 if TYPE_CHECKING:
-    from wardian.engine.defaults import ContainerDefaults
-    from wardian.engine.volume_use import Pins
+    from wardian.engine.options.defaults import ContainerDefaults
+    from wardian.engine.volumes.use import Pins
 
 
 class Parts(NamedTuple):

@@ -8,12 +8,12 @@ from typing import Any
 
 from wardian.engine import inspect
 from wardian.engine.container_filters import Look, Selection
-from wardian.engine.endpoints import as_want, names_of, wanted
+from wardian.engine.files.roots import root_of
 from wardian.engine.filters import Filters
 from wardian.engine.links import names_by_links, shown
+from wardian.engine.options.endpoints import as_want, names_of, wanted
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.roots import root_of
 from wardian.engine.store import ContainerRecord
 from wardian.errors import WardianError
 from wardian.images import ImageStore

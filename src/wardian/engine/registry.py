@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from wardian.engine.config import ContainerConfig
-from wardian.engine.health import Health
-from wardian.engine.state import RunState
+from wardian.engine.health.rules import Health
+from wardian.engine.life.state import RunState
+from wardian.engine.options.config import ContainerConfig
 from wardian.engine.store import ContainerRecord
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
 

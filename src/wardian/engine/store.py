@@ -2,7 +2,7 @@
 
 container(id, name, created, image, config)     one row from create to remove
 container_state(id → container, ...)            replaced at every step; a power loss may take the last ones
-event(id, time, body)                           what happened, as an earlier version kept it: see event_journal.py
+event(id, time, body)                           what happened, as an earlier version kept it: see events/journal.py
 removed_container(number, id, exit_code)        how they had ended, for who waited over an engine's end; the newest
 """
 
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from wardian.database import Database, Schema
-from wardian.engine.reasons import Ask
-from wardian.engine.state import RunState, State
+from wardian.engine.life.reasons import Ask
+from wardian.engine.life.state import RunState, State
 
 _KEEP_REMOVED = 1000
 

@@ -13,7 +13,7 @@ from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.patterns import Finds, finder
 
 if TYPE_CHECKING:
-    from wardian.engine.config import ContainerConfig
+    from wardian.engine.options.config import ContainerConfig
     from wardian.engine.store import ContainerRecord
 
 DEFAULT_TAG = "{{.ID}}"

@@ -9,7 +9,7 @@ from wardian.engine.spec.base import Spec
 from wardian.errors import INVALID, WardianError
 
 if TYPE_CHECKING:
-    from wardian.engine.config import ContainerConfig
+    from wardian.engine.options.config import ContainerConfig
 
 _COMMON_DEVICES = ("null", "zero", "full", "random", "urandom")
 

@@ -3,11 +3,11 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from wardian.engine.checks import size_bytes
+from wardian.engine.options.checks import size_bytes
 from wardian.engine.spec.base import Spec, drop_mount, mount_at
 
 if TYPE_CHECKING:
-    from wardian.engine.config import ContainerConfig
+    from wardian.engine.options.config import ContainerConfig
 
 
 POINTED = ("volume", "image")  # types of `Mounts` that become mount points when a container is created

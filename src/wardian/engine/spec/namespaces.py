@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 from wardian.engine.spec.base import Spec, drop_mount
 
 if TYPE_CHECKING:
-    from wardian.engine.config import ContainerConfig
+    from wardian.engine.options.config import ContainerConfig
 
 
 IPC_MOUNTS = "@ipc-mounts"  # the mount namespace of the container whose ipc namespace is joined
 
 
 def _namespace(spec: Spec, kind: str, mode: str) -> None:
-    """host: none of its own; container:ID: `joins` in start.py adds the path when it is known."""
+    """host: none of its own; container:ID: `joins` in life/start.py adds the path when it is known."""
     if mode == "host":
         spec["linux"]["namespaces"] = [item for item in spec["linux"]["namespaces"] if item["type"] != kind]
 

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from wardian.engine.profile import seccomp_from_profile
+from wardian.engine.options.profile import seccomp_from_profile
 from wardian.engine.spec.base import Spec, capability_sets, mount_at
 from wardian.engine.spec.devices import host_devices
 from wardian.errors import INVALID, WardianError
 from wardian.runtime import defaults
 
 if TYPE_CHECKING:
-    from wardian.engine.config import ContainerConfig
+    from wardian.engine.options.config import ContainerConfig
 
 
 def write_privileged(spec: Spec, value: Any, config: "ContainerConfig") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from wardian.engine.spec.base import Spec
 
 if TYPE_CHECKING:
-    from wardian.engine.config import ContainerConfig
+    from wardian.engine.options.config import ContainerConfig
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

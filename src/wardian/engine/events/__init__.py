@@ -1,0 +1,1 @@
+"""What happened: kept on disk, told to subscribers, made good after a kill."""

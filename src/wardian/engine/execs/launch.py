@@ -1,0 +1,152 @@
+"""One exec, and how it is launched: its process and the container's namespaces make a plan, which is carried out.
+
+options ─▶ process (process.py) ─▶ facts of the container's root ─▶ plan_exec ─▶ launch
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+from wardian.engine.deadline import At, look
+from wardian.engine.execs.process import exec_process, template_in
+from wardian.engine.life import create
+from wardian.engine.life.start import say_launch_error
+from wardian.engine.links import with_links
+from wardian.engine.parts import Parts
+from wardian.engine.registry import Container
+from wardian.engine.userns.choice import ids_of
+from wardian.errors import CONFLICT, SYSTEM, WardianError
+from wardian.kernel.pidfd import same_process, send_signal
+from wardian.runtime import (
+    Attacher,
+    ExecTarget,
+    Launched,
+    LaunchError,
+    RootFacts,
+    Supervision,
+    SupervisorClient,
+    launch,
+    plan_exec,
+    read_root_facts,
+    resolve_user,
+)
+
+
+class Exec:
+    """One exec: what was asked, and how far it is."""
+
+    __slots__ = (
+        "backstop", "container", "exit_code", "id", "options", "pid", "running", "start_time", "started", "supervisor",
+        "watch",
+    )  # fmt: skip
+
+    def __init__(self, identity: str, container: Container, options: dict[str, Any], backstop: int = 0) -> None:
+        self.id = identity
+        self.container = container
+        self.options = options
+        self.backstop = backstop  # of a health check's probe: seconds after which its supervisor ends it
+        self.started = False
+        self.running = False
+        self.exit_code: int | None = None
+        self.pid = self.start_time = 0
+        self.supervisor: SupervisorClient | None = None
+        self.watch: asyncio.Task[None] | None = None
+
+    def command_line(self) -> str:
+        """As docker's events have it, with a space also when there is no argument."""
+        command, *arguments = self.options["Cmd"]
+        return f"{command} {' '.join(arguments)}"
+
+    async def ended(self) -> None:
+        if self.watch is not None:
+            await asyncio.shield(self.watch)
+
+    def kill(self) -> None:
+        if self.running and self.pid:
+            send_signal(self.pid, self.start_time, signal.SIGKILL)
+
+
+async def launch_exec(
+    parts: Parts, found: Exec, keep: Callable[[Exec], str], size: tuple[int, int], attachers: Sequence[Attacher]
+) -> Launched:
+    """`keep` makes its run directory, once it is known that the container has what is asked for. The attachers'
+    descriptors stay the caller's."""
+    container, options = found.container, found.options
+    state = container.state
+    template = template_in(container.config.directory)
+    env = with_links(parts, container, template.process["env"])
+    process = exec_process(template, options, env)
+    facts = await look(partial(_facts, container, options, process), "exec", f"container {container.id}")
+    run_dir = keep(found)
+    supervision = Supervision(
+        container_id=found.id,
+        run_dir=run_dir,
+        terminal=options.get("Tty", False),
+        open_stdin=options.get("AttachStdin", False),
+        stdin_once=True,
+        console_size=size,
+        timeout=found.backstop,
+    )
+    target = ExecTarget(
+        state.pid,
+        state.start_time,
+        cgroup=create.cgroup_of(parts, container.config),
+        supervisor_cgroup=f"{parts.home.cgroup_base}/supervisors",
+        user_namespace=bool(ids_of(container.config).uids),
+        uids=ids_of(container.config).uids,
+        seccomp=template.seccomp,
+    )
+    plan = plan_exec(cast(Any, process), parts.host, facts, target, supervision)
+    return await launch(plan, {}, attachers, run_dir)
+
+
+def of_files(error: OSError) -> WardianError:
+    """Its run directory could not be made, say: the disk is full."""
+    where = f": {error.filename}" if error.filename else ""
+    message = f"{(error.strerror or str(error)).lower()}{where}"
+    return WardianError(SYSTEM, message, operation="exec", errno=error.errno or 0)
+
+
+def said_as_docker(error: WardianError, found: Exec) -> WardianError:
+    """People search for these words, and clients make an exit code of them."""
+    cause = say_launch_error(error, found.options["Cmd"][0]) if isinstance(error, LaunchError) else error
+    message = f"OCI runtime exec failed: exec failed: unable to start container process: {cause.message}"
+    return WardianError(
+        cause.kind, message, operation="exec", subject=cause.subject, errno=cause.errno, hint=cause.hint
+    )
+
+
+def _facts(container: Container, options: Mapping[str, Any], process: Mapping[str, Any], at: At) -> RootFacts:
+    user = options.get("User") or container.config["User"]
+    groups = container.config["HostConfig.GroupAdd"]
+    with _own_root(container, at) as root:
+        return read_root_facts(root, user, process["args"], process["env"], process["cwd"], groups)
+
+
+def check_user(container: Container, user: str, at: At) -> None:
+    """Raises WardianError(INVALID) for one that the container does not know."""
+    with _own_root(container, at) as root:
+        resolve_user(root, user)
+
+
+@contextmanager
+def _own_root(container: Container, at: At) -> Iterator[int]:
+    """The root as the container's own processes see it, mounts and all; of that process, and no later one with its
+    pid. What the container has mounted there may never answer."""
+    at(f"the root of container {container.id}")
+    state = container.state
+    message = f"container {container.id} is not running"
+    try:
+        root = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        raise WardianError(CONFLICT, message, operation="exec", subject=container.id) from None
+    try:
+        if not same_process(state.pid, state.start_time):
+            raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
+        yield root
+    finally:
+        os.close(root)

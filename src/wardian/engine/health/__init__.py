@@ -1,0 +1,1 @@
+"""Health checks: the rules, and the probes."""

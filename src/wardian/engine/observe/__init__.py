@@ -1,0 +1,1 @@
+"""What an engine and its containers use and are: stats, top, df, info, metrics."""

@@ -1,0 +1,1 @@
+"""User namespaces of containers, and the ids that this host gives them."""

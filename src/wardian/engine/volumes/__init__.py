@@ -1,0 +1,1 @@
+"""Volumes as the API's calls want them, and as containers use them; mounts of images."""
