@@ -19,7 +19,8 @@ import pytest
 
 import homes
 from wardian.client import Client, Target
-from wardian.client.start import engine_answers, server_arguments
+from wardian.client.start import server_arguments
+from wardian.errors import WardianError
 from wardian.home import Home
 
 _ANONYMOUS = "com.docker.volume.anonymous"
@@ -72,13 +73,21 @@ class TestEngine:
                 preexec_fn=self._enter_groups if self.groups else None,
             )
         end = time.monotonic() + _DEADLINE
-        while not engine_answers(self.home.socket):
+        while not self._answers():
             if self._process.poll() is not None:
                 pytest.fail(f"the engine ended with {self._process.returncode}:\n{self.log_text()}", pytrace=False)
             if time.monotonic() > end:
                 self.kill()
                 pytest.fail(f"the engine did not answer in {_DEADLINE} s:\n{self.log_text()}", pytrace=False)
             time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        """To connect is not enough: what a killed engine was just starting has its listening socket, still."""
+        try:
+            self.client.request("GET", "/_ping")
+        except (OSError, WardianError):
+            return False
+        return True
 
     def _enter_groups(self) -> None:
         for group in self.groups:

@@ -59,7 +59,9 @@ def test_every_byte_both_ways_and_the_end_of_input(docker: Command, restart: Any
             digests[0].update(data)
             process.stdin.write(data)
             process.stdin.flush()
-            if turn == 3:
+            if turn == 3:  # and its start has been answered: the client waits for that no less than for bytes
+                while docker.out("inspect", "-f", "{{.State.Running}}", "pp") != "true":
+                    pass
                 restart()
             digests[1].update(_exactly(process.stdout, len(data)))
         process.stdin.write(b"last")
@@ -84,7 +86,8 @@ def _exactly(stream: Any, length: int) -> bytes:
 
 def test_output_without_input_goes_on(docker: Command, restart: Any) -> None:
     script = "until [ -e /go ]; do echo; sleep 0.05; done; seq 100000"
-    docker("run", "-d", "--name", "oo", IMAGE, "sh", "-c", script)
+    lives_on = "until [ -e /done ]; do sleep 0.05; done"  # the end of its first process is that of the exec, too
+    docker("run", "-d", "--name", "oo", IMAGE, "sh", "-c", f"{script}; {lives_on}")
     reader = docker.start("attach", "--no-stdin", "oo")
     asked = docker.start("exec", "oo", "sh", "-c", f"{script}; exit 9")
     for process in (reader, asked):  # a stream that has brought something is there
@@ -95,4 +98,5 @@ def test_output_without_input_goes_on(docker: Command, restart: Any) -> None:
     wanted = b"".join(b"%d\n" % number for number in range(1, 100_001))
     assert asked.communicate(timeout=30)[0].lstrip(b"\n") == wanted
     assert asked.returncode == 9
+    docker("exec", "oo", "touch", "/done")
     assert reader.communicate(timeout=30)[0].lstrip(b"\n") == wanted

@@ -52,7 +52,8 @@ def found_in(run_dir: str) -> ExecRecord | None:
     """None when it is not whole, or of a newer version: then nobody asks for it any more."""
     try:
         with open(os.path.join(run_dir, _FILE), "rb") as file:
-            return ExecRecord(**msgspec.json.decode(file.read()))
+            data = file.read()
+        return ExecRecord(**msgspec.json.decode(data)) if data else None  # a spare that was not taken
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, TypeError) as error:
