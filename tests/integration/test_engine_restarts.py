@@ -232,6 +232,7 @@ def test_a_start_of_the_policy_that_fails_is_tried_again(bench: Bench, tmp_path:
     wait_until(bench, lambda: "bind source path does not exist" in bench.state(identity)["Error"], "a start that fails")
     wait_until(bench, lambda: restarts(bench, identity) >= 3, "further ones")
     assert status(bench, identity) == "restarting"
+    Path(f"{source}.away", "end").unlink()
     os.rename(f"{source}.away", source)
     wait_until(bench, lambda: status(bench, identity) == "running", "one that does not fail")
     assert bench.state(identity)["Error"] == ""
