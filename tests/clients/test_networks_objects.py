@@ -352,7 +352,31 @@ def test_older_versions_of_a_containers_networks(engine_with_image: TestEngine, 
     assert refused.status_code == 400
     assert refused.json()["message"] == "Container cannot be created with multiple network endpoints: aged, other"
     assert api.post(url.format("1.44"), json=body).status_code == 201
+    del body["HostConfig"], body["NetworkingConfig"]["EndpointsConfig"]["aged"]
+    body["MacAddress"] = "02:42:ac:11:99:99"
+    assert api.post(url.format("1.44"), json=body).status_code == 400, "it is on no network of its mode"
+    identity = api.post(url.format("1.43"), json=body).json()["Id"]
+    [(name, found)] = api.inspect_container(identity)["NetworkSettings"]["Networks"].items()
+    assert (name, found["MacAddress"]) == ("other", "02:42:ac:11:99:99")
     api.close()
+
+
+def test_who_names_networks_is_on_these_alone(engine_with_image: TestEngine, client: docker_py.DockerClient) -> None:
+    """In a body without a NetworkMode, as in Docker 28; its own eyes see no other link either."""
+    for name in ("one", "two"):
+        client.networks.create(name)
+    body = {
+        "Image": IMAGE,
+        "Cmd": ["ls", "/sys/class/net"],
+        "NetworkingConfig": {"EndpointsConfig": {"two": {}, "one": {}}},
+    }
+    api = client.api
+    identity = api.post(f"{api.base_url}/v1.47/containers/create", json=body).json()["Id"]
+    container = client.containers.get(identity)
+    container.start()
+    assert container.wait()["StatusCode"] == 0
+    assert set(container.attrs["NetworkSettings"]["Networks"]) == {"one", "two"}
+    assert container.logs().split() == [b"eth0", b"eth1", b"lo"]
 
 
 def test_many_at_once_take_no_range_twice(client: docker_py.DockerClient) -> None:

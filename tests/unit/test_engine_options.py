@@ -65,11 +65,33 @@ def test_an_endpoint_is_of_the_containers_own_network() -> None:
 
     for mode, network in (("default", "default"), ("default", "bridge"), ("bridge", "bridge"), ("none", "none")):
         assert ENDPOINTS not in decode(body(mode, network))
-    assert decode(body("default", "other"))[ENDPOINTS] == {"bridge": {}, "other": {}}
-    for mode, network in (("host", "other"), ("none", "bridge"), ("container:x", "other")):
+    assert decode(body("default", "default", "other"))[ENDPOINTS] == {"bridge": {}, "other": {}}
+    for mode, network in (("host", "other"), ("none", "bridge"), ("container:x", "other"), ("default", "host")):
         with pytest.raises(WardianError) as caught:
             decode(body(mode, network))
         assert caught.value.kind == INVALID
+
+
+@pytest.mark.parametrize("mode", [None, "", "default", "bridge", "third"])
+def test_who_names_networks_joins_these_alone(mode: str | None) -> None:
+    """As Docker 28: NetworkMode's network is joined where no endpoint is named."""
+
+    def joined(*networks: str) -> dict[str, Any]:
+        host = {} if mode is None else {"NetworkMode": mode}
+        endpoints = {"EndpointsConfig": {name: {} for name in networks}}
+        return wanted(ContainerConfig(decode({"Image": "i", "HostConfig": host, "NetworkingConfig": endpoints})))
+
+    assert joined("other") == {"other": {}}
+    assert joined("other", "another") == {"another": {}, "other": {}}
+    assert joined() == {"third" if mode == "third" else "bridge": {}}
+    assert joined("default", "other") == {"bridge": {}, "other": {}}
+    assert joined("none") == {"none": {}}
+
+
+def test_the_containers_address_is_that_of_the_modes_network() -> None:
+    body = {"Image": "i", "MacAddress": "02:42:00:00:00:aa", "NetworkingConfig": {"EndpointsConfig": {"n": {}}}}
+    with pytest.raises(WardianError, match="must match the identity of a network"):
+        decode(body)
 
 
 def test_what_is_asked_of_an_endpoint_is_kept_and_what_was_answered_is_not() -> None:

@@ -144,6 +144,17 @@ def _one_endpoint(body: Any) -> Any:
     return body
 
 
+def _mac_was_the_containers(body: Any) -> Any:
+    """1.44 gave endpoints their own MacAddress; before, the container's was that of the one endpoint, whatever
+    NetworkMode says."""
+    endpoints, wide = _endpoints(body), body.get("MacAddress")
+    if not wide or len(endpoints) != 1:
+        return body
+    [(name, one)] = endpoints.items()
+    own = {name: {**(one or {}), "MacAddress": wide}} if one is None or isinstance(one, dict) else endpoints
+    return {**_without("MacAddress")(body), "NetworkingConfig": {**body["NetworkingConfig"], "EndpointsConfig": own}}
+
+
 def _short_id_was_an_alias(container: Any) -> Any:
     """1.45 left what a container is called anyway out of its aliases; DNSNames has it."""
     settings = container.get("NetworkSettings") or {}
@@ -163,6 +174,7 @@ REQUESTS = (
     Adapter("POST", "/containers/create", (1, 44), _no_start_interval),
     Adapter("POST", "/containers/create", (1, 44), _submounts_stayed_writable),
     Adapter("POST", "/containers/create", (1, 44), _one_endpoint),
+    Adapter("POST", "/containers/create", (1, 44), _mac_was_the_containers),
     Adapter("POST", "/containers/create", (1, 48), _no_gateway_priorities),
     # 1.47 added EnableIPv4 of a network; before, all had it
     Adapter("POST", "/networks/create", (1, 47), _without("EnableIPv4")),

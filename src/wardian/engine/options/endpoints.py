@@ -16,6 +16,7 @@ from wardian.network import EndpointWant, NetworkConfig, check_addresses, check_
 # networks that give no link: a container is on nothing else beside one of these
 WITHOUT_LINKS = ("none", "host")
 _SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
+_NOT_HOSTS = "cannot connect container to host network - container must be created in host network mode"
 
 
 def network_of(config: ContainerConfig) -> str:
@@ -86,8 +87,9 @@ def names_of(config: ContainerConfig, name: str) -> tuple[str, ...]:
 
 def settle_endpoints(values: dict[str, Any]) -> None:
     """The body's own names for networks → one each: the endpoint "default" is the bridge's, the container-wide MAC
-    address is that of the first network, and the first network is among the endpoints. Nothing stays stored where
-    nothing was asked. NetworkDisabled is the network none, whatever else is asked."""
+    address is that of NetworkMode's network. A body that names endpoints joins these and no others, as in Docker:
+    NetworkMode's network counts where none is named. Nothing stays stored where nothing was asked. NetworkDisabled is
+    the network none, whatever else is asked."""
     if values.get("NetworkDisabled"):
         values["HostConfig.NetworkMode"] = "none"
         values.pop(ENDPOINTS, None)
@@ -102,18 +104,30 @@ def settle_endpoints(values: dict[str, Any]) -> None:
             raise WardianError(INVALID, f"conflicting options: {_SHARED}", operation="create", subject=ENDPOINTS)
         values.pop(ENDPOINTS, None)
         return
-    stored.setdefault(first, {})
-    _one_mac(stored[first], config["MacAddress"])
-    _alone(first, stored)
+    if not stored or first in WITHOUT_LINKS:
+        stored.setdefault(first, {})
+    _one_mac(stored.get(first), config["MacAddress"])
+    _alone(stored)
+    if "host" in stored and first != "host":
+        raise WardianError(INVALID, _NOT_HOSTS, operation="create", subject=ENDPOINTS)
+    if "none" in stored:
+        values["HostConfig.NetworkMode"] = first = "none"
     if stored == {first: {}}:
         values.pop(ENDPOINTS, None)
     else:
         values[ENDPOINTS] = stored
 
 
-def _one_mac(settings: Settings, wide: str) -> None:
+def _one_mac(settings: Settings | None, wide: str) -> None:
+    """`settings`: of NetworkMode's network; None when the container is not to be on it."""
     if not wide:
         return
+    if settings is None:
+        message = (
+            "unable to migrate container-wide MAC address to a specific network: HostConfig.NetworkMode must match the "
+            "identity of a network in NetworkSettings.Networks"
+        )
+        raise WardianError(INVALID, message, operation="create", subject="MacAddress")
     if settings.setdefault("MacAddress", wide) != wide:
         message = (
             "the container-wide MAC address must match the endpoint-specific MAC address for the main network, "
@@ -122,7 +136,7 @@ def _one_mac(settings: Settings, wide: str) -> None:
         raise WardianError(INVALID, message, operation="create", subject="MacAddress")
 
 
-def _alone(first: str, stored: Mapping[str, Settings]) -> None:
+def _alone(stored: Mapping[str, Settings]) -> None:
     """none and host are no networks to be on beside others."""
     if len(stored) > 1 and (without := set(stored) & set(WITHOUT_LINKS)):
         message = "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
@@ -138,7 +152,7 @@ def refuse_connect(config: ContainerConfig, network: str) -> None:
     if config.joins("network") or network_of(config) == "host":
         message = _SHARED
     elif network == "host":
-        message = "cannot connect container to host network - container must be created in host network mode"
+        message = _NOT_HOSTS
     elif "none" in (network, *wanted(config)):
         message = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
     else:
