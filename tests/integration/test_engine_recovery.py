@@ -16,6 +16,7 @@ import pytest
 
 from benches import Bench
 from wardian.engine import Engine
+from wardian.engine.life import create as removal
 from wardian.engine.store import EngineStore
 
 
@@ -34,6 +35,11 @@ def sql(bench: Bench, statement: str, *parameters: object) -> Callable[[], None]
             database.execute(statement, parameters)
 
     return change
+
+
+def backup(bench: Bench, path: Path) -> None:
+    with closing(sqlite3.connect(bench.home.database)) as rows, closing(sqlite3.connect(path)) as copy:
+        rows.backup(copy)
 
 
 def supervisor_of(pid: int) -> int:
@@ -125,8 +131,7 @@ def test_a_removal_that_an_engine_s_end_cut_short_is_finished(
 
     def copied_first(*arguments: Any) -> None:
         """The rows as SIGKILL would leave them here: the files have gone."""
-        with closing(sqlite3.connect(bench.home.database)) as rows, closing(sqlite3.connect(left)) as copy:
-            rows.backup(copy)
+        backup(bench, tmp_path / "left.db")
         remove(*arguments)
 
     monkeypatch.setattr(EngineStore, "remove", copied_first)
@@ -138,6 +143,32 @@ def test_a_removal_that_an_engine_s_end_cut_short_is_finished(
 
     between_engines(bench, as_left)
     assert [line["Id"] for line in bench.engine.containers.list(all=True)] == []
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_who_finishes_a_removal_takes_the_volumes_that_were_to_go(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    """`rm -v`: with the rows as SIGKILL leaves them in the middle of it."""
+    identity, left = bench.create("true", fields={"Volumes": {"/data": {}}}), tmp_path / "left.db"
+    [point] = bench.engine.containers.inspect(identity)["Mounts"]
+    whole = removal.remove_run_directory
+
+    def copied_first(*arguments: Any) -> None:
+        backup(bench, left)
+        whole(*arguments)
+        raise OSError("killed")
+
+    monkeypatch.setattr(removal, "remove_run_directory", copied_first)
+    with pytest.raises(OSError, match="killed"):
+        bench.run(bench.engine.containers.remove(identity, volumes=asked))
+    monkeypatch.undo()
+    assert os.path.exists(point["Source"])
+    between_engines(bench, lambda: shutil.copyfile(left, bench.home.database))
+    assert bench.engine.containers.list(all=True) == []
+    assert os.path.exists(point["Source"]) is not asked
+    if not asked:
+        bench.run(bench.engine.volumes.remove(point["Name"]))
 
 
 def test_an_exec_outlives_its_engine(bench: Bench) -> None:

@@ -329,18 +329,20 @@ class Lifecycle:
         return True
 
     def remove(self, container: Container, volumes: bool = False) -> None:
-        """Take away a container that does not run, with its anonymous `volumes` if asked, or if it is a --rm one. Its
-        row goes last, so that what failed before can be found."""
+        """Take away a container that does not run, with its anonymous `volumes` if asked, now or by a removal that did
+        not come to its end, or if it is a --rm one. Its row goes last, so that what failed before can be found."""
         parts = self._parts
         self._recorder.forget(container)
         previous = container.state
-        self.change(container, previous.after(Event.REMOVING))  # what an engine's end cuts short the next one does
+        volumes = volumes or previous.with_volumes or container.config["HostConfig.AutoRemove"]
+        # what an engine's end cuts short the next one does
+        self.change(container, previous.after(Event.REMOVING, with_volumes=volumes))
         try:
             attach.drop_attachers(container)
             parts.log_followers.leave(container)
             parts.snapshots.remove(container.id)
             create.remove_run_directory(parts, container.id)
-            if volumes or container.config["HostConfig.AutoRemove"]:
+            if volumes:
                 volume_use.release(parts, container)
             parts.store.remove(container.id, previous.exit_code)
         except BaseException as error:

@@ -83,6 +83,7 @@ class RunState(NamedTuple):
     last start by hand, `backoff` is how long it waited last. `stopped_by_user` is remembered until the next start by
     hand; `stays_down`: this run's end is wanted, so that no policy brings it back. `asks`: signals sent by calls.
     `held`: it stands still for an operation of the engine (commit), not by a pause: on record before it does.
+    `with_volumes`: its removal takes its anonymous volumes too, whoever finishes it.
     """
 
     state: State = State.CREATED
@@ -101,6 +102,7 @@ class RunState(NamedTuple):
     stays_down: bool = False
     asks: tuple[Ask, ...] = ()
     held: bool = False
+    with_volumes: bool = False
 
     @property
     def live(self) -> bool:
