@@ -53,6 +53,21 @@ def test_it_takes_what_it_may_and_containers_have_what_it_was_given(started: Tes
     assert _ran(started.client, "sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)") == f"1000 {hard}\n"
 
 
+def test_a_limit_that_nobody_asked_for_is_a_step_and_an_exec_has_it(started: TestEngine) -> None:
+    client = started.client
+    hard = resource.prlimit(started.pid, resource.RLIMIT_NOFILE)[1]
+    identity = str(_create(client, "sleep", "1000").json()["Id"])
+    client.call("POST", f"/containers/{identity}/start")
+    explained = client.call("GET", f"/wardian/containers/{identity}/explain")
+    steps = [step["Description"] for step in explained["Steps"] if step["Description"].startswith("limit")]
+    assert steps == [f"limit NOFILE soft 1000 hard {hard}"]
+    body = {"Cmd": ["sh", "-c", "ulimit -Sn"], "AttachStdout": True}
+    executed = client.call("POST", f"/containers/{identity}/exec", body)["Id"]
+    with client.stream("POST", f"/exec/{executed}/start", {}) as said:
+        assert said.read()[8:] == b"1000\n"
+    assert client.request("POST", f"/containers/{identity}/stop").status == 204
+
+
 def _leave(engine: TestEngine, number: int) -> None:
     """So many more descriptors may the engine open."""
     hard = resource.prlimit(engine.pid, resource.RLIMIT_NOFILE)[1]

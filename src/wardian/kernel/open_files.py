@@ -1,8 +1,8 @@
 """How many descriptors this process may have open (getrlimit(2), RLIMIT_NOFILE), and how many of them it has.
 
-The engine takes the hard limit for its soft one, as each container costs it two descriptors. Launchers keep the soft
-limit that it was started with: it is a container's default, and programs that use select(2), or close all descriptors
-that there may be, are written for a small one.
+The engine takes the hard limit for its soft one, as each container costs it two descriptors. Its containers have the
+soft limit that it was started with: programs that use select(2), or close all descriptors that there may be, are
+written for a small one.
 """
 
 import os
@@ -18,17 +18,9 @@ def raise_limit() -> None:
     _given = soft, hard
 
 
-def lower_limit_of(pid: int) -> None:
-    """A child's, to what we were given, before it has started anything itself. One that is dead needs none."""
-    if _given is None:
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    given = min(_given[0], hard)  # somebody may have lowered ours meanwhile: prlimit(1)
-    if given < soft:
-        try:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (given, hard))
-        except ProcessLookupError:
-            pass
+def given() -> tuple[int, int]:
+    """Soft and hard limit as we were started."""
+    return _given or resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def left() -> int:

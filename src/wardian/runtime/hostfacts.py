@@ -6,7 +6,7 @@ import re
 import resource
 from typing import NamedTuple
 
-from wardian.kernel import capabilities, procfs
+from wardian.kernel import capabilities, open_files, procfs
 
 V1 = "v1"
 V2 = "v2"
@@ -14,7 +14,7 @@ HYBRID = "hybrid"  # v1 controllers, and a v2 hierarchy beside them
 
 
 class HostFacts(NamedTuple):
-    """Kernel, cgroups, capabilities and limits of the process that launches."""
+    """Kernel, cgroups, capabilities and limits that the process which launches was started with."""
 
     kernel: tuple[int, int]
     architecture: str  # as uname says: x86_64, aarch64
@@ -79,7 +79,7 @@ def probe_host(*, files: bool = False) -> HostFacts:
 
 
 def _limits(number: int) -> tuple[int, int]:
-    soft, hard = resource.getrlimit(number)
+    soft, hard = open_files.given() if number == resource.RLIMIT_NOFILE else resource.getrlimit(number)
     return soft & 0xFFFFFFFFFFFFFFFF, hard & 0xFFFFFFFFFFFFFFFF
 
 

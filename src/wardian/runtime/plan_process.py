@@ -18,6 +18,7 @@ _IPC_SYSCTLS = (
     "kernel.shm_rmid_forced", "kernel.msg_next_id", "kernel.sem_next_id", "kernel.shm_next_id",
 )  # fmt: skip
 _UTS_SYSCTLS = ("kernel.domainname", "kernel.hostname")
+_OPEN_FILES = ops.RLIMITS.index("NOFILE")
 
 
 class NamespaceSteps(NamedTuple):
@@ -151,9 +152,13 @@ def plan_rlimits(
     process: Process, host: HostFacts, in_userns: bool = False
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Steps and warnings: without CAP_SYS_RESOURCE no hard limit can be raised, and the step will fail. In a user
-    namespace nobody has it (getrlimit(2)): there the launcher raises its child's."""
+    namespace nobody has it (getrlimit(2)): there the launcher raises its child's.
+
+    Open files are limited in any case: the launcher has the engine's own limit, which is a high one.
+    """
     steps: list[Step] = []
     warnings: list[str] = []
+    limited: set[int] = set()
     may_raise = bool(host.bounding & capabilities.CAP_SYS_RESOURCE)
     for row in process.get("rlimits") or ():
         name = row["type"].removeprefix("RLIMIT_")
@@ -167,6 +172,10 @@ def plan_rlimits(
                 f"limit {name}: hard {hard} is above the host's {have} and cannot be raised without SYS_RESOURCE"
             )
         steps.append(Step(ops.Rlimit(number, soft, hard), PARENT if in_userns and hard > have else CHILD))
+        limited.add(number)
+    if _OPEN_FILES not in limited:
+        default = ops.Rlimit(_OPEN_FILES, *host.rlimits[_OPEN_FILES])
+        steps.append(Step(default, CHILD, may_fail=True))  # ours may have been lowered since: prlimit(1)
     return tuple(steps), tuple(warnings)
 
 

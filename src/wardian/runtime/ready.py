@@ -17,7 +17,6 @@ import weakref
 from typing import NamedTuple
 
 from wardian.errors import UNAVAILABLE, WardianError
-from wardian.kernel.open_files import lower_limit_of
 from wardian.kernel.spawn import spawn
 from wardian.runtime.program import protected
 
@@ -119,7 +118,7 @@ def start(*words: str) -> Launcher:
 
 def _spawn(control: socket.socket, *words: str) -> int:
     try:
-        pid = spawn(protected(launcher_path()), ["wardian-launcher", *words], control.fileno(), 3, _DEFAULT_SIGNALS)
+        return spawn(protected(launcher_path()), ["wardian-launcher", *words], control.fileno(), 3, _DEFAULT_SIGNALS)
     except FileNotFoundError as error:
         raise WardianError(
             UNAVAILABLE,
@@ -128,5 +127,3 @@ def _spawn(control: socket.socket, *words: str) -> int:
             errno=error.errno or 0,
             hint="`pip install .` compiles it",
         ) from error
-    lower_limit_of(pid)  # it waits for its plan
-    return pid
