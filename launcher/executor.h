@@ -87,4 +87,8 @@ int send_descriptor(int channel, int descriptor);
 int await_exec(struct run *run);
 uint64_t start_time_of(pid_t pid); /* field 22 of /proc/PID/stat, 0: no such process */
 
+/* What the program does besides launching; each returns the process's exit status. */
+int hello(void);                      /* hello.c */
+int spaces(int control, int network); /* spaces.c */
+
 #endif

@@ -20,9 +20,6 @@
 
 enum { CONTROL = 3, DEATH_MS = 3000 };
 
-int hello(void);
-int spaces(int control, int network);
-
 static int prepare(struct run *run, const int *slots) {
     run->progress_size = sizeof *run->progress + run->plan.count * sizeof run->progress->records[0];
     run->progress = mmap(NULL, run->progress_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

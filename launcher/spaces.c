@@ -16,8 +16,6 @@
 
 #include "executor.h"
 
-int spaces(int control, int network);
-
 /* 0 when the other side said something, else an end. */
 static int said(int control, const char *word) {
     char byte;
