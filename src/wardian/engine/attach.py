@@ -78,18 +78,13 @@ class AttachSession:
             self._keys if self.tty else b"",
         )
         container = self._container
-        reader = self._reader() if self._options.logs else None
-        supervisor = container.supervisor if self._options.stream and container.state.live else None
-        if reader is not None and supervisor is not None and await supervisor.holds():
-            return await self._follow(reader, attacher, supervisor)
         try:
-            if reader is not None:
-                await _send(fd, reader.chunks())
-            if not self._options.stream:
-                return os.close(fd)
+            goes_on = await self._replay(attacher) if self._options.logs else True
         except BaseException:
             os.close(fd)
             raise
+        if not goes_on or not self._options.stream:
+            return os.close(fd)
         if not container.state.live:
             _queue(container, attacher)
         elif container.supervisor is not None:
@@ -97,6 +92,18 @@ class AttachSession:
         else:
             os.close(fd)  # it has ended, and is about to say so
         return None
+
+    async def _replay(self, attacher: Attacher) -> bool:
+        """Send what was logged. False: and all that came after it."""
+        reader = self._reader()
+        if reader is None:
+            return True
+        supervisor = self._container.supervisor if self._options.stream and self._container.state.live else None
+        if supervisor is not None and await supervisor.holds():
+            await self._follow(reader, attacher, supervisor)
+            return False
+        await _send(attacher.fd, reader.chunks())
+        return True
 
     def _reader(self) -> LogReader | None:
         """None: Docker shows nothing of a log that cannot be read, and goes on with the stream."""
@@ -125,7 +132,6 @@ class AttachSession:
             if held:
                 with contextlib.suppress(OSError, WardianError):  # its client has left; or the container has ended
                     await supervisor.release(held)
-            os.close(attacher.fd)
 
 
 async def _send(fd: int, chunks: AsyncIterator[bytes]) -> None:
