@@ -26,8 +26,11 @@ ff02::2\tip6-allrouters
 
 def read_host_resolv_conf(root: str = "/") -> str:
     """The text of the first file that names a server outside this host; that of /etc/resolv.conf when none does."""
-    texts = [_read(os.path.join(root, path.lstrip("/"))) for path in (HOST_FILE, *BEHIND_A_STUB)]
-    return next((text for text in texts if name_servers(text)), texts[0])
+    first = _read(os.path.join(root, HOST_FILE.lstrip("/")))
+    if name_servers(first):
+        return first
+    behind = (_read(os.path.join(root, path.lstrip("/"))) for path in BEHIND_A_STUB)
+    return next((text for text in behind if name_servers(text)), first)
 
 
 def name_servers(text: str, ipv6: bool = False) -> list[str]:

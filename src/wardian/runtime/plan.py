@@ -8,6 +8,10 @@ from wardian.runtime import ops, protocol
 from wardian.runtime.ops import Step
 
 JSON_VERSION = 1
+# Most steps of a plan are those of the plan before: devices, masks, the groups' hierarchies, the filter.
+_REMEMBERED = 2048
+_SHORT = 512  # bytes: no environment, no filter
+_known: dict[tuple[Any, ...], bytes] = {}
 _GONE = frozenset({("exec", "preserve")})  # fields in plans that an earlier version kept; it was always 0
 
 
@@ -21,7 +25,7 @@ class Plan(NamedTuple):
     def encode(self, fail_step: int | None = None) -> bytes:
         """The launcher's bytes (`protocol`). `fail_step` makes that step fail with ECANCELED: a test's hook."""
         numbers = {name: slot for slot, name in enumerate(self.descriptors)}
-        body = b"".join(_encode_step(step, numbers) for step in self.ops)
+        body = b"".join([_encode_step(step, numbers) for step in self.ops])
         return (
             protocol.PLAN_HEADER.pack(
                 protocol.PLAN_MAGIC,
@@ -57,35 +61,51 @@ class Plan(NamedTuple):
 
 def _encode_step(step: Step, numbers: dict[str, int]) -> bytes:
     """Handles become numbers; one that the step makes gets the next."""
-    number, types, has_handles = _CODINGS[type(step.op)]
-    values: tuple[object, ...] = step.op
-    if has_handles:
-        values = tuple(_resolve(kind, value, numbers) for kind, value in zip(types, values, strict=True))
+    op = step.op
+    number, types, handles = _CODINGS[type(op)]
+    values: tuple[object, ...] = op
+    if handles:
+        resolved: list[object] = list(op)
+        for place, kind in handles:
+            resolved[place] = _resolve(kind, resolved[place], numbers)
+        values = tuple(resolved)
+    return _bytes_of(number, types, values, step.phase, step.may_fail)
+
+
+def _bytes_of(*step: Any) -> bytes:
+    """Of a step's number, its fields' types, its fields, its phase, and whether it may fail."""
+    known = _known.get(step)
+    if known is not None:
+        return known
+    number, types, values, phase, may_fail = step
     fields = protocol.encode_fields(types, values)
-    flags = protocol.MAY_FAIL if step.may_fail else 0
-    return protocol.OP_HEADER.pack(number, step.phase, flags, len(fields)) + fields
+    data = protocol.OP_HEADER.pack(number, phase, protocol.MAY_FAIL if may_fail else 0, len(fields)) + fields
+    if len(data) <= _SHORT:
+        if len(_known) == _REMEMBERED:
+            _known.clear()
+        _known[step] = data
+    return data
 
 
-def _coding(name: str) -> tuple[int, str, bool]:
-    """An operation's number, the types of its fields, and whether there are handles among them."""
+def _coding(name: str) -> tuple[int, str, tuple[tuple[int, str], ...]]:
+    """An operation's number, the types of its fields, and which of them are handles."""
     types = protocol.field_types(ops.ROWS[name])
-    return ops.ROWS[name].number, types, bool(set(types) & set("nhH"))
+    return ops.ROWS[name].number, types, tuple((place, kind) for place, kind in enumerate(types) if kind in "nhH")
 
 
-_CODINGS: dict[type, tuple[int, str, bool]] = {kind: _coding(name) for name, kind in ops.CLASSES.items()}
+_CODINGS = {kind: _coding(name) for name, kind in ops.CLASSES.items()}
 
 
 def _resolve(kind: str, value: object, numbers: dict[str, int]) -> object:
     if kind == "n":
         assert isinstance(value, str) and value not in numbers, value
-        return numbers.setdefault(value, len(numbers))
+        numbers[value] = len(numbers)
+        return numbers[value]
     if kind == "h":
         assert isinstance(value, str)
         return numbers[value] if value else protocol.NONE
-    if kind == "H":
-        assert isinstance(value, tuple)
-        return tuple(numbers[name] for name in value)
-    return value
+    assert isinstance(value, tuple)
+    return tuple(numbers[name] for name in value)
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:

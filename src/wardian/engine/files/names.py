@@ -1,13 +1,13 @@
 """The three files that tell a container its names: hostname, hosts and resolv.conf, in its directory, bound over /etc.
 
 Each start writes them, and connect and disconnect of a running container mend them in place: a bind mount shows one
-inode, so nothing is renamed over it. What the container itself wrote there stays: beside each file lies what the engine
-wrote last (`NAME.ours`), and only the difference between that and what it would write now is applied.
+inode, so nothing is renamed over it. What the container itself wrote there stays: beside the files lies what the engine
+wrote last (`names.ours`), and only the difference between that and what it would write now is applied.
 """
 
-import contextlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wardian.descriptors import write_all
 from wardian.engine.options.config import ContainerConfig
@@ -15,7 +15,8 @@ from wardian.engine.options.endpoints import network_of
 from wardian.network import Endpoint, hostname_file, hosts_file, merged, read_host_resolv_conf, resolv_conf
 
 HostLines = Sequence[tuple[str, str]]
-_OURS = ".ours"
+_OURS = "names.ours"
+_NAMES = ("hostname", "hosts", "resolv.conf")
 # A container may write what it likes into its files, more than anybody reads of them too.
 _MOST = 1 << 20
 
@@ -34,8 +35,7 @@ def write_all_names(
         "hosts": _hosts(config, endpoints, host_gateway, linked),
         "resolv.conf": _resolv_conf(config, endpoints, resolver),
     }
-    for name, text in texts.items():
-        _mend(os.path.join(config.directory, name), text, by_line=name == "hosts")
+    _mend(config.directory, texts)
 
 
 def timezone_file(zone: str) -> str:
@@ -58,7 +58,7 @@ def write_hosts(
     config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str, linked: HostLines = ()
 ) -> None:
     """Only the file that says where it is, and those that it is linked to."""
-    _mend(os.path.join(config.directory, "hosts"), _hosts(config, endpoints, host_gateway, linked), by_line=True)
+    _mend(config.directory, {"hosts": _hosts(config, endpoints, host_gateway, linked)})
 
 
 def _hosts(config: ContainerConfig, endpoints: Sequence[Endpoint], host_gateway: str, linked: HostLines) -> str:
@@ -82,36 +82,55 @@ def _extra_host(item: str, gateway: str) -> tuple[str, str]:
     return name, gateway if address == "host-gateway" else address.strip("[]")
 
 
-def _mend(path: str, text: str, by_line: bool) -> None:
-    """Bring a file from what we wrote last to `text`. One that the container edited is mended line by line, or left
-    alone where its lines depend on each other."""
-    ours = path + _OURS
-    before, now = _read(ours), _read(path)
-    if now and now != before:
-        text_now = merged(now, before, text) if by_line else now
-    else:
-        text_now = text
-    if text_now != now:
-        _write(path, text_now)
-    if text != before:
-        _write(ours, text)
+def _mend(directory: str, texts: Mapping[str, str]) -> None:
+    """Bring files from what we wrote last to `texts`. One that the container edited is mended line by line (hosts), or
+    left alone where its lines depend on each other."""
+    record = os.path.join(directory, _OURS)
+    kept = _read(record)
+    there = {name: _read(os.path.join(directory, name)) for name in texts}
+    before = _recorded(kept) if kept else _of_earlier_version(directory) if any(there.values()) else {}
+    for name, text in texts.items():
+        ours, now = before.get(name, ""), there[name]
+        if now and now != ours:
+            text = merged(now, ours, text) if name == "hosts" else now
+        if text != now:
+            _write(os.path.join(directory, name), text, now)
+    after = before | texts
+    if after != before:
+        _write(record, json.dumps(after), kept)
+
+
+def _recorded(text: str) -> dict[str, str]:
+    """By file; none when a power loss left half of it: then what is there counts as the container's."""
+    try:
+        found: dict[str, str] = json.loads(text)
+    except ValueError:
+        return {}
+    return found
+
+
+def _of_earlier_version(directory: str) -> dict[str, str]:
+    """It had one beside each file."""
+    return {name: text for name in _NAMES if (text := _read(os.path.join(directory, f"{name}.ours")))}
 
 
 def _read(path: str) -> str:
     """ "" when it is not there; one that cannot be read is not taken for empty and written anew."""
-    with contextlib.suppress(FileNotFoundError):
+    try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        with open(fd, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(_MOST)
-    return ""
+    except FileNotFoundError:
+        return ""
+    with open(fd, "rb", buffering=0) as file:
+        return (file.read(_MOST) or b"").decode(errors="surrogateescape")
 
 
-def _write(path: str, text: str) -> None:
-    """Shortened last: a disk that is full leaves what was there."""
+def _write(path: str, text: str, before: str) -> None:
+    """Shortened last, if there is something: a disk that is full leaves what was there."""
     data = text.encode(errors="surrogateescape")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         write_all(fd, data)
-        os.ftruncate(fd, len(data))
+        if before:
+            os.ftruncate(fd, len(data))
     finally:
         os.close(fd)
