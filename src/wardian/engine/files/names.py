@@ -95,7 +95,7 @@ def _mend(directory: str, texts: Mapping[str, str]) -> None:
             text = merged(now, ours, text) if name == "hosts" else now
         if text != now:
             _write(os.path.join(directory, name), text, now)
-    after = before | texts
+    after = {**before, **texts}
     if after != before:
         _write(record, json.dumps(after), kept)
 
