@@ -54,6 +54,10 @@ int op_supervise(struct run *run, const struct op *op) {
     return run->attachers ? control_read_attachers(s, run->control, run->attachers) : 0;
 }
 
+int op_listener(struct run *run, const struct op *op) {
+    return stdio_listen_on(handle_of(run, op, LISTENER_AT_SOCKET));
+}
+
 int op_timeout(struct run *run, const struct op *op) {
     run->supervision.timeout_s = op_number(op, TIMEOUT_AT_SECONDS);
     return 0;

@@ -117,6 +117,7 @@ enum { CREATE_NOTHING = 0, CREATE_DIRECTORY = 1, CREATE_FILE = 2, CREATE_LIKE = 
     X(SUBTREE, subtree, 60, "nhsu") \
     X(OPEN_IN, open_in, 61, "nhsu") \
     X(STDIO_OWNER, stdio_owner, 62, "u") \
+    X(LISTENER, listener, 63, "h") \
 
 enum {
     OP_OPEN = 1,
@@ -174,6 +175,7 @@ enum {
     OP_SUBTREE = 60,
     OP_OPEN_IN = 61,
     OP_STDIO_OWNER = 62,
+    OP_LISTENER = 63,
 };
 
 /* The place of each field in struct op's `fields`. */
@@ -259,5 +261,6 @@ enum { LOG_ATTRIBUTES_AT_JSON };
 enum { SUBTREE_AT_MOUNT, SUBTREE_AT_ROOT, SUBTREE_AT_PATH, SUBTREE_AT_RECURSIVE };
 enum { OPEN_IN_AT_HANDLE, OPEN_IN_AT_ROOT, OPEN_IN_AT_PATH, OPEN_IN_AT_FLAGS };
 enum { STDIO_OWNER_AT_UID };
+enum { LISTENER_AT_SOCKET };
 
 #endif

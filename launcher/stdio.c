@@ -14,6 +14,11 @@ static int listener_ = -1, null_ = -1;
 
 int stdio_listener(void) { return listener_; }
 
+int stdio_listen_on(int socket) {
+    listener_ = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    return listener_ < 0 ? errno : 0;
+}
+
 static int make_pipe(int *child, int *parent, bool input) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -80,7 +85,7 @@ int stdio_open(struct supervision *supervision, struct stdio *stdio) {
     if (supervision->log_dir >= 0 && log_open(supervision->log_dir, supervision->log_name, supervision->log_size,
                                               (uint32_t)supervision->log_files) < 0)
         goto failed;
-    if (supervision->run_dir >= 0 && (listener_ = control_listen(supervision->run_dir)) < 0)
+    if (supervision->run_dir >= 0 && listener_ < 0 && (listener_ = control_listen(supervision->run_dir)) < 0)
         goto failed;
     return 0;
 failed:;

@@ -12,7 +12,7 @@ from wardian.runtime.plan_cgroups import group_path
 from wardian.runtime.planner import plan, plan_exec
 from wardian.runtime.ready import keep_none, keep_ready, launcher_path
 from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
-from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient
+from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient, listen
 from wardian.runtime.userns import UserSpaces, make_user_spaces
 
 LAUNCHER = launcher_path()
@@ -48,6 +48,7 @@ __all__ = [
     "launch",
     "launcher_path",
     "limit_writes",
+    "listen",
     "make_user_spaces",
     "plan",
     "plan_exec",

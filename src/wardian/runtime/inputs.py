@@ -18,6 +18,7 @@ class Supervision(NamedTuple):
     stdin_once: bool = False
     console_size: tuple[int, int] = (0, 0)  # rows, columns
     init: bool = False  # process 1 is the launcher's own code, and the command its child
+    listener: str = ""  # what the launching side brings: run_dir's socket; "": the launcher makes one
     timeout: int = 0  # seconds after which it is ended; 0: never
 
 

@@ -75,7 +75,8 @@ def plan(
         *limits,
         *plan_identity(process, host, root, linux.get("seccomp"), init=supervision.init),
     ]
-    return Plan(tuple(steps), (*spaces.descriptors, *layout.descriptors), warnings)
+    brought = (supervision.listener,) if supervision.listener else ()
+    return Plan(tuple(steps), (*spaces.descriptors, *layout.descriptors, *brought), warnings)
 
 
 def plan_exec(process: Process, host: HostFacts, root: RootFacts, target: ExecTarget, supervision: Supervision) -> Plan:
@@ -97,7 +98,7 @@ def plan_exec(process: Process, host: HostFacts, root: RootFacts, target: ExecTa
         *limits,
         *plan_identity(process, host, root, target.seccomp),
     ]
-    return Plan(tuple(steps), (), warnings)
+    return Plan(tuple(steps), (supervision.listener,) if supervision.listener else (), warnings)
 
 
 def _ranges(linux: Linux) -> tuple[tuple[int, int, int], ...]:
@@ -129,6 +130,8 @@ def _supervise(supervision: Supervision, groups: CgroupSteps, root: str, shared_
         supervision.container_id,
         supervision.log_name,
     )
+    if supervision.listener:
+        steps.append(Step(ops.Listener(supervision.listener), HOST))
     limit = [Step(ops.Timeout(supervision.timeout), HOST)] if supervision.timeout else []
     attributes = supervision.log_attributes
     marks = [Step(ops.LogAttributes(f',"attrs":{attributes}'), HOST)] if attributes and supervision.log_dir else []

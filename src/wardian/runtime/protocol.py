@@ -158,6 +158,7 @@ OPERATIONS: Final = (
     _row(60, "subtree", "n:mount h:root s:path u:recursive"),
     _row(61, "open_in", "n:handle h:root s:path u:flags"),
     _row(62, "stdio_owner", "u:uid"),
+    _row(63, "listener", "h:socket"),
 )
 
 

@@ -23,6 +23,7 @@ _KINDS = protocol.KINDS
 _FLAGS = protocol.ATTACHER_FLAGS
 _HEADER = protocol.CONTROL_HEADER.size
 _MAX_MESSAGE = 4096
+_BACKLOG = 32  # MAX_CLIENTS of launcher/supervisor.h
 _DEADLINE = 10.0  # of an answer: a supervisor answers at once, or its machine has stopped
 
 
@@ -117,6 +118,28 @@ def _target(publication: Publication) -> bytes:
     return protocol.TARGET.pack(publication.key, family, publication.port, address)
 
 
+def listen(run_dir: str) -> socket.socket:
+    """RUN_DIR's socket, for the supervisor that is to be. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    directory = -1
+    try:
+        directory = os.open(run_dir, os.O_PATH | os.O_DIRECTORY)
+        listener.bind(_address(directory))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        if directory >= 0:
+            os.close(directory)
+    return listener
+
+
+def _address(directory: int) -> str:
+    """By descriptor: RUN_DIR's own path may be longer than an address (unix(7))."""
+    return f"/proc/self/fd/{directory}/supervisor.sock"
+
+
 class SupervisorClient:
     """A connection to one supervisor, for the event loop's thread.
 
@@ -145,7 +168,7 @@ class SupervisorClient:
             control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             directory = os.open(run_dir, os.O_PATH | os.O_DIRECTORY)
             control.setblocking(False)  # connect to a unix socket is done at once, or it is EAGAIN: a full backlog
-            control.connect(f"/proc/self/fd/{directory}/supervisor.sock")
+            control.connect(_address(directory))
         except OSError as error:
             if control is not None:
                 control.close()

@@ -43,8 +43,8 @@ class Snapshots:
         when it starts.
         """
         root = self.root(container_id, layer_ids)
-        if not os.path.isdir(root.work) and not self._spares.take(self._home.container(container_id)):
-            make_container_directory(self._home.container(container_id))
+        if not os.path.isdir(root.work):
+            self._spares.take(self._home.container(container_id))
         return root
 
     def root(self, container_id: str, layer_ids: Sequence[str]) -> ContainerRoot:

@@ -9,37 +9,48 @@ import os
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
 log = logging.getLogger(__name__)
 
 _READY = 4
+_LATER = 0.005  # seconds: who takes one is in a hurry, and the next is not needed yet
+
+T = TypeVar("T")
 
 
-class Spares:
+class _Spare(NamedTuple, Generic[T]):
+    path: str
+    made: T
+
+
+class Spares(Generic[T]):
     """A pool of what `make(path)` makes in `staging`. Thread-safe. Its thread starts with the first `take`."""
 
-    def __init__(self, staging: str, make: Callable[[str], None]) -> None:
+    def __init__(self, staging: str, make: Callable[[str], T]) -> None:
         self._staging = staging
         self._make = make
-        self._ready: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[_Spare[T]] = queue.SimpleQueue()
         self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started = False
 
-    def take(self, target: str) -> bool:
-        """Give a spare the name `target`, which nothing may have yet; False when none is ready."""
+    def take(self, target: str) -> T:
+        """A spare gets the name `target`, which nothing may have yet; without one it is made there now. Returns what
+        `make` did. Raises OSError."""
         self._start()
         try:
-            path = self._ready.get_nowait()
+            spare = self._ready.get_nowait()
         except queue.Empty:
-            return False
+            return self._make(target)
         self._wanted.put(None)
         try:
-            os.rename(path, target)
-        except OSError:  # swept away, or the target is there with something in it: the caller makes what is missing
-            return False
-        return True
+            os.rename(spare.path, target)
+        except OSError:  # swept away, or the target is there with something in it: what is missing is made
+            return self._make(target)
+        return spare.made
 
     def _start(self) -> None:
         with self._lock:
@@ -53,13 +64,13 @@ class Spares:
     def _work(self) -> None:
         while True:
             self._wanted.get()
+            if not self._ready.empty():
+                time.sleep(_LATER)
             path = os.path.join(self._staging, f"spare.{secrets.token_hex(8)}")
             try:
-                self._make(path)
+                self._ready.put(_Spare(path, self._make(path)))
             except OSError as error:  # a full disk, say: the next one is made, or refused, in its own call
                 log.warning("storage: cannot make a spare directory: %s", error)
-            else:
-                self._ready.put(path)
 
 
 def make_container_directory(path: str) -> None:

@@ -6,13 +6,14 @@ options ─▶ process (process.py) ─▶ facts of the container's root ─▶ 
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from wardian.engine.deadline import At, look
-from wardian.engine.execs.process import exec_process, template_in
+from wardian.engine.execs.process import Template, exec_process, template_in
 from wardian.engine.life import create
 from wardian.engine.life.start import say_launch_error
 from wardian.engine.links import with_links
@@ -34,6 +35,13 @@ from wardian.runtime import (
     read_root_facts,
     resolve_user,
 )
+
+_LISTENER = "@listener"
+
+
+class RunDirectory(NamedTuple):
+    path: str
+    listener: socket.socket  # its supervisor's, made already; whoever launches closes it
 
 
 class Exec:
@@ -71,37 +79,52 @@ class Exec:
 
 
 async def launch_exec(
-    parts: Parts, found: Exec, keep: Callable[[Exec], str], size: tuple[int, int], attachers: Sequence[Attacher]
+    parts: Parts,
+    found: Exec,
+    keep: Callable[[Exec], RunDirectory | None],
+    size: tuple[int, int],
+    attachers: Sequence[Attacher],
 ) -> Launched:
     """`keep` makes its run directory, once it is known that the container has what is asked for. The attachers'
     descriptors stay the caller's."""
     container, options = found.container, found.options
-    state = container.state
     template = template_in(container.config.directory)
     env = with_links(parts, container, template.process["env"])
     process = exec_process(template, options, env)
     facts = await look(partial(_facts, container, options, process), "exec", f"container {container.id}")
-    run_dir = keep(found)
-    supervision = Supervision(
+    kept = keep(found)
+    with kept.listener if kept else nullcontext():
+        supervision = _supervision(found, kept, size)
+        plan = plan_exec(cast(Any, process), parts.host, facts, _target(parts, container, template), supervision)
+        if kept is None:
+            return await launch(plan, {}, attachers)
+        return await launch(plan, {_LISTENER: kept.listener.fileno()}, attachers, kept.path)
+
+
+def _supervision(found: Exec, kept: RunDirectory | None, size: tuple[int, int]) -> Supervision:
+    return Supervision(
         container_id=found.id,
-        run_dir=run_dir,
-        terminal=options.get("Tty", False),
-        open_stdin=options.get("AttachStdin", False),
+        run_dir=kept.path if kept else "",
+        terminal=found.options.get("Tty", False),
+        open_stdin=found.options.get("AttachStdin", False),
         stdin_once=True,
         console_size=size,
+        listener=_LISTENER if kept else "",
         timeout=found.backstop,
     )
-    target = ExecTarget(
+
+
+def _target(parts: Parts, container: Container, template: Template) -> ExecTarget:
+    state, ids = container.state, ids_of(container.config)
+    return ExecTarget(
         state.pid,
         state.start_time,
         cgroup=create.cgroup_of(parts, container.config),
         supervisor_cgroup=f"{parts.home.cgroup_base}/supervisors",
-        user_namespace=bool(ids_of(container.config).uids),
-        uids=ids_of(container.config).uids,
+        user_namespace=bool(ids.uids),
+        uids=ids.uids,
         seccomp=template.seccomp,
     )
-    plan = plan_exec(cast(Any, process), parts.host, facts, target, supervision)
-    return await launch(plan, {}, attachers, run_dir)
 
 
 def of_files(error: OSError) -> WardianError:

@@ -1,17 +1,19 @@
 """What a started exec leaves on disk, so that a later engine can still say how it ended.
 
 RUN_ROOT/execs/ID/exec.json          whose it is and what was asked, written before it is launched
-RUN_ROOT/execs/ID/supervisor.sock    while it runs
+RUN_ROOT/execs/ID/supervisor.sock    while it runs (and in a spare)
 RUN_ROOT/execs/ID/exit               once it has ended
 RUN_ROOT/execs/spare.X/              made ahead, with files that are to be filled: to make each costs more than the rest
 """
 
 import logging
 import os
+import socket
 from typing import Any, NamedTuple
 
 import msgspec
 
+from wardian.runtime import listen
 from wardian.storage import Spares, remove_tree
 
 log = logging.getLogger(__name__)
@@ -27,10 +29,9 @@ class ExecRecord(NamedTuple):
     options: dict[str, Any]
 
 
-def keep(run_dir: str, record: ExecRecord, spares: Spares) -> None:
-    """Makes the exec's run directory with its record in it. Raises OSError."""
-    if not spares.take(run_dir):
-        make_directory(run_dir)
+def keep(run_dir: str, record: ExecRecord, spares: Spares[socket.socket]) -> socket.socket:
+    """Makes the exec's run directory with its record in it, and returns its supervisor's socket. Raises OSError."""
+    listener = spares.take(run_dir)
     path = os.path.join(run_dir, _FILE)
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -39,13 +40,15 @@ def keep(run_dir: str, record: ExecRecord, spares: Spares) -> None:
     except OSError as error:
         error.filename = error.filename or path  # write(2) knows none
         raise
+    return listener
 
 
-def make_directory(path: str) -> None:
+def make_directory(path: str) -> socket.socket:
     """One without a record: what `found_in` does not take for an exec."""
     os.mkdir(path, 0o700)
     for name in _FILLED_LATER:
         os.close(os.open(os.path.join(path, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    return listen(path)
 
 
 def found_in(run_dir: str) -> ExecRecord | None:

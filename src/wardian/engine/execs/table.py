@@ -15,7 +15,7 @@ from typing import Any
 from wardian.engine.deadline import look
 from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.execs import record as exec_record
-from wardian.engine.execs.launch import Exec, check_user, launch_exec, of_files, said_as_docker
+from wardian.engine.execs.launch import Exec, RunDirectory, check_user, launch_exec, of_files, said_as_docker
 from wardian.engine.execs.process import decode_exec, render_exec
 from wardian.engine.execs.record import ExecRecord
 from wardian.engine.execs.session import ExecSession
@@ -124,14 +124,13 @@ class Execs:
         found.start_time = launched.start_time
         self._follow(found, launched.pid, launched.supervisor)
 
-    def _keep(self, found: Exec) -> str:
-        """Its run directory, with the record of it. A probe has none: no later engine asks for it."""
+    def _keep(self, found: Exec) -> RunDirectory | None:
+        """With the record of it. A probe has none: no later engine asks for it."""
         if found.backstop:
-            return ""
+            return None
         run_dir = self._run_dir(found.id)
         record = ExecRecord(_RECORD_VERSION, self._parts.boot_id, found.container.id, found.options)
-        exec_record.keep(run_dir, record, self._spares)
-        return run_dir
+        return RunDirectory(run_dir, exec_record.keep(run_dir, record, self._spares))
 
     def _follow(self, found: Exec, pid: int, supervisor: SupervisorClient) -> None:
         found.pid, found.supervisor = pid, supervisor

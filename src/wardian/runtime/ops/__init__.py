@@ -76,6 +76,7 @@ from wardian.runtime.ops.process import (
 )
 from wardian.runtime.ops.stdio import (
     Console,
+    Listener,
     LogAttributes,
     Session,
     Stdio,
@@ -118,6 +119,7 @@ __all__ = [
     "Init",
     "Join",
     "LegacyOverlay",
+    "Listener",
     "LogAttributes",
     "Loopback",
     "Mask",

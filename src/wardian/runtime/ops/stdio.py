@@ -24,6 +24,15 @@ class Supervise(NamedTuple):
         return f"stdio by {how}{log}"
 
 
+class Listener(NamedTuple):
+    """The supervisor listens on this socket, RUN_DIR/supervisor.sock already, instead of one that it makes."""
+
+    socket: str
+
+    def describe(self) -> str:
+        return "the supervisor's socket was made before"
+
+
 class StdioOwner(NamedTuple):
     """fchown(2) of the supervisor's pipes: who a user namespace maps may then reopen them by /dev/stdout."""
 
@@ -75,4 +84,4 @@ class Session(NamedTuple):
         return "a session of its own"
 
 
-Operation = Supervise | StdioOwner | Timeout | LogAttributes | Stdio | Console | Session
+Operation = Supervise | Listener | StdioOwner | Timeout | LogAttributes | Stdio | Console | Session
