@@ -41,9 +41,11 @@ def openat2(dir_fd: int, path: str | bytes, flags: int, mode: int = 0, resolve: 
     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
 
-def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0) -> int:
-    """Open `path` as a process chrooted to `root_fd` would see it: `..` and absolute links end at that root."""
-    return openat2(root_fd, path or ".", flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0, *, one_mount: bool = False) -> int:
+    """Open `path` as a process chrooted to `root_fd` would see it: `..` and absolute links end at that root. What lies
+    on another mount is EXDEV with `one_mount`."""
+    resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (RESOLVE_NO_XDEV if one_mount else 0)
+    return openat2(root_fd, path or ".", flags, mode, resolve)
 
 
 def open_beneath(dir_fd: int, path: str | bytes, flags: int, mode: int = 0) -> int:
@@ -52,12 +54,13 @@ def open_beneath(dir_fd: int, path: str | bytes, flags: int, mode: int = 0) -> i
     return openat2(dir_fd, path, flags, mode, resolve)
 
 
-def read_in_root(root_fd: int, path: str | bytes, limit: int) -> bytes:
-    """The content of a regular file of the tree. EINVAL for a device or a fifo, EFBIG past `limit` bytes.
+def read_in_root(root_fd: int, path: str | bytes, limit: int, *, one_mount: bool = False) -> bytes:
+    """The content of a regular file of the tree. EINVAL for a device or a fifo, EFBIG past `limit` bytes, EXDEV as
+    `open_in_root`.
 
     A planted fifo does not hold the caller (CVE-2024-9676 was such a file named /etc/passwd).
     """
-    fd = _opened_file(open_in_root(root_fd, path, os.O_PATH), path)
+    fd = _opened_file(open_in_root(root_fd, path, os.O_PATH, one_mount=one_mount), path)
     try:
         if os.fstat(fd).st_size > limit:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)

@@ -53,6 +53,7 @@ class _Root(NamedTuple):
 
     fd: int
     mounts: Mapping[str, str]
+    one_mount: bool = False
 
     def open(self, path: str, flags: int) -> int:
         for target in sorted(self.mounts, key=len, reverse=True):
@@ -66,7 +67,7 @@ class _Root(NamedTuple):
                 return open_in_root(base, rest, flags)
             finally:
                 os.close(base)
-        return open_in_root(self.fd, path, flags)
+        return open_in_root(self.fd, path, flags, one_mount=self.one_mount)
 
 
 def read_root_facts(
@@ -77,14 +78,17 @@ def read_root_facts(
     cwd: str,
     groups: Sequence[str] = (),
     mounts: Mapping[str, str] | None = None,
+    *,
+    one_mount: bool = False,
 ) -> RootFacts:
     """The facts for this process in the root open as `root_fd`.
 
     `user` is Docker's "", NAME, UID, with ":GROUP"; `groups` are further names or numbers. Raises WardianError(INVALID)
-    for a user, group, command or interpreter that is not there, one that cannot be executed, a foreign architecture.
+    for a user, group, command or interpreter that is not there, one that cannot be executed, a foreign architecture,
+    and OSError with EXDEV when something of it lies on another mount than the root, with `one_mount`.
     """
-    root = _Root(root_fd, mounts or {})
-    uid, gid, more, home = resolve_user(root_fd, user, groups)
+    root = _Root(root_fd, mounts or {}, one_mount)
+    uid, gid, more, home = resolve_user(root_fd, user, groups, one_mount=one_mount)
     cwd = cwd or "/"
     cwd_exists = _is_directory(root, cwd)
     command = _find_command(root, args[0], env, cwd)
@@ -95,10 +99,12 @@ def read_root_facts(
 # ---- users
 
 
-def resolve_user(root_fd: int, user: str, groups: Sequence[str] = ()) -> tuple[int, int, tuple[int, ...], str]:
+def resolve_user(
+    root_fd: int, user: str, groups: Sequence[str] = (), *, one_mount: bool = False
+) -> tuple[int, int, tuple[int, ...], str]:
     """(uid, gid, additional gids, home) of Docker's user string. Raises WardianError(INVALID) on an unknown name."""
     who, _, group = user.partition(":")
-    rows = _rows(root_fd, "/etc/passwd", 7)
+    rows = _rows(root_fd, "/etc/passwd", 7, one_mount)
     row = next((row for row in rows if row[0] == who or (who.isdecimal() and row[2] == who)), None)
     if not who:
         row = next((row for row in rows if row[2] == "0"), None)
@@ -109,7 +115,7 @@ def resolve_user(root_fd: int, user: str, groups: Sequence[str] = ()) -> tuple[i
     uid = _identity(row[2] if row else who or "0", "user", who)
     gid = _identity(row[3] if row else "0", "group", who)
     more: list[int] = []
-    known = _rows(root_fd, "/etc/group", 4) if row or group or groups else []
+    known = _rows(root_fd, "/etc/group", 4, one_mount) if row or group or groups else []
     if group:
         gid = _group(known, group)
     elif row:  # the groups that list the user, unless one was chosen, as login does
@@ -135,13 +141,15 @@ def _identity(text: str, what: str, name: str) -> int:
     return int(text)
 
 
-def _rows(root_fd: int, path: str, fields: int) -> list[list[str]]:
+def _rows(root_fd: int, path: str, fields: int, one_mount: bool) -> list[list[str]]:
     """Rows of passwd(5) or group(5), those that are whole; none when there is no such file."""
     try:
-        text = read_in_root(root_fd, path, MAX_DATABASE).decode(errors="surrogateescape")
+        text = read_in_root(root_fd, path, MAX_DATABASE, one_mount=one_mount).decode(errors="surrogateescape")
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return []
+        if error.errno == errno.EXDEV:
+            raise
         raise _invalid(f"{path} of the root cannot be read: {os.strerror(error.errno or 0)}", path) from error
     rows = [line.split(":") for line in text.split("\n") if not line.startswith("#")]
     return [row for row in rows if len(row) >= fields and row[2].isdecimal()]
