@@ -162,7 +162,8 @@ def _is_ours_alone(container: Container, process: Mapping[str, Any]) -> bool:
     """Its root is an overlay on the engine's own disk: it has nothing of the user's to change its root to, and who is
     in it cannot mount (mount(2): CAP_SYS_ADMIN, which with Docker's filter nobody gets by a user namespace)."""
     config = container.config
-    asked = config[POINTS] or rootfs_of(config) or config["HostConfig.SecurityOpt"] or config["HostConfig.Privileged"]
+    mounts = config[POINTS] or config["HostConfig.Binds"] or config["HostConfig.Mounts"] or rootfs_of(config)
+    asked = mounts or config["HostConfig.SecurityOpt"] or config["HostConfig.Privileged"]
     return not asked and "CAP_SYS_ADMIN" not in process["capabilities"]["bounding"]
 
 
