@@ -338,6 +338,47 @@ def test_two_copies_at_once_of_one_stopped_container(client):
     container.wait()
 
 
+def test_copies_of_the_same_names_at_once(client):
+    """Each is taken; of every name the last one stays, whole."""
+    container = client.containers.create(IMAGE, ["sh", "-c", "cd /tmp/d && ls e && cmp f link && cat f"])
+    failures: list[Exception] = []
+
+    def copy(number: int) -> None:
+        try:
+            for _ in range(40):
+                assert container.put_archive("/tmp", tree_of(str(number).encode() * 70000))
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=copy, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    container.start()
+    assert container.wait()["StatusCode"] == 0
+    assert container.logs() in {str(number).encode() * 70000 for number in range(4)}
+
+
+def tree_of(data: bytes) -> bytes:
+    """Directories, a file, a hard link and a symbolic one."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in ("d", "d/e"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(entry)
+        entry = tarfile.TarInfo("d/f")
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+        for name, kind, link in (("d/hard", tarfile.LNKTYPE, "d/f"), ("d/link", tarfile.SYMTYPE, "f")):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, link
+            archive.addfile(entry)
+    return out.getvalue()
+
+
 def test_a_start_and_a_copy_at_once(client):
     """Whichever comes first, neither is refused: a start waits for a short copy, a copy for a start."""
     container = client.containers.create(IMAGE, ["sleep", "1000"])

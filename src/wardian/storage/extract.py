@@ -3,11 +3,15 @@
 As `unpack` in that every place is opened by openat2 with the container's root as root, and made by a single component
 in a descriptor: the archive is as hostile as that of a layer, and here the tree too, which its processes change
 meanwhile. Otherwise in that files are there already, whiteouts mean nothing, and the archive lands below a directory.
+
+Several at once may write the same names: a name is cleared and made anew in one turn, so that each finds it there or
+makes it, and the last one's stays. What goes into a file is nobody's turn: clients may be slow.
 """
 
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterable
 
 from wardian.errors import INVALID, SYSTEM, WardianError
@@ -25,16 +29,18 @@ def extract(
     root: int,
     destination: bytes,
     *,
+    naming: threading.Lock,
     ids: IdMap = IdMap(),  # noqa: B008  (a value)
     owner: tuple[int, int] | None = None,
     keep_kinds: bool = False,
 ) -> None:
     """Write the archive's entries below `destination`, a directory of the tree `root`.
 
-    With `owner` all is theirs (ids of the inside). With `keep_kinds` a directory is never replaced by something else,
-    nor the other way round. What was written before an error stays, as in Docker.
+    `naming` is that of all who write there at the same time. With `owner` all is theirs (ids of the inside). With
+    `keep_kinds` a directory is never replaced by something else, nor the other way round. What was written before an
+    error stays, as in Docker.
     """
-    extractor = _Extractor(root, destination, ids, owner, keep_kinds)
+    extractor = _Extractor(root, destination, naming, ids, owner, keep_kinds)
     name = b""
     try:
         reader = TarReader(chunks)
@@ -56,9 +62,15 @@ def extract(
 
 class _Extractor(Unpacker):
     def __init__(
-        self, root: int, destination: bytes, ids: IdMap, owner: tuple[int, int] | None, keep_kinds: bool
+        self,
+        root: int,
+        destination: bytes,
+        naming: threading.Lock,
+        ids: IdMap,
+        owner: tuple[int, int] | None,
+        keep_kinds: bool,
     ) -> None:
-        super().__init__(root)
+        super().__init__(root, naming=naming)
         self._destination = destination
         self._ids = ids
         self._owner = owner

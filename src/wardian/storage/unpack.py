@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from wardian.descriptors import write_all
@@ -88,8 +89,15 @@ class Unpacker:
     So nothing here relies on a name still being what was made under it: a container's processes may have swapped it.
     """
 
-    def __init__(self, root: int, outline: OutlineWriter | None = None) -> None:
+    def __init__(
+        self,
+        root: int,
+        outline: OutlineWriter | None = None,
+        naming: AbstractContextManager[object] = nullcontext(),  # noqa: B008  (it holds nothing)
+    ) -> None:
+        """`naming` is entered while a name is cleared and made anew."""
         self.size = 0
+        self._naming = naming
         self.entries = 0
         self.opaque_root = False
         self._root = root
@@ -130,12 +138,14 @@ class Unpacker:
 
     def place(self, path: bytes, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
         """Make `name` in the directory `parent`, whose path ends `path`."""
-        if entry.kind == tar.DIRECTORY:
-            self._add_directory(path, parent, name, entry)
-        elif entry.kind == tar.REGULAR:
-            self._add_file(path, parent, name, entry, reader)
-        else:
-            self._add_special(path, parent, name, entry)
+        if entry.kind == tar.REGULAR:
+            return self._add_file(path, parent, name, entry, reader)
+        with self._naming:
+            if entry.kind == tar.DIRECTORY:
+                self._add_directory(path, parent, name, entry)
+            else:
+                self._add_special(path, parent, name, entry)
+        return None
 
     def finish(self) -> None:
         """Set what writing into a directory would have changed (times), or have handed on (default ACLs)."""
@@ -180,11 +190,12 @@ class Unpacker:
             raise refused(entry.name, f"names and attributes of directories take more than {_LATER_LIMIT >> 20} MiB")
 
     def _add_file(self, path: bytes, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
-        try:
-            fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
-        except FileExistsError:
-            self._clear(parent, name)
-            fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+        with self._naming:
+            try:
+                fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+            except FileExistsError:
+                self._clear(parent, name)
+                fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
         try:
             if self._outline is not None and entry.size:
                 self._outline.file(path, fd, entry.size)
@@ -272,8 +283,9 @@ class Unpacker:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
-            self._make_parents(path)
-            fd = self.open(path)
+            with self._naming:
+                self._make_parents(path)
+                fd = self.open(path)
         if len(self._open) >= _KEPT_OPEN:
             os.close(self._open.pop(next(iter(self._open))))
         self._open[path] = fd

@@ -121,7 +121,8 @@ class Files:
                     owner = resolve_user(view.fd, container.config["User"])[:2]
                 clean = posixpath.normpath(destination).encode("utf-8", "surrogateescape")
                 entries = decompressed(while_there(container, chunks))
-                extract(entries, view.fd, clean, ids=ids, owner=owner, keep_kinds=keep_kinds)
+                naming = view.naming
+                extract(entries, view.fd, clean, naming=naming, ids=ids, owner=owner, keep_kinds=keep_kinds)
 
         await consumed(content, write, "wardian-cp")
         self._publish(container, "extract-to-dir")
