@@ -10,6 +10,8 @@
  * time of the first; what the container leaves without "\n" at its end likewise. Parts end between characters.
  *
  * Rotation happens between lines, before the file would grow past max_size: name → name.1 → name.2 …, max_files in all.
+ * A single file is replaced: the next one begins as name.new and takes the name with its first lines, so that who reads
+ * the end of the log finds some at any moment.
  *
  * Writing may fail (ENOSPC, EIO) and never holds up the container: the file is cut back to whole lines, the container's
  * bytes in the lines that went missing are counted, and the next lines are tried afresh.
@@ -39,6 +41,7 @@ static struct {
     char name[NAME];
     uint64_t max_size, size; /* of the file, without what is still in `out_` */
     uint32_t max_files;
+    bool unnamed; /* the file is name.new yet */
     uint64_t lost, written;
     size_t out_length, out_source; /* bytes in `out_`, and how many of the container's bytes they carry */
     const char *attrs; /* "" or ,"attrs":{…} */
@@ -63,9 +66,9 @@ static void close_broken_line(void) {
         log_.size++;
 }
 
-static int open_file(void) {
+static int open_file(const char *name, int flags) {
     struct stat stat;
-    int fd = openat(log_.dir, log_.name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    int fd = openat(log_.dir, name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0640);
     if (fd < 0)
         return -1;
     if (fstat(fd, &stat) < 0) {
@@ -95,8 +98,9 @@ int log_open(int dir, const char *name, uint64_t max_size, uint32_t max_files) {
     log_.dir = dir;
     log_.max_size = max_size;
     log_.max_files = max_files ? max_files : 1;
+    log_.unnamed = false;
     strcpy(log_.name, name);
-    if (open_file() < 0)
+    if (open_file(log_.name, 0) < 0)
         return -1;
     close_broken_line();
     return 0;
@@ -108,6 +112,27 @@ static const char *old_name(char *to, uint32_t n) {
     return to;
 }
 
+static const char *new_name(char *to) {
+    snprintf(to, NAME + 12, "%s.new", log_.name);
+    return to;
+}
+
+/* Of a single file that is full. When there cannot be another, it is emptied. */
+static void replace(void) {
+    char name[NAME + 12];
+    if (open_file(new_name(name), O_TRUNC) == 0)
+        log_.unnamed = true;
+    else if (ftruncate(log_.fd, 0) == 0)
+        log_.size = 0;
+}
+
+/* After its first lines: also when they could not be written, for the old file may be what fills the disk. */
+static void name_file(void) {
+    char name[NAME + 12];
+    if (log_.unnamed && renameat(log_.dir, new_name(name), log_.dir, log_.name) == 0)
+        log_.unnamed = false;
+}
+
 /* The file becomes name.1, that name.2 …, up to the first number that is free, or the last that is allowed; then a
  * fresh file. When that cannot be, the old one is written on. max_files may be a million: only what is there
  * is moved. */
@@ -115,15 +140,14 @@ static void rotate(void) {
     char from[NAME + 12], to[NAME + 12];
     uint32_t free = 1;
     if (log_.max_files == 1) {
-        if (ftruncate(log_.fd, 0) == 0)
-            log_.size = 0;
+        replace();
         return;
     }
     while (free < log_.max_files - 1 && faccessat(log_.dir, old_name(to, free), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         free++;
     for (uint32_t n = free; n >= 1; n--)
         renameat(log_.dir, old_name(from, n - 1), log_.dir, old_name(to, n));
-    if (open_file() < 0)
+    if (open_file(log_.name, 0) < 0)
         renameat(log_.dir, old_name(from, 1), log_.dir, old_name(to, 0));
 }
 
@@ -147,6 +171,7 @@ static void flush(void) {
             log_.size += done; /* a broken line stays, but the count of bytes is right */
     }
     log_.out_length = log_.out_source = 0;
+    name_file();
 }
 
 static size_t put_time(char *to, struct timespec time) {

@@ -96,6 +96,35 @@ def test_rotation_keeps_the_newest(program: str, directory: str) -> None:
     run(test())
 
 
+def test_a_single_file_is_never_seen_empty_once_there_was_a_line(program: str, directory: str) -> None:
+    """With max-file 1: who reads the tail at any moment finds a line, and no other file stays."""
+
+    async def test() -> None:
+        async with supervised(program, directory, ["/usr/bin/seq", "100000"], max_size=2000, max_files=1) as s:
+            smallest = asyncio.get_running_loop().run_in_executor(None, least_size, s.log, "100000\\n")
+            await s.exit()
+            assert await smallest > 0
+            assert os.listdir(os.path.dirname(s.log)) == ["c-json.log"]
+            assert os.path.getsize(s.log) <= 2000
+            numbers = [int(entry["log"]) for entry in s.entries()]
+            assert numbers == list(range(100001 - len(numbers), 100001)) and numbers
+
+    run(test())
+
+
+def least_size(path: str, last: str) -> int:
+    """Of the file, from its first line on until it has the `last`."""
+    least, found = 1 << 30, b""
+    while not found:
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            found = file.read()
+    while last.encode() not in found:
+        with open(path, "rb") as file:
+            found = file.read()
+        least = min(least, len(found))
+    return least
+
+
 def test_terminal_goes_to_stdout_with_its_carriage_returns(program: str, directory: str) -> None:
     async def test() -> None:
         async with supervised(program, directory, ["/bin/sh", "-c", "echo a; echo b >&2"], TTY) as s:

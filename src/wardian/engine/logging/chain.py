@@ -1,6 +1,7 @@
 """The files of one log, and a place in them.
 
     containers/ID/ID-json.log          the newest file; at its limit it becomes ID-json.log.1, that one .2, …
+                                       with max-file 1 another takes its name
 
 A place is a descriptor and how far it was read. Rotation renames files, so the place stays what it is; when its file is
 read to the end and has a newer one, it goes on there.
@@ -178,7 +179,8 @@ class Chain:
         return max(0, min(BLOCK, self._end - os.lseek(self._fd, 0, os.SEEK_CUR)))
 
     def _cut_back(self) -> bool:
-        """With max-file 1 a full file is emptied, not renamed: begin anew, unless what came later is not wanted."""
+        """Somebody emptied it (so did supervisors of earlier versions with max-file 1): begin anew, unless what came
+        later is not wanted."""
         if self._end != _NO_END or os.fstat(self._fd).st_size >= os.lseek(self._fd, 0, os.SEEK_CUR):
             return False
         os.lseek(self._fd, 0, os.SEEK_SET)
@@ -195,7 +197,7 @@ class Chain:
         return True
 
     def _next_file(self) -> bool:
-        """When ours was rotated away, go on in the one that is next newer."""
+        """When ours was rotated away, go on in the one that is next newer. False when there is none."""
         if self._held is not None:
             return self._next_held()
         inode = os.fstat(self._fd).st_ino
@@ -209,6 +211,8 @@ class Chain:
             newer = path
         if not newer:
             return False
+        if os.fstat(self._fd).st_size > os.lseek(self._fd, 0, os.SEEK_CUR):
+            return True  # its last lines came, and then the rotation, since we found its end
         self.gaps += os.fstat(self._fd).st_nlink == 0
         self.close()
         self._rest = b""
