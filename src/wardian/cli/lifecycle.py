@@ -39,10 +39,34 @@ def _tried(act: Callable[[str], str], name: str) -> tuple[str, Exception | None]
 
 
 def _side_by_side(names: list[str], act: Callable[[str], str]) -> Iterator[tuple[str, Exception | None]]:
-    from concurrent.futures import ThreadPoolExecutor
+    """In threads that nobody waits for: a pool's would keep Ctrl-C waiting until the engine has answered them all."""
+    import threading
 
-    with ThreadPoolExecutor(min(_AT_ONCE, len(names))) as threads:
-        yield from threads.map(lambda name: _tried(act, name), names)
+    results: list[tuple[str, Exception | None] | BaseException | None] = [None] * len(names)
+    ended = [threading.Event() for _ in names]
+    numbers, turn = iter(range(len(names))), threading.Lock()
+
+    def work() -> None:
+        while True:
+            with turn:
+                number = next(numbers, None)
+            if number is None:
+                return
+            try:
+                results[number] = _tried(act, names[number])
+            except BaseException as error:
+                results[number] = error
+            ended[number].set()
+
+    for _ in range(min(_AT_ONCE, len(names))):
+        threading.Thread(target=work, daemon=True).start()
+    for number, event in enumerate(ended):
+        event.wait()
+        result = results[number]
+        if isinstance(result, BaseException):
+            raise result
+        assert result is not None, "it has ended"
+        yield result
 
 
 def for_each(names: list[str], act: Callable[[str], str], at_once: bool = False) -> int:
