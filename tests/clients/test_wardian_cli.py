@@ -332,5 +332,7 @@ def test_replace_takes_the_name_of_one_that_runs(wardian):
     assert b"already in use" in wardian("create", "--name", "taken", IMAGE, "true", status=1).stderr
     second = wardian.out("run", "-d", "--replace", "--name", "taken", IMAGE, "sleep", "1000")
     assert wardian.out("ps", "-aq", "--no-trunc").split() == [second] != [first]
+    third = wardian.out("run", "-d", "--replace", "--name", "/taken", IMAGE, "sleep", "1000")
+    assert wardian.out("ps", "-aq", "--no-trunc").split() == [third] != [second]
     assert wardian.out("run", "--rm", "--replace", "--name", "fresh", IMAGE, "echo", "hi") == "hi"
     assert b"without --name" in wardian("run", "--replace", IMAGE, "true", status=125).stderr

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from wardian.cli.command import Command, Failure, error_text
+from wardian.cli.command import Command, Failure, error_text, path_name
 from wardian.cli.create_body import FLAG_CODE, BodyError, create_body
 from wardian.cli.interrupts import Interrupts
 from wardian.cli.run_flags import CREATE_FLAGS, RUN_FLAGS
@@ -152,7 +152,8 @@ def _post_create(invocation: Invocation, body: dict[str, Any], interrupts: Inter
             if not invocation.flag("replace") or not _lacks_name(error):
                 raise
             # not before: an image or an option that is refused costs nobody the old one
-            invocation.client.call("DELETE", f"/containers/{invocation.text('name')}", query={"force": True})
+            old = path_name(invocation.text("name"))
+            invocation.client.call("DELETE", f"/containers/{old}", query={"force": True})
             answer = invocation.client.call("POST", "/containers/create", body, query)
     except BaseException:
         interrupts.release()
