@@ -48,8 +48,9 @@ def load(invocation: Invocation) -> int:
 
 def save(invocation: Invocation) -> int:
     from wardian.cli.command import path_name
-    from wardian.cli.output_file import check_output, write_pieces, write_whole
+    from wardian.cli.output_file import check_output
     from wardian.cli.references import platform_query
+    from wardian.cli.whole_file import write_pieces, write_whole
 
     path = invocation.text("output")
     if not path and os.isatty(1):

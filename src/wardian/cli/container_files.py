@@ -22,7 +22,8 @@ def diff(invocation: Invocation) -> int:
 
 
 def export(invocation: Invocation) -> int:
-    from wardian.cli.output_file import check_output, write_pieces, write_whole
+    from wardian.cli.output_file import check_output
+    from wardian.cli.whole_file import write_pieces, write_whole
 
     path = invocation.text("output")
     if not path and os.isatty(1):

@@ -13,6 +13,7 @@ import os
 
 from wardian.cli.command import Failure
 from wardian.cli.settings import CURRENT, current_context
+from wardian.cli.whole_file import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ class ContextStore:
         if tls:
             os.makedirs(self.tls_directory(name), mode=0o700, exist_ok=True)
             for file, content in tls.items():
-                _write(os.path.join(self.tls_directory(name), file), content, 0o600)
+                write_whole([content], os.path.join(self.tls_directory(name), file))
         os.makedirs(os.path.dirname(self.meta_path(name)), mode=0o755, exist_ok=True)
-        _write(self.meta_path(name), jsontext.encode(meta), 0o644)
+        write_whole([jsontext.encode(meta)], self.meta_path(name), 0o644)
 
     def tls_files(self, name: str) -> dict[str, bytes]:
         found = {}
@@ -133,7 +134,7 @@ class ContextStore:
                 os.unlink(path)
             return
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        _write(path, name.encode() + b"\n", 0o644)
+        write_whole([name.encode() + b"\n"], path, 0o644)
 
     def endpoint(self, name: str) -> tuple[str, TlsFiles | None]:
         """The engine that a context names, and its TLS. Raises Failure."""
@@ -176,12 +177,3 @@ def _names(directory: str) -> list[str]:
         return sorted(os.listdir(directory))
     except OSError:
         return []
-
-
-def _write(path: str, content: bytes, mode: int) -> None:
-    """The whole file under its name, or the one before."""
-    staging = f"{path}.{os.getpid()}"
-    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(fd, "wb") as file:
-        file.write(content)
-    os.rename(staging, path)

@@ -11,6 +11,7 @@ from typing import Any
 
 from wardian.cli.command import Failure
 from wardian.cli.settings import configuration_directory
+from wardian.cli.whole_file import write_whole
 
 
 @contextmanager
@@ -35,21 +36,7 @@ def change_settings(directory: str = "") -> Iterator[tuple[str, dict[str, Any]]]
         if not isinstance(settings, dict):
             raise Failure(f"{path} is left as it is, since it holds no object")
         yield path, settings
-        _replace(os.path.realpath(path), json.dumps(settings, indent="\t", ensure_ascii=False).encode())
+        content = json.dumps(settings, indent="\t", ensure_ascii=False).encode()
+        write_whole([content], os.path.realpath(path), durable=True)
     finally:
         os.close(lock)
-
-
-def _replace(path: str, content: bytes) -> None:
-    """A file whole or not at all, for its owner alone."""
-    staging = f"{path}.{os.getpid()}.new"
-    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(staging, path)
-    except BaseException:
-        os.unlink(staging)
-        raise
