@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 HUB = "https://index.docker.io/v1/"
 _HELPER_SECONDS = 60.0  # it may ask a person for a password, and nobody may be there
-_NO_CREDENTIALS = b"credentials not found"  # what a helper says where it has none
+_NO_CREDENTIALS = "credentials not found"  # what a helper says where it has none
+_DOING = {"get": "getting", "store": "storing", "erase": "erasing"}
 
 
 def registry_auth(domain: str, settings: dict[str, Any]) -> str:
@@ -39,15 +40,22 @@ def credentials(settings: dict[str, Any], key: str) -> dict[str, str]:
         return _from_helper(helper, key)
     entries = settings.get("auths")
     entry = _entry(entries, key) if isinstance(entries, dict) else None
-    if not isinstance(entry, dict):
-        return {}
+    return _from_entry(entry, key) if isinstance(entry, dict) else {}
+
+
+def _from_entry(entry: dict[str, Any], key: str) -> dict[str, str]:
     found = {"serveraddress": key}
     if entry.get("identitytoken"):
         return {**found, "identitytoken": str(entry["identitytoken"])}
-    if entry.get("auth"):
-        user, _, password = binascii.a2b_base64(str(entry["auth"])).decode("utf-8", "replace").partition(":")
-        return {"username": user, "password": password.rstrip("\0"), **found}
-    return {}
+    if not entry.get("auth"):
+        return {}
+    try:
+        text = binascii.a2b_base64(str(entry["auth"])).decode("utf-8", "replace")
+    except ValueError as error:
+        sys.stderr.write(f"WARNING: no credentials for {key}: what config.json has of it is damaged: {error}\n")
+        return {}
+    user, _, password = text.partition(":")
+    return {"username": user, "password": password.rstrip("\0"), **found}
 
 
 def _entry(entries: dict[str, Any], key: str) -> object:
@@ -65,8 +73,9 @@ def hostname(server: str) -> str:
 def helper_for(settings: dict[str, Any], key: str) -> str:
     """The helper that keeps a server's credentials; empty where the file does."""
     helpers = settings.get("credHelpers")
-    found = helpers.get(key) if isinstance(helpers, dict) else None
-    return str(found or settings.get("credsStore") or "")
+    if isinstance(helpers, dict) and key in helpers:
+        return str(helpers[key] or "")  # "" takes this one server out of the store of all
+    return str(settings.get("credsStore") or "")
 
 
 def _from_helper(helper: str, key: str) -> dict[str, str]:
@@ -76,7 +85,7 @@ def _from_helper(helper: str, key: str) -> dict[str, str]:
         answer = jsontext.decode(call_helper(helper, "get", key.encode()))
     except (Failure, ValueError) as error:
         text = error.message if isinstance(error, Failure) else str(error)
-        if _NO_CREDENTIALS.decode() not in text:
+        if _NO_CREDENTIALS not in text:
             sys.stderr.write(f"WARNING: no credentials from docker-credential-{helper}: {text}\n")
         return {}
     if not isinstance(answer, dict) or not answer.get("Secret"):
@@ -91,23 +100,25 @@ def call_helper(helper: str, verb: str, given: bytes) -> bytes:
     """Runs a helper; its stdout. Raises Failure with what it says."""
     import subprocess
 
-    name = f"docker-credential-{helper}"
+    name, failed = f"docker-credential-{helper}", f"error {_DOING[verb]} credentials - err"
     if "/" in helper:
         raise Failure(f"invalid credential helper {helper!r}: a name without a path")
     try:
         done = subprocess.run([name, verb], input=given, capture_output=True, timeout=_HELPER_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
-        raise Failure(f"error getting credentials - err: {error}") from None
+        raise Failure(f"{failed}: {error}") from None
     if done.returncode:
         said = (done.stdout or done.stderr).decode("utf-8", "replace").strip()
-        raise Failure(f"error getting credentials - err: exit status {done.returncode}, out: `{said}`")
+        raise Failure(f"{failed}: exit status {done.returncode}, out: `{said}`")
     return done.stdout
 
 
 def keep(settings: dict[str, Any], key: str, given: dict[str, str]) -> str:
     """Keeps what was given for a server: in its helper, whose name is answered, or in `settings`, to be written."""
     helper = helper_for(settings, key)
-    entries = settings.setdefault("auths", {})
+    if not isinstance(settings.get("auths"), dict):
+        settings["auths"] = {}
+    entries = settings["auths"]
     if helper:
         from wardian.client import jsontext
 
