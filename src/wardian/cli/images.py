@@ -33,18 +33,9 @@ _CREATED_BY_WIDTH = 45
 
 
 def ls(invocation: Invocation) -> int:
-    from wardian.cli.filters import filters_query
-
     if invocation.flag("tree"):
         return _tree(invocation)
-    filters = filters_query(invocation["filter"]) or {}
-    if invocation.args:
-        filters.setdefault("reference", {})[invocation.args[0]] = True
-    digests = invocation.flag("digests")
-    query = {"all": invocation.flag("all"), "filters": filters or None}
-    found = invocation.client.call("GET", "/images/json", query=query)
-    if not isinstance(found, list):
-        raise Failure("the engine answered no list of images")
+    found, digests = _asked_for(invocation), invocation.flag("digests")
     whole, quiet = invocation.flag("no-trunc"), invocation.flag("quiet")
     form = invocation.text("format") or ("" if quiet else invocation.setting("imagesFormat"))
     rows = [row for image in found for row in _rows(image, digests or ".Digest" in form)]
@@ -54,26 +45,32 @@ def ls(invocation: Invocation) -> int:
     return 0
 
 
+def _asked_for(invocation: Invocation, **more: object) -> list[dict[str, Any]]:
+    """The images that the filters and the argument mean."""
+    from wardian.cli.filters import filters_query
+
+    filters = filters_query(invocation["filter"]) or {}
+    if invocation.args:
+        filters.setdefault("reference", {})[invocation.args[0]] = True
+    query = {"all": invocation.flag("all"), "filters": filters or None, **more}
+    found = invocation.client.call("GET", "/images/json", query=query)
+    if not isinstance(found, list):
+        raise Failure("the engine answered no list of images")
+    return found
+
+
 def _tree(invocation: Invocation) -> int:
     """What each image takes, with its names below each other. One platform of each is here: none has branches."""
     import sys
 
-    from wardian.cli.filters import filters_query
     from wardian.cli.human import size_text
     from wardian.cli.table import columns
 
     for name in ("quiet", "no-trunc", "digests", "format"):
         if invocation[name]:
             raise Failure(f"--{name} is not yet supported with --tree")
-    filters = filters_query(invocation["filter"]) or {}
-    if invocation.args:
-        filters.setdefault("reference", {})[invocation.args[0]] = True
-    query = {"all": invocation.flag("all"), "filters": filters or None, "manifests": True}
-    found = invocation.client.call("GET", "/images/json", query=query)
-    if not isinstance(found, list):
-        raise Failure("the engine answered no list of images")
     lines = ["IMAGE\tID\tDISK USAGE\tCONTENT SIZE\tEXTRA"]
-    for image in found:
+    for image in _asked_for(invocation, manifests=True):
         size, used = size_text(image.get("Size") or 0), "U" if image.get("Containers", 0) > 0 else ""
         for name in image.get("RepoTags") or ["<untagged>"]:
             lines.append(f"{name}\t{short_id(image['Id'])}\t{size}\t{size_text(0)}\t{used}")

@@ -1,4 +1,4 @@
-"""`login`, `logout`, `search`: who we are to a registry, and what Docker Hub has."""
+"""`login` and `logout`: who we are to a registry."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ import os
 import sys
 
 from wardian.cli.command import Command, Failure, error_text
-from wardian.cli.credentials import HUB, credentials, drop, hostname, keep, registry_auth
-from wardian.cli.pflag import TABLE_FORMAT, Flag
-from wardian.cli.table import Listing
+from wardian.cli.credentials import HUB, credentials, drop, hostname, keep
+from wardian.cli.pflag import Flag
 from wardian.errors import WardianError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     from wardian.cli.command import Invocation
-
-_DESCRIPTION_WIDTH = 45
 
 
 def login(invocation: Invocation) -> int:
@@ -108,50 +102,6 @@ def logout(invocation: Invocation) -> int:
     return 0
 
 
-_SEARCH_HEADERS = {
-    "Name": "NAME",
-    "Description": "DESCRIPTION",
-    "StarCount": "STARS",
-    "IsOfficial": "OFFICIAL",
-    "IsAutomated": "AUTOMATED",
-}
-
-
-def search(invocation: Invocation) -> int:
-    from wardian.cli.filters import filters_query
-
-    term = invocation.args[0]
-    head, slash, _ = term.partition("/")
-    domain = head if slash and ("." in head or ":" in head or head == "localhost") else "docker.io"
-    query = {
-        "filters": filters_query(invocation["filter"]) or None,
-        "limit": invocation.number("limit") or None,
-        "term": term,
-    }
-    headers = {"X-Registry-Auth": registry_auth(domain, invocation.settings)}
-    found = invocation.client.call("GET", "/images/search", None, query, headers)
-    rows = sorted(found if isinstance(found, list) else (), key=lambda one: -int(one.get("star_count") or 0))
-    records = [_found(one, invocation.flag("no-trunc")) for one in rows]
-    listing = Listing("*search.searchContext", _SEARCH_HEADERS, "Name Description StarCount IsOfficial", "Name")
-    listing.show(records, invocation.text("format"), False)
-    return 0
-
-
-def _found(one: dict[str, Any], whole: bool) -> Any:
-    from wardian.cli.ps import ellipsis
-    from wardian.cli.record import Record
-
-    text = str(one.get("description") or "").replace("\n", " ").replace("\r", " ")
-    fields: dict[str, Callable[..., object]] = {
-        "Name": lambda: one.get("name") or "",
-        "Description": lambda: text if whole else ellipsis(text, _DESCRIPTION_WIDTH),
-        "StarCount": lambda: str(one.get("star_count") or 0),
-        "IsOfficial": lambda: "[OK]" if one.get("is_official") else "",
-        "IsAutomated": lambda: "[OK]" if one.get("is_automated") else "",
-    }
-    return Record("*search.searchContext", fields)
-
-
 LOGIN = Command(
     login,
     "[OPTIONS] [SERVER]",
@@ -163,15 +113,3 @@ LOGIN = Command(
     most=1,
 )
 LOGOUT = Command(logout, "[SERVER]", most=1)
-SEARCH = Command(
-    search,
-    "[OPTIONS] TERM",
-    (
-        Flag("filter", "f", "filter", "", "Show only what fits (is-official=…, stars=…)"),
-        TABLE_FORMAT,
-        Flag("limit", "", "int", "", "How many results at most (0: 25)", default=0),
-        Flag("no-trunc", "", "bool", "", "Do not cut anything short"),
-    ),
-    least=1,
-    most=1,
-)

@@ -141,7 +141,7 @@ OWN = {
     "logout": ("login:LOGOUT", "Sign out from a registry"),
     "man": ("man:MAN", "Write the manual pages into a directory"),
     "plan": ("run:PLAN", "Show what run would do with the same arguments; nothing is made"),
-    "search": ("login:SEARCH", "Search a registry for images"),
+    "search": ("search:SEARCH", "Search a registry for images"),
     "serve": ("serve:SERVE", "Run the engine in the foreground"),
     "version": ("system:VERSION", "Show the versions of this command and of the engine"),
 }

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
-from wardian.cli.command import Command, Failure, error_text, path_name
+from wardian.cli.command import Command, Failure, path_name
 from wardian.cli.natural_order import natural_key
 from wardian.cli.pflag import TABLE_FORMAT, Flag
 from wardian.cli.table import Listing
-from wardian.errors import WardianError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,18 +80,15 @@ def create(invocation: Invocation) -> int:
 
 
 def remove(invocation: Invocation) -> int:
-    """Removes each; what could not be is told at the end, and the others go all the same."""
-    errors = []
+    from wardian.cli.lifecycle import for_each
+
     query = {"force": True} if invocation.flag("force") else {}
-    for name in invocation.args:
-        try:
-            invocation.client.call("DELETE", f"/volumes/{path_name(name, 'volume')}", query=query)
-            print(name, flush=True)
-        except (WardianError, Failure) as error:
-            errors.append(error_text(error))
-    if errors:
-        sys.stderr.write("\n".join(errors) + "\n")
-    return 1 if errors else 0
+
+    def act(name: str) -> str:
+        invocation.client.call("DELETE", f"/volumes/{path_name(name, 'volume')}", query=query)
+        return name
+
+    return for_each(invocation.args, act)
 
 
 _WARNING = "WARNING! This will remove {} not used by at least one container."
