@@ -52,14 +52,34 @@ class Database:
 
     def _open(self, schemas: Sequence[Schema]) -> None:
         with _said_when_full(os.path.dirname(self.path)):
+            if not os.path.exists(self.path):
+                self._create(schemas)
             self._durable = self._connect("FULL")
             self._volatile = self._connect("NORMAL")
-            for schema in schemas:
-                self._migrate(schema)
+            with self.durable() as db:
+                self._migrate(db, schemas)
             self._volatile.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the log is there from here on
         if not self._fill_log() and self._reserve.give_up():
             self._fill_log()
         self._empty_log()
+
+    def _create(self, schemas: Sequence[Schema]) -> None:
+        """Under another name, without syncs until it is whole: one commit after another they made a first start wait
+        for the disk some twenty times. A log that an earlier file left is none of the new one's."""
+        staged = f"{self.path}.new"
+        for name in (staged, self.path):
+            for left in (name, f"{name}-wal", f"{name}-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(left)
+        with contextlib.closing(sqlite3.connect(staged, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=WAL")  # the file remembers it
+            db.execute("PRAGMA synchronous=OFF")
+            db.execute("BEGIN")
+            self._migrate(db, schemas)
+            db.execute("COMMIT")
+        _sync(staged)
+        os.rename(staged, self.path)
+        _sync(os.path.dirname(self.path))
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=10, check_same_thread=False)
@@ -93,9 +113,10 @@ class Database:
                 with contextlib.suppress(sqlite3.OperationalError):
                     self._volatile.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _migrate(self, schema: Schema) -> None:
-        with self.durable() as db:
-            db.execute("CREATE TABLE IF NOT EXISTS schema_version (name TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+    def _migrate(self, db: sqlite3.Connection, schemas: Sequence[Schema]) -> None:
+        """Inside a transaction: all schemas are brought up to date, or none. A start on a full disk writes nothing."""
+        db.execute("CREATE TABLE IF NOT EXISTS schema_version (name TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+        for schema in schemas:
             row = db.execute("SELECT version FROM schema_version WHERE name = ?", (schema.name,)).fetchone()
             have, want = (row[0] if row else 0), len(schema.migrations)
             if have > want:
@@ -106,8 +127,8 @@ class Database:
                     subject=self.path,
                     hint="it was written by a newer Wardian: upgrade, or use another data root",
                 )
-            if have == want:  # a start on a full disk writes nothing
-                return
+            if have == want:
+                continue
             for script in schema.migrations[have:]:
                 for statement in filter(str.strip, script.split(";")):
                     db.execute(statement)
@@ -151,6 +172,15 @@ class Database:
     def close(self) -> None:
         self._volatile.close()
         self._durable.close()
+
+
+def _sync(path: str) -> None:
+    """fsync(2) of a file, or of the names in a directory."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

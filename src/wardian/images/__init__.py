@@ -11,12 +11,14 @@ from wardian.images.describe import run_config, summary
 from wardian.images.image import Image
 from wardian.images.platforms import foreign, platform_of
 from wardian.images.progress import Progress, Stop
+from wardian.images.records import SCHEMA
 from wardian.images.reference import Reference, parse_reference
 from wardian.images.removal import ImageUse
 from wardian.images.store import ImageStore
 from wardian.images.streams import inflated as decompressed
 
 __all__ = [
+    "SCHEMA",
     "Commit",
     "Image",
     "ImageStore",

@@ -9,7 +9,7 @@ import ipaddress
 import logging
 import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from wardian.database import Database
@@ -70,13 +70,16 @@ class NetworkRows:
 
     def add(self, config: NetworkConfig) -> None:
         """On disk when it returns. The caller has checked that the name is free."""
+        self._add_all([config])
+
+    def _add_all(self, configs: Sequence[NetworkConfig]) -> None:
+        boot = boot_id()
+        rows = [(config.id, config.name, encode_config(config), boot) for config in configs]
         with self._database.durable(adds=True) as db:
-            db.execute(
-                "INSERT INTO network VALUES (?, ?, ?, '', '', ?)",
-                (config.id, config.name, encode_config(config), boot_id()),
-            )
-        self._configs[config.id] = config
-        self._given[config.id] = Given(config)
+            db.executemany("INSERT INTO network VALUES (?, ?, ?, '', '', ?)", rows)
+        for config in configs:
+            self._configs[config.id] = config
+            self._given[config.id] = Given(config)
 
     def replace(self, config: NetworkConfig) -> None:
         """A predefined network's subnets, chosen anew: its rounds of addresses begin anew. Only without endpoints."""
@@ -229,10 +232,13 @@ class NetworkRows:
         self._given[row.network].used.update(ipaddress.ip_address(text) for text in (row.ipv4, row.ipv6) if text)
 
     def _make_predefined(self) -> None:
+        lacking = []
         for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
             if self.named(name) is None:
                 config = NetworkConfig(secrets.token_hex(32), name, driver, now())
-                self.add(self._as_default(config) if driver == "bridge" else config)
+                lacking.append(self._as_default(config) if driver == "bridge" else config)
+        if lacking:
+            self._add_all(lacking)
 
     def _as_default(self, config: NetworkConfig) -> NetworkConfig:
         return config._replace(link=self._bridge, options={BRIDGE + "default_bridge": "true"})

@@ -1,0 +1,49 @@
+"""The state file: how it comes to be, and what it is brought up to."""
+
+import os
+import shutil
+
+import pytest
+
+from wardian.database import Database, Schema
+from wardian.errors import CONFLICT, WardianError
+
+FIRST = Schema("first", ["CREATE TABLE a (x)"])
+SECOND = Schema("second", ["CREATE TABLE b (x)", "ALTER TABLE b ADD COLUMN y"])
+
+
+def test_a_new_one_is_whole_when_it_has_its_name(tmp_path):
+    path = str(tmp_path / "state.db")
+    (tmp_path / "state.db.new").write_bytes(b"what a power loss left of an earlier beginning")
+    database = Database(path, [FIRST, SECOND])
+    assert "state.db.new" not in os.listdir(tmp_path)
+    (mode,) = database.read("PRAGMA journal_mode")
+    assert mode[0] == "wal"
+    assert [tuple(row) for row in database.read("SELECT * FROM schema_version")] == [("first", 1), ("second", 2)]
+    database.close()
+
+
+def test_it_takes_nothing_from_the_log_of_another(tmp_path):
+    path, kept = str(tmp_path / "state.db"), str(tmp_path / "kept")
+    database = Database(path, [FIRST])
+    with database.volatile() as db:
+        db.execute("INSERT INTO a VALUES (1)")
+    shutil.copy(f"{path}-wal", kept)
+    database.close()
+    os.unlink(path)
+    os.rename(kept, f"{path}-wal")
+    database = Database(path, [FIRST])
+    assert not database.read("SELECT * FROM a")
+    database.close()
+
+
+def test_what_one_schema_refuses_leaves_the_others_as_they_were(tmp_path):
+    path = str(tmp_path / "state.db")
+    Database(path, [FIRST, SECOND]).close()
+    third = Schema("third", ["CREATE TABLE c (x)"])
+    with pytest.raises(WardianError) as caught:
+        Database(path, [third, SECOND._replace(migrations=SECOND.migrations[:1])])
+    assert caught.value.kind == CONFLICT
+    database = Database(path, [FIRST])
+    assert {row["name"] for row in database.read("SELECT name FROM schema_version")} == {"first", "second"}
+    database.close()
