@@ -14,7 +14,7 @@ def settled(tmp_path, content, *words):
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     arguments = ["--config-file", str(path), *words]
     given = command_line.read(arguments)
-    apply_file(given, command_line.explicit(arguments))
+    apply_file(given, lambda: command_line.explicit(arguments))
     return given
 
 
@@ -75,4 +75,4 @@ def test_an_empty_file_says_nothing(tmp_path):
 def test_one_that_is_named_must_be_there(tmp_path):
     arguments = ["--config-file", str(tmp_path / "none")]
     with pytest.raises(FileNotFoundError):
-        apply_file(command_line.read(arguments), command_line.explicit(arguments))
+        apply_file(command_line.read(arguments), lambda: command_line.explicit(arguments))

@@ -39,6 +39,7 @@ from wardian.engine.volumes.calls import Volumes
 from wardian.engine.volumes.use import Pins
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
+from wardian.images import SCHEMA as IMAGE_SCHEMA
 from wardian.images import ImageStore
 from wardian.kernel import cgroups, procfs
 from wardian.network import SCHEMA as NETWORK_SCHEMA
@@ -82,7 +83,8 @@ class Engine:
         remap = await find_remap(home)  # refused before anything is made
         for path in (home.data_root, home.run_root):
             os.makedirs(os.path.join(path, "containers"), mode=0o711, exist_ok=True)
-        self._database = database = Database(home.database, [ENGINE_SCHEMA, NETWORK_SCHEMA, VOLUME_SCHEMA])
+        schemas = (ENGINE_SCHEMA, NETWORK_SCHEMA, VOLUME_SCHEMA, IMAGE_SCHEMA)  # images: here too, one sync makes all
+        self._database = database = Database(home.database, schemas)
         store = EngineStore(database)
         trash = Trash(home.trash)
         layers = LayerStore(home, trash)
@@ -124,7 +126,10 @@ class Engine:
         self.stats = Stats(parts)
         self.system = System(parts, _identity(home))
         parts.volumes.load()
-        await parts.networks.start()
+        trash.sweep()
+        layers.sweep()
+        # The one waits for the kernel, the other, once for a data root, for the disk.
+        await asyncio.gather(parts.networks.start(), self._make_hello(parts))
         await recover(parts, lifecycle)
         for container in parts.registry:
             if container.state.started_at:  # of one that has ended, too: what was not sent is sent now
@@ -133,9 +138,6 @@ class Engine:
             tell_missing(parts.events, parts.registry)
         await self.execs.recover()
         self._health_checks.recover()
-        trash.sweep()
-        layers.sweep()
-        await self._make_hello(parts)
         keep_ready()
 
     def redefine(self, defaults: Defaults) -> None:

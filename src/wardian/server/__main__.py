@@ -1,6 +1,7 @@
 """`python -m wardian.server`: the engine in the foreground. `wardian` starts it so when none runs."""
 
 import argparse
+import gc
 import logging
 import os
 import sqlite3
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    gc.disable()  # imports make what stays, and a collection finds nothing there: serve() has them again
     given = command_line.read(arguments)
     logging.basicConfig(
         level=logging.INFO,
@@ -31,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     from wardian.server.serve import serve
 
     try:
-        settings = apply_file(given, command_line.explicit(arguments))
+        settings = apply_file(given, lambda: command_line.explicit(arguments))
         log_level(given.debug)
         defaults = defaults_of(given)
         endpoints = read_endpoints(given.host, _tls(given), given.group)

@@ -23,9 +23,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="wardian serve", description="Run a Wardian engine in the foreground.")
     parser.add_argument(
         "--config-file",
-        default=DEFAULT,
+        default="",
         metavar="FILE",
-        help="options by the names of Docker's daemon.json (%(default)s)",
+        help=f"options by the names of Docker's daemon.json ({DEFAULT})",
     )
     parser.add_argument("--data-root", default=DEFAULT_DATA_ROOT, help="what a reboot must not lose (%(default)s)")
     parser.add_argument("--run-root", default=DEFAULT_RUN_ROOT, help="what it may (%(default)s)")

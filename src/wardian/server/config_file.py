@@ -128,15 +128,16 @@ def _wrong(path: str, why: str) -> WardianError:
     return WardianError(INVALID, message, operation="serve", subject=path)
 
 
-def apply_file(given: argparse.Namespace, explicit: Mapping[str, Any]) -> Settings:
-    """Fills `given` from the file that it names, and answers what was in it. `explicit`: what the command line said.
+def apply_file(given: argparse.Namespace, said: Callable[[], Mapping[str, Any]]) -> Settings:
+    """Fills `given` from the file that it names, and answers what was in it. `said`: what the command line did;
+    it is not asked where there is no file.
 
     The default file need not be there. Raises WardianError, OSError.
     """
-    path = given.config_file
-    if "config_file" not in explicit and not os.path.exists(path):
+    path = given.config_file or DEFAULT
+    if not given.config_file and not os.path.exists(path):
         return {}
-    found = read_file(path)
+    found, explicit = read_file(path), said()
     twice = [
         f"{key}: (from flag: {explicit[KEYS[key].dest]}, from file: {value})"
         for key, value in found.items()

@@ -28,7 +28,7 @@ class Reload:
         """A file that cannot be used changes nothing."""
         given = command_line.read(self._arguments)
         try:
-            found = apply_file(given, command_line.explicit(self._arguments))
+            found = apply_file(given, lambda: command_line.explicit(self._arguments))
             defaults = defaults_of(given)
         except (WardianError, OSError) as error:
             log.error("the configuration was not read again: %s", error)

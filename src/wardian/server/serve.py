@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -50,6 +51,8 @@ def serve(
     """Runs the engine of `home` until it is told to end. Raises WardianError when it cannot be that engine."""
     bound_arenas(_ARENAS)
     raise_limit()
+    gc.freeze()  # modules stay: no collection needs to look at them
+    gc.enable()
     listeners = Listeners(endpoints or Endpoints(), home.socket, inherited_sockets())
     os.makedirs(home.data_root, mode=0o711, exist_ok=True)
     os.makedirs(home.run_root, mode=0o711, exist_ok=True)
