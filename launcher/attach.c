@@ -88,16 +88,16 @@ static void attacher_drop(struct supervisor *s, unsigned slot) {
         close_politely(fd);
 }
 
-void attacher_watch(struct supervisor *s, unsigned slot) {
+bool attacher_watch(struct supervisor *s, unsigned slot) {
     struct attacher *a = &s->attachers[slot];
     uint32_t want = EPOLLHUP; /* always told; named so that the socket stays watched */
     if (a->fd < 0)
-        return;
+        return true;
     if (a->reading && s->sink.fd >= 0 && !s->sink.length)
         want |= EPOLLIN;
     if (has_pending(a))
         want |= EPOLLOUT;
-    watch(s, a->fd, TAG_ATTACHER, slot, a->generation, &a->watched, a->hung_up ? 0 : want);
+    return watch(s, a->fd, TAG_ATTACHER, slot, a->generation, &a->watched, a->hung_up ? 0 : want);
 }
 
 static int next_source(const struct attacher *a) {
@@ -306,8 +306,11 @@ int attacher_add(struct supervisor *s, int fd, int early, uint32_t flags, const 
         *a = (struct attacher){.fd = fd, .early = early, .generation = ++s->generations, .flags = flags, .turn = -1,
                                .key_count = key_count, .reading = flags & ATTACHER_STDIN && s->sink.fd >= 0};
         memcpy(a->keys, keys, key_count);
-        attacher_watch(s, slot);
-        return (int)slot;
+        if (attacher_watch(s, slot))
+            return (int)slot;
+        a->fd = a->early = -1; /* whose they were closes them */
+        a->reading = false;
+        return -1;
     }
     errno = EUSERS;
     return -1;

@@ -178,13 +178,15 @@ static int attach(struct supervisor *s, const struct client *client, struct requ
     return error;
 }
 
-void control_take_early_attachers(struct supervisor *s) {
-    for (unsigned i = 0; i < early_count_; i++) {
+bool control_take_early_attachers(struct supervisor *s) {
+    for (unsigned i = 0; i < early_count_; i++) { /* there are as many slots */
         const struct early *one = &early_[i];
-        attacher_add(s, one->fd, one->early, one->flags, one->keys, one->key_count); /* there are as many slots */
+        if (attacher_add(s, one->fd, one->early, one->flags, one->keys, one->key_count) < 0)
+            return false;
     }
     early_count_ = 0;
     attachers_resume_input(s);
+    return true;
 }
 
 static void answer(int fd, uint16_t kind, const void *body, uint32_t length, const void *text, size_t text_length) {
@@ -319,7 +321,8 @@ int control_add(struct supervisor *s, int fd) {
         if (client->fd >= 0)
             continue;
         *client = (struct client){.fd = fd, .generation = ++s->generations};
-        watch(s, fd, TAG_CLIENT, slot, client->generation, &client->watched, EPOLLIN);
+        if (!watch(s, fd, TAG_CLIENT, slot, client->generation, &client->watched, EPOLLIN))
+            s->unheard = true;
         return (int)slot;
     }
     close(fd);
@@ -328,8 +331,21 @@ int control_add(struct supervisor *s, int fd) {
 
 /* The listener is looked at, or not while no descriptor is free for who waits there: it would be ready all the time. */
 void control_hear(struct supervisor *s, bool hear) {
-    s->deaf = !hear;
-    watch(s, s->listener, TAG_LISTENER, 0, 0, &s->listener_watched, hear ? EPOLLIN : 0);
+    s->deaf = !watch(s, s->listener, TAG_LISTENER, 0, 0, &s->listener_watched, hear ? EPOLLIN : 0) || !hear;
+}
+
+/* An engine that is turned away takes its supervisor for lost, and ends the container: while the kernel watches no more
+ * it is answered late, and heard again as soon as may be. */
+void control_ask_unheard(struct supervisor *s) {
+    s->unheard = false;
+    for (unsigned slot = 0; slot < MAX_CLIENTS; slot++) {
+        struct client *client = &s->clients[slot];
+        if (client->fd < 0 || client->watched)
+            continue;
+        if (!watch(s, client->fd, TAG_CLIENT, slot, client->generation, &client->watched, EPOLLIN))
+            s->unheard = true;
+        control_event(s, slot, 0);
+    }
 }
 
 void control_accept(struct supervisor *s) {

@@ -36,8 +36,8 @@ static uint32_t begun_;
 
 static void look(struct supervisor *s) {
     bool wanted = count_ && current_ < 0 && !rest_until_;
-    if (ready_ >= 0)
-        watch(s, ready_, TAG_PUBLISHED, 0, 0, &ready_watched_, wanted ? EPOLLIN : 0);
+    if (ready_ >= 0 && !watch(s, ready_, TAG_PUBLISHED, 0, 0, &ready_watched_, wanted ? EPOLLIN : 0) && wanted)
+        rest_until_ = now_ms() + REST_MS; /* tried again then */
 }
 
 static void forget_relay(struct supervisor *s, unsigned slot) {
@@ -102,7 +102,10 @@ static bool start_relay(struct supervisor *s, unsigned slot) {
         return false;
     }
     relays_[slot] = (struct relay){.pid = pid, .pidfd = pidfd, .leash = ends[0], .number = ++begun_};
-    watch(s, pidfd, TAG_RELAY, slot, 0, &relays_[slot].watched, EPOLLIN);
+    if (!watch(s, pidfd, TAG_RELAY, slot, 0, &relays_[slot].watched, EPOLLIN)) {
+        kill_relay(s, slot); /* whose end nobody would hear of */
+        return false;
+    }
     current_ = (int)slot;
     return true;
 }
@@ -124,12 +127,12 @@ void publish_relay_ended(struct supervisor *s, unsigned slot) {
 }
 
 int publish_patience(struct supervisor *s) {
-    int64_t left = rest_until_ ? rest_until_ - now_ms() : -1;
-    if (rest_until_ && left <= 0) {
+    if (rest_until_ && now_ms() >= rest_until_) {
         rest_until_ = 0;
         look(s);
     }
-    return left > 0 ? (int)left : -1;
+    int64_t left = rest_until_ - now_ms();
+    return !rest_until_ ? -1 : left > 0 ? (int)left : 0;
 }
 
 bool publish_relays(void) {

@@ -9,10 +9,15 @@
 
 enum { DRAIN_CHUNKS = 64, WIDE = 1 << 18, QUICK_NS = 100000, FLOOD = 32, REST_NS = 200000 };
 
-void source_watch(struct supervisor *s, int which) {
+bool source_watch(struct supervisor *s, int which) {
     struct source *source = &s->sources[which];
-    if (source->fd >= 0)
-        watch(s, source->fd, TAG_SOURCE, (unsigned)which, 0, &source->watched, source->length || s->held ? 0 : EPOLLIN);
+    uint32_t want = source->length || s->held ? EPOLLET : EPOLLIN;
+    return source->fd < 0 || watch(s, source->fd, TAG_SOURCE, (unsigned)which, 0, &source->watched, want);
+}
+
+bool sink_watch(struct supervisor *s, bool full) {
+    struct sink *sink = &s->sink;
+    return sink->fd < 0 || watch(s, sink->fd, TAG_SINK, 0, 0, &sink->watched, full ? EPOLLOUT : EPOLLET);
 }
 
 void source_end(struct supervisor *s, int which) {
@@ -115,7 +120,7 @@ void sink_write(struct supervisor *s) {
         if (n > 0) {
             sink->sent += (uint32_t)n;
         } else if (n < 0 && errno == EAGAIN) {
-            watch(s, sink->fd, TAG_SINK, 0, 0, &sink->watched, EPOLLOUT);
+            sink_watch(s, true);
             return;
         } else if (n == 0 || errno != EINTR) { /* EPIPE: the container closed its input */
             sink_close(s);
@@ -125,7 +130,7 @@ void sink_write(struct supervisor *s) {
     sink->sent = sink->length = 0;
     if (sink->fd < 0)
         return;
-    watch(s, sink->fd, TAG_SINK, 0, 0, &sink->watched, 0);
+    sink_watch(s, false);
     if (sink->closing)
         sink_close(s);
 }

@@ -46,8 +46,10 @@ bool watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t 
     if (*have == want)
         return true;
     int operation = !want ? EPOLL_CTL_DEL : *have ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    *have = want;
-    return epoll_ctl(s->epoll, operation, fd, &event) == 0;
+    bool done = epoll_ctl(s->epoll, operation, fd, &event) == 0;
+    if (done || !want)
+        *have = want;
+    return done;
 }
 
 static void ignore_signals(void) {
@@ -106,9 +108,11 @@ static int set_up(struct supervisor *s, int control) {
     int first = control >= 0 ? control_add(s, control) : -1;
     if (first >= 0)
         s->clients[first].waits = true;
-    control_take_early_attachers(s); /* before anything is read from the container */
+    if (!sink_watch(s, false) || !control_take_early_attachers(s)) /* before anything is read from the container */
+        return -1;
     for (int which = 0; which < SOURCES; which++)
-        source_watch(s, which);
+        if (!source_watch(s, which))
+            return -1;
     return 0;
 }
 
@@ -221,10 +225,11 @@ static int sooner(int patience, int64_t left) {
 }
 
 static int patience(struct supervisor *s) {
-    if (s->deaf)
+    int rest = s->phase == RUNNING ? publish_patience(s) : -1;
+    if (s->deaf || s->unheard)
         return DEAF_MS;
     if (s->phase == RUNNING)
-        return s->due_at ? sooner(publish_patience(s), s->due_at - now_ms()) : publish_patience(s);
+        return s->due_at ? sooner(rest, s->due_at - now_ms()) : rest;
     int64_t since = now_ms() - s->exited_at;
     bool open = s->sources[SOURCE_OUT].fd >= 0 || s->sources[SOURCE_ERR].fd >= 0;
     if (open && since < GRACE_MS)
@@ -304,6 +309,8 @@ int supervise(struct supervision *supervision, struct child *child, int control)
         int count = epoll_wait(s->epoll, events, EVENTS, patience(s));
         if (s->deaf)
             control_hear(s, true);
+        if (s->unheard)
+            control_ask_unheard(s);
         for (int i = 0; i < count; i++)
             dispatch(s, &events[i]);
     }

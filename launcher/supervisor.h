@@ -79,6 +79,7 @@ struct supervisor {
     int epoll, listener;
     uint32_t child_watched, listener_watched;
     bool deaf; /* the listener is left alone for a moment */
+    bool unheard; /* a client is not watched: it is asked now and then */
     uint32_t generations;
     struct source sources[SOURCES];
     unsigned held; /* attachers that are; while there are any, the sources are not read */
@@ -97,7 +98,9 @@ struct supervisor {
 
 /* supervise.c: what an epoll event is about. A tag is kind, slot and generation. */
 enum tag { TAG_SOURCE, TAG_SINK, TAG_ATTACHER, TAG_CLIENT, TAG_LISTENER, TAG_CHILD, TAG_PUBLISHED, TAG_RELAY };
-/* Brings the interest in `fd` from *have to `want`; 0 removes it from the loop. False: the kernel watches no more. */
+/* Brings the interest in `fd` from *have to `want`; 0 removes it from the loop. False: the kernel watches no more (a
+ * user has so many watches, epoll(7)), which only who comes new is told: what is to be back soon stays in the loop, with
+ * EPOLLET for none, and hears at most once of an end. */
 bool watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have,
            uint32_t want);
 
@@ -106,7 +109,8 @@ void source_read(struct supervisor *s, int which);
 void source_drain(struct supervisor *s, int which);
 void source_taken(struct supervisor *s, int which); /* one attacher fewer waits for the chunk */
 void source_end(struct supervisor *s, int which);
-void source_watch(struct supervisor *s, int which);
+bool source_watch(struct supervisor *s, int which); /* false: as watch */
+bool sink_watch(struct supervisor *s, bool full);   /* the same; `full`: it waits for room */
 void sink_write(struct supervisor *s);
 void sink_close(struct supervisor *s);
 
@@ -123,7 +127,7 @@ void attachers_resume_input(struct supervisor *s);
 void attachers_stop_input(struct supervisor *s);
 void attachers_end(struct supervisor *s);
 unsigned attachers_count(const struct supervisor *s);
-void attacher_watch(struct supervisor *s, unsigned slot);
+bool attacher_watch(struct supervisor *s, unsigned slot); /* false: as watch */
 
 /* stdio.c */
 int stdio_listener(void);
@@ -152,7 +156,8 @@ void control_accept(struct supervisor *s);
 void control_hear(struct supervisor *s, bool hear);
 int control_add(struct supervisor *s, int fd);
 void control_event(struct supervisor *s, unsigned slot, uint32_t events);
-void control_take_early_attachers(struct supervisor *s);
+void control_ask_unheard(struct supervisor *s);
+bool control_take_early_attachers(struct supervisor *s); /* false: one cannot be watched */
 void control_announce_exit(struct supervisor *s);
 
 /* publish.c: the host's sockets of the container's published ports, each with where it leads. */

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -498,6 +500,63 @@ def test_out_of_descriptors_it_waits_and_does_not_spin(start: Test) -> None:
             await s.exit()
 
     run(test())
+
+
+@pytest.fixture(scope="module")
+def full_later(tmp_path_factory: pytest.TempPathFactory) -> str:
+    needs.program("gcc")
+    wrapped = ("-Wl,--wrap=epoll_ctl", f"{REPOSITORY}/tests/launcher/full_epoll_later.c")
+    return compile_c("supervised.c", str(tmp_path_factory.mktemp("full") / "full"), link=wrapped)
+
+
+def test_while_the_kernel_watches_no_more_nothing_stands_still(
+    full_later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who attaches is told so; who is attached, the container's input and output and an engine's calls go on."""
+    full = tmp_path / "no more"
+    monkeypatch.setenv("FULL_EPOLL", str(full))
+
+    async def test() -> None:
+        command = ["/bin/sh", "-c", "read go; seq 200000; exec wc -c"]
+        async with supervised(full_later, str(tmp_path), command, OPEN_STDIN | STDIN_ONCE) as s:
+            client = await s.attach(framed=False)
+            full.touch()
+            with pytest.raises(WardianError) as caught:
+                await s.attach()
+            assert caught.value.errno == errno.ENOSPC
+            other = await SupervisorClient.connect(s.directory)  # an engine that is turned away would end the container
+            assert (await other.status()).pid == s.pid
+            await client.send(b"go\n")
+            await asyncio.sleep(0.3)  # the output waits for its reader
+            await client.read_until(b"\n200000\n")
+            await client.send(b"x" * 1000000)  # more than a pipe holds, and a program that is slow to read
+            client.half_close()
+            assert await client.read() == b"1000000\n"
+            assert (await other.wait_exit()).exit_code == 0
+            other.close()
+            client.close()
+
+    run(test())
+
+
+def test_who_waited_for_the_start_and_cannot_be_watched_is_no_silent_loss(
+    full_later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FULL_EPOLL", "/")
+
+    async def test() -> None:
+        client = Client()
+        command = ["/bin/sleep", "1000"]
+        with pytest.raises(AssertionError):  # its status says so too
+            async with supervised(full_later, str(tmp_path), command, attachers=[client.attacher()]) as s:
+                client.theirs.close()
+                told.append(await s.exit())
+                assert await client.read() == b""
+                client.close()
+
+    told: list[Any] = []
+    run(test())
+    assert [(record.exit_code, record.reason) for record in told] == [(137, "the supervisor could not start")]
 
 
 def test_a_child_whose_end_cannot_be_watched_is_ended(tmp_path: Any) -> None:
