@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -784,6 +785,32 @@ def test_a_connection_that_cannot_be_watched_is_reset(inside: int, tmp_path: Any
     async def test() -> None:
         async with published(full, str(tmp_path), [tcp(8080)]):
             assert await inside_thread(lambda: as_many_as_go(lambda: connect("::1", 8080, 3), 1)) == []
+
+    run(test())
+    server.close()
+
+
+def test_a_relay_that_cannot_be_watched_is_begun_later(
+    inside: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection waits in the port's queue meanwhile."""
+    needs.program("gcc")
+    wrapped = ("-Wl,--wrap=epoll_ctl", f"{REPOSITORY}/tests/launcher/full_epoll_later.c")
+    full = compile_c("supervised.c", str(tmp_path / "full"), link=wrapped)
+    no_more = tmp_path / "no more"
+    monkeypatch.setenv("FULL_EPOLL", str(no_more))
+    server = Server(inside, 80, echo)
+
+    async def test() -> None:
+        async with published(full, str(tmp_path), [tcp(8080)]) as (s, _):
+            no_more.touch()
+            connection = await inside_thread(lambda: connect("::1", 8080))
+            connection.sendall(b"late")
+            await asyncio.sleep(0.5)  # it is tried in vain some times
+            assert (await s.client.status()).pid == s.pid
+            no_more.unlink()
+            assert await inside_thread(lambda: connection.recv(10)) == b"late"
+            connection.close()
 
     run(test())
     server.close()
