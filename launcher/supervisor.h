@@ -99,8 +99,8 @@ struct supervisor {
 /* supervise.c: what an epoll event is about. A tag is kind, slot and generation. */
 enum tag { TAG_SOURCE, TAG_SINK, TAG_ATTACHER, TAG_CLIENT, TAG_LISTENER, TAG_CHILD, TAG_PUBLISHED, TAG_RELAY };
 /* Brings the interest in `fd` from *have to `want`; 0 removes it from the loop. False: the kernel watches no more (a
- * user has so many watches, epoll(7)), which only who comes new is told: what is to be back soon stays in the loop, with
- * EPOLLET for none, and hears at most once of an end. */
+ * user has so many watches, epoll(7)), which only who comes new is told: what is to be back soon stays in the loop,
+ * with EPOLLET for none, and hears at most once of an end. */
 bool watch(struct supervisor *s, int fd, enum tag kind, unsigned slot, uint32_t generation, uint32_t *have,
            uint32_t want);
 

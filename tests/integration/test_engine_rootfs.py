@@ -1,8 +1,11 @@
 """--rootfs: a directory in an image's place, itself or under an overlay; seen from inside and on the host."""
 
+import contextlib
 import io
 import os
+import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,31 @@ def test_one_that_holds_the_data_root_is_refused(bench: Bench, option: str) -> N
     for directory in (os.path.dirname(bench.home.data_root), bench.home.data_root):
         said = refused(INVALID, lambda at=directory: bench.create("true", fields=asked(f"{at}{option}")))
         assert said.startswith(f"--rootfs {directory}: it holds the engine's data root {bench.home.data_root}")
+
+
+@pytest.mark.parametrize("option", ["", ":O"])
+def test_one_that_holds_the_data_root_by_a_bind_mount_is_refused(
+    bench: Bench, root: Path, tmp_path: Path, option: str
+) -> None:
+    """By paths nobody would know; the kernel does (ELOOP). Also when the mount comes after the create."""
+    directory = tmp_path / "bound"
+    directory.mkdir()
+    holds = f"--rootfs {directory}: it holds the engine's data root {bench.home.data_root}"
+    with bound(os.path.dirname(bench.home.data_root), directory):
+        assert refused(INVALID, lambda: bench.create("true", fields=asked(f"{directory}{option}"))).startswith(holds)
+    with bound(str(root), directory):
+        identity = bench.create("true", fields=asked(f"{directory}{option}"))
+    with bound(os.path.dirname(bench.home.data_root), directory):
+        assert refused(INVALID, lambda: bench.run(bench.engine.containers.start(identity))).startswith(holds)
+    with bound(str(root), directory):
+        bench.run(bench.engine.containers.start(identity))
+        assert bench.finish(identity) == 0
+
+
+@contextlib.contextmanager
+def bound(source: str, target: Path) -> Iterator[None]:
+    subprocess.run(["mount", "--bind", source, str(target)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(target)], check=True)

@@ -42,6 +42,24 @@ def mounts(pid: "int | str" = "self") -> list[MountInfo]:
     return result
 
 
+def place(path: str) -> tuple[str, str]:
+    """The device number of the file system that `path` is on, and where it is there: the same by whichever mount it is
+    reached (proc(5), mountinfo and fdinfo). Raises OSError."""
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        seen = os.readlink(f"/proc/self/fd/{fd}")
+        facts = dict(line.split(":", 1) for line in read(f"/proc/self/fdinfo/{fd}").splitlines())
+    finally:
+        os.close(fd)
+    number = facts["mnt_id"].strip()
+    for line in read("/proc/self/mountinfo").splitlines():
+        fields = line.split(" ", 5)
+        if fields[0] == number:
+            root, target = _unescape(fields[3]), _unescape(fields[4])
+            return fields[2], os.path.normpath(os.path.join(root, os.path.relpath(seen, target)))
+    raise FileNotFoundError(2, os.strerror(2), path)
+
+
 def status(pid: "int | str" = "self") -> dict[str, str]:
     """/proc/PID/status by key; {} when the process is gone."""
     return status_of(f"/proc/{pid}")

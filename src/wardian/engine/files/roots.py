@@ -18,6 +18,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.kernel.mounts import Mount
+from wardian.kernel.procfs import place
 from wardian.storage import ContainerRoot
 
 ROOTFS = OURS + "Rootfs"
@@ -61,17 +62,41 @@ async def check_rootfs(parts: Parts, values: Mapping[str, Any]) -> None:
         at(directory)
         if not os.path.isdir(directory):
             raise _invalid(f"--rootfs {directory}: no such directory")
-        if _holds(directory, parts.home.data_root):
-            message = f"--rootfs {directory}: it holds the engine's data root {parts.home.data_root}, and with it what"
-            raise _invalid(f"{message} the container itself is made of (an overlay may not lie below its own layers)")
+        _refuse_data_root(parts, directory, "create")
 
     await look(refuse, "create", directory)
 
 
+async def check_rootfs_again(parts: Parts, config: ContainerConfig) -> None:
+    """At a start: somebody may have mounted something else there since. Raises WardianError."""
+    rootfs = rootfs_of(config)
+    if rootfs is None:
+        return
+    directory = rootfs.directory
+
+    def refuse(at: At) -> None:
+        at(directory)
+        _refuse_data_root(parts, directory, "start")
+
+    await look(refuse, "start", directory)
+
+
+def _refuse_data_root(parts: Parts, directory: str, operation: str) -> None:
+    if not _holds(directory, parts.home.data_root):
+        return
+    message = f"--rootfs {directory}: it holds the engine's data root {parts.home.data_root}, and with it what the"
+    message += " container itself is made of (an overlay may not lie below its own layers)"
+    raise WardianError(INVALID, message, operation=operation, subject=ROOTFS)
+
+
 def _holds(directory: str, other: str) -> bool:
-    """Whether `other` is in this tree, and of its file system: an overlay does not see what is mounted in a layer."""
-    above, below = os.path.realpath(directory), os.path.realpath(other)
-    return os.path.commonpath([above, below]) == above and os.stat(above).st_dev == os.stat(below).st_dev
+    """Whether `other` is in this tree, and of its file system: an overlay does not see what is mounted in a layer. By
+    their places in the file system: a bind mount shows one of them elsewhere."""
+    try:
+        (device, above), (other_device, below) = place(directory), place(other)
+    except FileNotFoundError:
+        return False  # who uses the directory says so
+    return device == other_device and os.path.commonpath([above, below]) == above
 
 
 def _invalid(message: str) -> WardianError:

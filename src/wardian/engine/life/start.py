@@ -69,6 +69,7 @@ async def start_container(parts: Parts, container: Container) -> Started:
         always.callback(place.close_descriptors)
         undo.push_async_callback(sandbox.release, container, parts.networks)
         phases.mark("network")
+        await roots.check_rootfs_again(parts, container.config)
         spec = _spec_of_start(parts, container, place)
         await make_ready(parts, container, spec)
         _write_names(parts, container, place)
