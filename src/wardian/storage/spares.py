@@ -4,19 +4,19 @@ A few wait in staging; each one taken is made up for by a background thread. Wha
 is swept with the rest of staging.
 """
 
+import contextlib
 import logging
 import os
 import queue
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 log = logging.getLogger(__name__)
 
 _READY = 4
-_LATER = 0.005  # seconds: who takes one is in a hurry, and the next is not needed yet
+_LATER = 0.02  # seconds: who takes one is in a hurry, and the next is not needed yet
 
 T = TypeVar("T")
 
@@ -64,13 +64,20 @@ class Spares(Generic[T]):
     def _work(self) -> None:
         while True:
             self._wanted.get()
+            owed = 1
             if not self._ready.empty():
-                time.sleep(_LATER)
-            path = os.path.join(self._staging, f"spare.{secrets.token_hex(8)}")
-            try:
-                self._ready.put(_Spare(path, self._make(path)))
-            except OSError as error:  # a full disk, say: the next one is made, or refused, in its own call
-                log.warning("storage: cannot make a spare directory: %s", error)
+                with contextlib.suppress(queue.Empty):
+                    self._wanted.get(timeout=_LATER)
+                    owed = 2
+            for _ in range(owed):
+                self._make_one()
+
+    def _make_one(self) -> None:
+        path = os.path.join(self._staging, f"spare.{secrets.token_hex(8)}")
+        try:
+            self._ready.put(_Spare(path, self._make(path)))
+        except OSError as error:  # a full disk, say: the next one is made, or refused, in its own call
+            log.warning("storage: cannot make a spare directory: %s", error)
 
 
 def make_container_directory(path: str) -> None:
