@@ -40,7 +40,7 @@ _LINK_LOCAL_PREFIX = {4: 16, 6: 64}
 
 class Ready(NamedTuple):
     """A veth that was made before anyone asked: `link` on the host, `interface` inside, up, with neither address nor
-    IPv6, arp_notify set. `master` is the bridge that it is joined to, "" for none."""
+    IPv6. `master` is the bridge that it is joined to, "" for none."""
 
     link: str
     interface: str
@@ -68,19 +68,16 @@ def bridge_endpoint(
     steps: list[Step] = []
     if ready is None:
         steps.append(NewVeth(port, config.link, name, endpoint.mac, config.mtu, alias(config)))
-        steps.append(Sysctl(f"ipv4/conf/{name}/arp_notify", "1"))
     else:
         steps += [*_taken(config, ready, name), AlsoNamed(port, port_name(endpoint))]
     if hairpin or not config.icc:
         steps.append(PortFlags(port, isolated=not config.icc, hairpin=hairpin))
     if ready is not None:
-        if endpoint.ipv6:  # without, the announcement is soon enough
-            steps.append(Mac(name, endpoint.mac))
-        steps += [*_ipv6(endpoint), *own_sysctls(endpoint)]
+        steps += [Mac(name, endpoint.mac), *_ipv6(endpoint), *own_sysctls(endpoint)]
     else:
         quiet = _ipv6(endpoint) if endpoint.ipv6 else (_no_ipv6(name),)
         steps += [*quiet, *own_sysctls(endpoint), Up(name)]
-    steps += [*_addresses(endpoint), Forwarding(port, config.link), Announce(name, endpoint.mac)]
+    steps += [*_addresses(endpoint), Forwarding(port, config.link), *_announced(endpoint)]
     return (*steps, *routes(endpoint, gateways))
 
 
@@ -90,7 +87,7 @@ def macvlan_endpoint(endpoint: Endpoint, gateways: Collection[int], mode: str) -
     return (
         NewMacvlan(name, config.link, mode, endpoint.mac, config.mtu),
         *_child(endpoint),
-        Announce(name, endpoint.mac),
+        *_announced(endpoint),
         *routes(endpoint, gateways),
     )
 
@@ -149,10 +146,8 @@ def _taken(config: NetworkConfig, ready: Ready, name: str) -> list[Step]:
 def _child(endpoint: Endpoint) -> Sequence[Step]:
     """A link on a parent, from birth to its addresses. No IPv6 is said before it is up, else it announces itself."""
     name = endpoint.interface
-    notify = Sysctl(f"ipv4/conf/{name}/arp_notify", "1")
-    if not endpoint.ipv6:
-        return (notify, _no_ipv6(name), *own_sysctls(endpoint), Up(name), *_addresses(endpoint))
-    return (notify, *_ipv6(endpoint), *own_sysctls(endpoint), Up(name), *_addresses(endpoint))
+    family = _ipv6(endpoint) if endpoint.ipv6 else (_no_ipv6(name),)
+    return (*family, *own_sysctls(endpoint), Up(name), *_addresses(endpoint))
 
 
 def _no_ipv6(name: str) -> Step:
@@ -169,17 +164,25 @@ def _ipv6(endpoint: Endpoint) -> Sequence[Step]:
     return (
         *(() if listens else (Sysctl(f"{at}/accept_ra", "0"),)),
         Sysctl(f"{at}/accept_dad", "0"),
-        Sysctl(f"{at}/ndisc_notify", "1"),
         Sysctl(f"{at}/disable_ipv6", "0", needed=True),
     )
 
 
 def _addresses(endpoint: Endpoint) -> Sequence[Step]:
-    name = endpoint.interface
+    addresses: list[Step] = [Address(endpoint.interface, address, prefix) for address, prefix in _all(endpoint)]
+    return [*addresses, Received(endpoint.ipv6)] if endpoint.ipv6 else addresses
+
+
+def _announced(endpoint: Endpoint) -> Sequence[Step]:
+    addresses = tuple(address for address, _ in _all(endpoint))
+    return (Announce(endpoint.interface, endpoint.mac, addresses),) if addresses else ()
+
+
+def _all(endpoint: Endpoint) -> Sequence[tuple[str, int]]:
+    """The addresses of an endpoint, with the lengths of their prefixes."""
     given = ((endpoint.ipv4, endpoint.prefix4), (endpoint.ipv6, endpoint.prefix6))
     asked = ((text, _LINK_LOCAL_PREFIX[ipaddress.ip_address(text).version]) for text in endpoint.want.link_local)
-    addresses: list[Step] = [Address(name, address, prefix) for address, prefix in (*given, *asked) if address]
-    return [*addresses, Received(endpoint.ipv6)] if endpoint.ipv6 else addresses
+    return [(address, prefix) for address, prefix in (*given, *asked) if address]
 
 
 def _by_link(endpoint: Endpoint, gateways: Collection[int]) -> tuple[Step, ...]:

@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeVar
 from wardian.errors import SYSTEM, WardianError
 from wardian.kernel import netlink, netns
 from wardian.network import plan
+from wardian.network.announcing import Announcer
 from wardian.network.drivers import Driver, driver_of, make_drivers
 from wardian.network.host import Host
 from wardian.network.names import ResolverSockets, prepare_inside
@@ -73,11 +74,13 @@ class Plumbing:
         self._default: NetworkConfig | None = None
         self._free = Pool(self._prepare_free)
         self._bare = Pool(self._prepare_bare)
+        self._announcer = Announcer()
 
     async def start(self, executor: Executor) -> None:
         """Opens sockets; nothing of the host is changed yet. Once more after `close`, if need be."""
         self._executor = executor
         self._free, self._bare = Pool(self._prepare_free), Pool(self._prepare_bare)
+        self._announcer = Announcer()
         # A pool's thread has a socket of its own: one serves one thread at a time.
         host, *fillers = await self._work(lambda: (Host(), netlink.Netlink(), netlink.Netlink()))
         self._host, self._fillers = host, tuple(fillers)
@@ -89,6 +92,7 @@ class Plumbing:
             if pool is not None:
                 await pool.close()
         self._joined = self._default = None
+        await asyncio.to_thread(self._announcer.close)
         for filler in self._fillers:
             filler.close()
         if self._host is not None:
@@ -228,7 +232,7 @@ class Plumbing:
             driver.mend(one.endpoint.network)
             ready = _ready(prepared, one.endpoint.network, place) if number == 0 and prepared.ifindex else None
             steps += driver.endpoint_steps(one.endpoint, one.gateways, one.published, ready)
-        return apply(steps, place)
+        return self._applied(steps, place)
 
     def _connect(self, placed: Placed, netns_fd: int) -> tuple[Done, ...]:
         self.before_use()
@@ -242,7 +246,7 @@ class Plumbing:
             if there is not None:
                 raise FileExistsError(errno.EEXIST, f"the interface {endpoint.interface} is there already")
             try:
-                return apply(steps, place)
+                return self._applied(steps, place)
             except BaseException:
                 try:
                     apply(driver.leaving_steps(endpoint), place)
@@ -261,6 +265,11 @@ class Plumbing:
                     # Who has NET_ADMIN inside may have renamed the link or set it down: it has left all the same.
                     log.warning("sandbox %s: no %s: %s", endpoint.sandbox[:12], step.describe(), error)
             return tuple(done)
+
+    def _applied(self, steps: Sequence[Step], place: Place) -> tuple[Done, ...]:
+        done = apply(steps, place)
+        self._announcer.send(place.netns_fd, place.announcements)
+        return done
 
     def _has_left(self, endpoint: Endpoint, netns_fd: int) -> bool:
         """Who has NET_ADMIN inside may have renamed the link: it is there while anything says so."""

@@ -111,13 +111,8 @@ def _with_loopback() -> netlink.Netlink:
 
 
 def _settle_link() -> None:
-    """No IPv6 on an IPv4-only network, said before the link is up: after, it would have announced itself already.
-
-    arp_notify: the kernel itself sends a gratuitous ARP when the MAC is set, which tells the bridge and the neighbours
-    whose address this is now.
-    """
+    """No IPv6 on an IPv4-only network, said before the link is up: after, it would have announced itself already."""
     netns.write_sysctl(f"ipv6/conf/{INTERFACE}/disable_ipv6", "1")
-    netns.write_sysctl(f"ipv4/conf/{INTERFACE}/arp_notify", "1")
 
 
 class Pool:

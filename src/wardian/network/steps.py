@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from wardian.kernel import links, netlink, netns
+from wardian.network.announcing import Announcement
 from wardian.network.values import Done
 
 # What the kernel's worker does after a request: it is waited for, as what comes before that is lost.
@@ -28,13 +29,15 @@ def until(met: Callable[[], bool]) -> None:
 class Place:
     """A sandbox's namespace and the host around it. `host` and `inner` are sockets in each, one thread's at a time.
 
-    `netns_fd` stays the caller's. A link is looked up once; `know` spares even that.
+    `netns_fd` stays the caller's. A link is looked up once; `know` spares even that. `announcements` are what the
+    neighbours are to be told when the steps are done.
     """
 
     def __init__(self, host: netlink.Netlink, inner: netlink.Netlink, netns_fd: int) -> None:
         self.host = host
         self.inner = inner
         self.netns_fd = netns_fd
+        self.announcements: list[Announcement] = []
         self._inside: dict[str, int] = {}
         self._outside: dict[str, int] = {}
 
@@ -250,19 +253,18 @@ class Mac(NamedTuple):
 
 
 class Announce(NamedTuple):
-    """Set a link's MAC, and tell the neighbours whose its addresses are now: a gratuitous ARP (RFC 5227) and an
-    unsolicited neighbour advertisement (RFC 4861, 7.2.6) for each, which the kernel sends when a MAC is set, be it the
-    same."""
+    """The neighbours hear, once all steps are done, whose the addresses are now: see `announcing`."""
 
     interface: str
     mac: str
+    addresses: tuple[str, ...]
     kind: str = "link"
 
     def describe(self) -> str:
-        return f"MAC {self.mac} for {self.interface}, and its addresses announced"
+        return f"announce {', '.join(self.addresses)} at {self.mac} on {self.interface}"
 
     def do(self, place: Place) -> None:
-        place.inner.send([netlink.set_mac(place.inside(self.interface), self.interface, self.mac)])
+        place.announcements.append(Announcement(self.interface, self.mac, self.addresses))
 
 
 class Up(NamedTuple):
