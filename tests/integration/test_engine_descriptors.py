@@ -94,6 +94,57 @@ def test_the_last_ones_are_for_the_end_of_containers(started: TestEngine) -> Non
     assert _ran(client, "echo", "again") == "again\n"
 
 
+def _until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def test_a_restart_waits_until_there_are_enough(started: TestEngine) -> None:
+    client = started.client
+    host = {"NetworkMode": "none", "RestartPolicy": {"Name": "always"}}
+    body = {"Image": IMAGE, "Cmd": ["sleep", "1000"], "StopTimeout": 0, "HostConfig": host}
+    identity = str(client.call("POST", "/containers/create", body)["Id"])
+    client.call("POST", f"/containers/{identity}/start")
+
+    def state() -> dict[str, Any]:
+        return dict(client.call("GET", f"/containers/{identity}/json")["State"])
+
+    first = state()["Pid"]
+    _leave(started, KEPT - 16)
+    os.kill(first, 9)
+    _until(lambda: "keeps the last" in state()["Error"], "it is said why it does not run")
+    assert state()["Restarting"] and not state()["Pid"]
+    _leave(started, KEPT + 40)
+    _until(lambda: state()["Pid"], "it runs again")
+    assert state()["Error"] == ""
+    client.call("DELETE", f"/containers/{identity}", query={"force": True})
+
+
+def test_a_health_check_is_left_out_and_its_container_is_as_healthy_as_before(started: TestEngine) -> None:
+    client = started.client
+    check = {"Test": ["CMD", "true"], "Interval": 100_000_000, "Retries": 1}
+    body = {"Image": IMAGE, "Cmd": ["sleep", "1000"], "Healthcheck": check, "HostConfig": {"NetworkMode": "none"}}
+    identity = str(client.call("POST", "/containers/create", body)["Id"])
+    client.call("POST", f"/containers/{identity}/start")
+
+    def last() -> tuple[str, str]:
+        health = client.call("GET", f"/containers/{identity}/json")["State"]["Health"]
+        return health["Status"], health["Log"][-1]["Start"] if health["Log"] else ""
+
+    _until(lambda: last()[0] == "healthy", "it is healthy")
+    _leave(started, KEPT - 16)
+    _until(lambda: "its health is not checked" in started.log_text(), "it is said")
+    before = last()
+    time.sleep(0.5)  # some times of checks go by
+    assert last() == before and before[0] == "healthy"
+    assert started.log_text().count("its health is not checked") == 1
+    _leave(started, KEPT + 40)
+    _until(lambda: last() > before, "it is checked again")
+    client.call("DELETE", f"/containers/{identity}", query={"force": True})
+
+
 def test_connections_that_cannot_be_taken_are_told_once(started: TestEngine) -> None:
     _leave(started, 2)
     with contextlib.ExitStack() as undo:

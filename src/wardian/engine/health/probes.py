@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.execs.launch import Exec
 from wardian.engine.execs.table import Execs
 from wardian.engine.health import rules as health
@@ -38,7 +39,7 @@ _APART = 0.02  # between the first checks of two containers that a new engine fi
 class _Monitor:
     """Of one container that runs."""
 
-    __slots__ = ("check", "container", "held", "task", "timer")
+    __slots__ = ("check", "container", "held", "skips", "task", "timer")
 
     def __init__(self, container: Container, check: Check) -> None:
         self.container = container
@@ -46,6 +47,7 @@ class _Monitor:
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
         self.held: Exec | None = None  # a probe that did not die
+        self.skips = False  # the last one was left out, and that was said
 
     def stop(self) -> None:
         for running in (self.timer, self.task):
@@ -136,6 +138,8 @@ class HealthChecks:
 
     async def _check(self, monitor: _Monitor) -> None:
         container = monitor.container
+        if self._skipped(monitor):
+            return
         start, failed = time.time_ns(), False
         try:
             code, output = await self._probe(monitor)
@@ -161,6 +165,23 @@ class HealthChecks:
         action = container.config["Wardian.HealthOnFailure"]
         if action and now.status == health.UNHEALTHY:
             self._spawn(self._act_on(container, action))
+
+    def _skipped(self, monitor: _Monitor) -> bool:
+        """A check for which the engine has too few descriptors left says nothing of its container: it is left out until
+        its next time comes. To count it as failed would end healthy containers, all at once."""
+        container = monitor.container
+        try:
+            refuse_without_descriptors("health check")
+        except WardianError as error:
+            if not monitor.skips:
+                log.warning("container %s: its health is not checked: %s", container.id[:12], error)
+            assert container.health is not None, "of one that is checked"
+            wait = health.pause(container.health, monitor.check, container.state.started_at, time.time_ns())
+            monitor.skips, monitor.task = True, None
+            self._set_timer(monitor, least=wait / 1e9)
+        else:
+            monitor.skips = False
+        return monitor.skips
 
     async def _probe(self, monitor: _Monitor) -> tuple[int, str]:
         """The exit code, and what it said."""

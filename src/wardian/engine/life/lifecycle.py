@@ -14,6 +14,7 @@ from functools import partial
 
 from wardian.caller import caller
 from wardian.engine import attach, connections
+from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.events.gaps import end_attributes
 from wardian.engine.life import create, exits, pausing, sandbox, start
 from wardian.engine.life.joined import needed
@@ -66,6 +67,8 @@ class Lifecycle:
         if container.exit_watch is not None:
             await container.exit_watch
         try:
+            if by_policy:
+                refuse_without_descriptors("start")
             started = await start.start_container(self._parts, container)
         except WardianError as error:
             self._start_failed(container, error, by_policy)
