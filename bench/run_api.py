@@ -10,9 +10,12 @@ import argparse
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from rig import Engine, Row, engines, interleaved, machine, milliseconds
+
+_SETTLED = 0.1
 
 
 def run_true(engine: Engine, network: str) -> None:
@@ -36,6 +39,19 @@ def run_bridge(engine: Engine) -> float:
 def start(engine: Engine) -> float:
     container = engine.create("sleep", "60", NetworkMode="none")
     took = milliseconds(engine.start, container)
+    engine.remove(container)
+    return took
+
+
+_WELL_BEHAVED = "trap 'exit 0' TERM; while :; do sleep 60 & wait; done"
+
+
+def stop(engine: Engine) -> float:
+    """Of one that ends when it is told to."""
+    container = engine.create("sh", "-c", _WELL_BEHAVED, NetworkMode="none")
+    engine.start(container)
+    time.sleep(_SETTLED)  # the trap is set
+    took = milliseconds(engine.call, "POST", f"/containers/{container}/stop")
     engine.remove(container)
     return took
 
@@ -114,6 +130,7 @@ CASES: dict[str, Callable[[Engine], float]] = {
     "run, no network": run_none,
     "run, bridge": run_bridge,
     "start": start,
+    "stop": stop,
     "remove running": remove_running,
     "exec": execute,
     "inspect": inspect,
