@@ -91,6 +91,24 @@ def test_every_number_of_every_architecture_agrees_with_the_rules() -> None:
             assert run(DEFAULT, number | bit, arch) == want, (table, name)
 
 
+def test_a_search_longer_than_a_jump_reaches() -> None:
+    """Every third call has a check of its own: the ends are out of the search's reach in one piece."""
+    args = [{"index": 0, "op": "SCMP_CMP_EQ", "value": 7}]
+    names = sorted(NUMBERS, key=NUMBERS.__getitem__)
+    names = names[: len(names) // 3 * 3]  # the last is in the profile: no call is newer
+    rows = [
+        {"names": names[1::3], "action": "SCMP_ACT_ALLOW"},
+        {"names": names[2::3], "action": "SCMP_ACT_ALLOW", "args": args},
+    ]
+    profile = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": rows}
+    _, program = seccomp.compile_filter(profile, "x86_64")
+    assert len(program) > 8 * 1000
+    for place, name in enumerate(names):
+        number = NUMBERS[name]
+        assert run(program, number, args=(7,)) == (ALLOW if place % 3 else EPERM), name
+        assert run(program, number, args=(8,)) == (ALLOW if place % 3 == 1 else EPERM), name
+
+
 def test_an_architecture_that_is_not_listed_dies() -> None:
     assert run(DEFAULT, 0, 0xC00000B7) == 0x80000000
 

@@ -24,6 +24,7 @@ OFFSET_NR, OFFSET_ARCH, OFFSET_ARGS = 0, 4, 16  # struct seccomp_data
 X32_BIT = 0x40000000
 ENOSYS, EPERM = 38, 1
 MAX_INSTRUCTIONS = 4096
+_REACH = 255  # instructions, of a conditional jump (struct sock_filter)
 
 ACTIONS: Mapping[str, int] = {
     "SCMP_ACT_KILL": 0x00000000,
@@ -54,7 +55,8 @@ FLAGS: Mapping[str, int] = {
 }
 
 # A leaf of the search: a fixed action, or rules in order (their argument checks, their action).
-Leaf = int | tuple[tuple[tuple[tuple[int, str, int, int], ...], int], ...]
+Rules = tuple[tuple[tuple[tuple[int, str, int, int], ...], int], ...]
+Leaf = int | Rules
 
 
 def compile_filter(profile: Mapping[str, Any], machine: str) -> tuple[int, bytes]:
@@ -166,24 +168,52 @@ def _ranges(table: str, rules: Sequence[Any], default: int) -> list[tuple[int, L
 
 
 def _search(ranges: Sequence[tuple[int, Leaf]], default: int) -> list[Instruction]:
-    if len(ranges) == 1:
-        return _leaf(ranges[0][1], default)
+    """As few instructions as may be: the kernel compiles them again at every start."""
+    block = _with_ends(_tree(ranges, default))
+    if len(block) <= _REACH or len(ranges) == 1:
+        return block
     middle = len(ranges) // 2
     return _branch(ranges[middle][0], _search(ranges[:middle], default), _search(ranges[middle:], default))
 
 
+class _End(int):
+    """Where a jump leads: to the end that returns this action."""
+
+
+def _tree(ranges: Sequence[tuple[int, Leaf]], default: int) -> "_End | list[Instruction]":
+    """The search among ranges, or the one end of it; its jumps to ends are not numbers yet."""
+    if len(ranges) == 1:
+        leaf = ranges[0][1]
+        return _End(leaf) if isinstance(leaf, int) else _leaf(leaf, default)
+    middle = len(ranges) // 2
+    below, rest = _tree(ranges[:middle], default), _tree(ranges[middle:], default)
+    code_below, not_least = ([], below) if isinstance(below, _End) else (below, 0)
+    code_rest, least = ([], rest) if isinstance(rest, _End) else (rest, len(code_below))
+    return [(JGE, least, not_least, ranges[middle][0]), *code_below, *code_rest]
+
+
+def _with_ends(tree: "_End | list[Instruction]") -> list[Instruction]:
+    """The ends behind the search, each once."""
+    if isinstance(tree, _End):
+        return [(RET, 0, 0, int(tree))]
+    ends = list(dict.fromkeys(to for _, *jumps, _ in tree for to in jumps if isinstance(to, _End)))
+    program: list[Instruction] = []
+    for at, (code, true, false, k) in enumerate(tree):
+        true, false = (len(tree) + ends.index(to) - at - 1 if isinstance(to, _End) else to for to in (true, false))
+        program.append((code, true, false, k))
+    return program + [(RET, 0, 0, int(end)) for end in ends]
+
+
 def _branch(least: int, below: list[Instruction], rest: list[Instruction]) -> list[Instruction]:
-    """`rest` when the accumulator is at least `least`. Conditional jumps reach 255 instructions, JA any."""
-    if len(below) <= 255:
+    """`rest` when the accumulator is at least `least`. Beyond a conditional jump's reach JA leads."""
+    if len(below) <= _REACH:
         return [(JGE, len(below), 0, least), *below, *rest]
     return [(JGE, 0, 1, least), (JA, 0, 0, len(below)), *below, *rest]
 
 
-def _leaf(leaf: Leaf, default: int) -> list[Instruction]:
-    if isinstance(leaf, int):
-        return [(RET, 0, 0, leaf)]
+def _leaf(rules: Rules, default: int) -> list[Instruction]:
     program: list[Instruction] = []
-    for checks, action in leaf:
+    for checks, action in rules:
         program += _checked(checks, action)
     return [*program, (RET, 0, 0, default)]
 
