@@ -55,37 +55,41 @@ static bool plain(unsigned char byte) {
     return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\' && byte != '<' && byte != '>' && byte != '&';
 }
 
-/* Nonzero when one of eight bytes is below `n` (at most 128), or is `byte`: the high bits of those are left. Exact for
- * the lowest one, and above it never zero when it should not be: enough to ask whether there is any. */
-static uint64_t any_below(uint64_t eight, uint64_t n) {
-    return (eight - n * 0x0101010101010101u) & ~eight & 0x8080808080808080u;
+/* What gcc and clang make one register of, on a processor that has such. */
+enum { WIDE = 16 };
+typedef unsigned char wide __attribute__((vector_size(WIDE)));
+typedef signed char wide_signed __attribute__((vector_size(WIDE)));
+
+/* As signed numbers those from 0x80 on are below 0x20 too; `<` and `>` differ in one bit. */
+static bool all_plain(wide bytes) {
+    wide special = (wide)((wide_signed)bytes < 0x20) | (wide)(bytes == '"') | (wide)(bytes == '\\') |
+                   (wide)(bytes == '&') | (wide)((bytes | 2) == '>');
+    uint64_t halves[2];
+    memcpy(halves, &special, WIDE);
+    return !(halves[0] | halves[1]);
 }
 
-static uint64_t any_is(uint64_t eight, unsigned char byte) {
-    return any_below(eight ^ (byte * 0x0101010101010101u), 1);
-}
-
-/* How many plain bytes `from` begins with: most of a log is nothing else, so they are looked at by eights. */
-static size_t plain_span(const unsigned char *from, size_t length) {
+/* How many plain bytes `from` begins with; they are copied. Most of a log is nothing else, so they are taken by
+ * sixteens. In `to` that many may be overwritten after them, but no more than there are in `from`. */
+static size_t copy_plain(char *to, const unsigned char *from, size_t length) {
     size_t i = 0;
-    for (; i + 8 <= length; i += 8) {
-        uint64_t eight;
-        memcpy(&eight, from + i, 8);
-        if ((eight & 0x8080808080808080u) | any_below(eight, 0x20) | any_is(eight, '"') | any_is(eight, '\\') |
-            any_is(eight, '<') | any_is(eight, '>') | any_is(eight, '&'))
+    for (; i + WIDE <= length; i += WIDE) {
+        wide bytes;
+        memcpy(&bytes, from + i, WIDE);
+        memcpy(to + i, &bytes, WIDE);
+        if (!all_plain(bytes))
             break;
     }
-    while (i < length && plain(from[i]))
-        i++;
+    for (; i < length && plain(from[i]); i++)
+        to[i] = (char)from[i];
     return i;
 }
 
 size_t json_escape(char *to, const unsigned char *from, size_t length) {
     size_t out = 0;
     for (size_t i = 0; i < length;) {
-        size_t span = plain_span(from + i, length - i);
-        if (span) {
-            memcpy(to + out, from + i, span);
+        if (plain(from[i])) {
+            size_t span = copy_plain(to + out, from + i, length - i);
             out += span;
             i += span;
             continue;

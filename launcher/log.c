@@ -26,13 +26,13 @@
 
 #include "supervisor.h"
 
-enum { PART = 16384, ATTRS = 16384, LINE_EXTRA = 128, NAME = 256 };
+enum { PART = 16384, ATTRS = 16384, LINE_EXTRA = 128, NAME = 256, TIME = 30, FRACTION = 20 };
 enum { OUT_SIZE = 6 * (PART + 1) + LINE_EXTRA + ATTRS + 32768 };
 
 struct line {
     size_t length;
     bool continued; /* a first part of this line is in the log */
-    struct timespec time; /* of that first part */
+    char time[TIME]; /* of that first part */
     unsigned char bytes[PART];
 };
 
@@ -46,9 +46,8 @@ static struct {
     size_t out_length, out_source; /* bytes in `out_`, and how many of the container's bytes they carry */
     const char *attrs; /* "" or ,"attrs":{…} */
     size_t attrs_length;
-    struct timespec now; /* of the chunk being logged, and then of its next line */
     time_t second;
-    char date[20]; /* "2026-11-21T03:49:33" of `second` */
+    char now[TIME + 1]; /* "2026-11-21T03:49:33.659402074Z": of the chunk being logged, and then of its next line */
 } log_ = {.dir = -1, .fd = -1};
 
 /* Apart from what begins with a value: the program's file holds none of their zeros. */
@@ -135,7 +134,8 @@ static void name_file(void) {
 
 /* The file becomes name.1, that name.2 …, up to the first number that is free, or the last that is allowed; then a
  * fresh file. When that cannot be, the old one is written on. max_files may be a million: only what is there
- * is moved. */
+ * is moved. The oldest is unlinked and not replaced: ext4 writes out at once what replaces another file (ext4(5),
+ * auto_da_alloc), and a flood would wait for the disk. */
 static void rotate(void) {
     char from[NAME + 12], to[NAME + 12];
     uint32_t free = 1;
@@ -145,6 +145,7 @@ static void rotate(void) {
     }
     while (free < log_.max_files - 1 && faccessat(log_.dir, old_name(to, free), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         free++;
+    unlinkat(log_.dir, old_name(to, free), 0);
     for (uint32_t n = free; n >= 1; n--)
         renameat(log_.dir, old_name(from, n - 1), log_.dir, old_name(to, n));
     if (open_file(log_.name, 0) < 0)
@@ -174,35 +175,36 @@ static void flush(void) {
     name_file();
 }
 
-static size_t put_time(char *to, struct timespec time) {
-    if (time.tv_sec != log_.second || !log_.date[0]) {
-        struct tm tm;
-        gmtime_r(&time.tv_sec, &tm);
-        strftime(log_.date, sizeof log_.date, "%Y-%m-%dT%H:%M:%S", &tm);
-        log_.second = time.tv_sec;
-    }
-    memcpy(to, log_.date, 19);
-    to[19] = '.';
-    for (long i = 28, rest = time.tv_nsec; i > 19; i--, rest /= 10)
-        to[i] = (char)('0' + rest % 10);
-    to[29] = 'Z';
-    return 30;
+static void show_second(time_t second) {
+    struct tm tm;
+    gmtime_r(&second, &tm);
+    strftime(log_.now, sizeof log_.now, "%Y-%m-%dT%H:%M:%S.000000000Z", &tm);
+    log_.second = second;
 }
 
-static size_t put(char *to, const char *text) {
-    size_t length = strlen(text);
+static void look_at_the_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (now.tv_sec != log_.second || !log_.now[0])
+        show_second(now.tv_sec);
+    for (long i = TIME - 2, rest = now.tv_nsec; i >= FRACTION; i--, rest /= 10)
+        log_.now[i] = (char)('0' + rest % 10);
+}
+
+/* The next line's nanosecond: counted in the text itself, where it is seldom more than the last digit. */
+static void tick(void) {
+    for (int i = TIME - 2; i >= FRACTION; i--) {
+        if (log_.now[i]++ < '9')
+            return;
+        log_.now[i] = '0';
+    }
+    show_second(log_.second + 1);
+}
+
+static inline char *put(char *to, const char *text) {
+    size_t length = strlen(text); /* the compiler's: each is a literal */
     memcpy(to, text, length);
-    return length;
-}
-
-/* The time of the next line. */
-static struct timespec next_moment(void) {
-    struct timespec now = log_.now;
-    if (++log_.now.tv_nsec == 1000000000) {
-        log_.now.tv_nsec = 0;
-        log_.now.tv_sec++;
-    }
-    return now;
+    return to + length;
 }
 
 /* One entry: a whole line, or with `ends` false a part of one. */
@@ -210,19 +212,19 @@ static void entry(int which, const unsigned char *bytes, size_t length, bool end
     struct line *line = &lines_[which];
     if (OUT_SIZE - log_.out_length < 6 * length + LINE_EXTRA + log_.attrs_length)
         flush();
-    if (!line->continued)
-        line->time = next_moment();
-    char *start = out_ + log_.out_length, *to = start;
-    to += put(to, "{\"log\":\"");
+    if (!line->continued) {
+        memcpy(line->time, log_.now, TIME);
+        tick();
+    }
+    char *start = out_ + log_.out_length, *to = put(start, "{\"log\":\"");
     to += json_escape(to, bytes, length);
-    to += put(to, ends ? "\\n\",\"stream\":\"" : "\",\"stream\":\"");
-    to += put(to, which == SOURCE_OUT ? "stdout\"" : "stderr\"");
+    to = ends ? put(to, "\\n\",\"stream\":\"") : put(to, "\",\"stream\":\"");
+    to = which == SOURCE_OUT ? put(to, "stdout\"") : put(to, "stderr\"");
     if (log_.attrs_length)
         memcpy(to, log_.attrs, log_.attrs_length);
-    to += log_.attrs_length;
-    to += put(to, ",\"time\":\"");
-    to += put_time(to, line->time);
-    to += put(to, "\"}\n");
+    to = put(to + log_.attrs_length, ",\"time\":\"");
+    memcpy(to, line->time, TIME);
+    to = put(to + TIME, "\"}\n");
     size_t size = (size_t)(to - start), held = log_.out_length;
     if (log_.max_size && log_.size + held + size > log_.max_size && log_.size + held > 0) {
         flush();
@@ -256,7 +258,7 @@ void log_feed(int which, const unsigned char *bytes, size_t length) {
     struct line *line = &lines_[which];
     if (log_.fd < 0)
         return;
-    clock_gettime(CLOCK_REALTIME, &log_.now);
+    look_at_the_clock();
     while (length) {
         const unsigned char *newline = memchr(bytes, '\n', length);
         size_t size = newline ? (size_t)(newline - bytes) : length;
@@ -282,7 +284,7 @@ void log_part(int which) {
     if (log_.fd < 0 || !line->length)
         return;
     size_t whole = utf8_cut(line->bytes, line->length);
-    clock_gettime(CLOCK_REALTIME, &log_.now);
+    look_at_the_clock();
     entry(which, line->bytes, whole, false);
     line->length -= whole;
     memmove(line->bytes, line->bytes + whole, line->length);
@@ -293,7 +295,7 @@ void log_end(int which) {
     struct line *line = &lines_[which];
     if (log_.fd < 0 || !line->length)
         return;
-    clock_gettime(CLOCK_REALTIME, &log_.now);
+    look_at_the_clock();
     entry(which, line->bytes, line->length, false);
     line->length = 0;
     flush();

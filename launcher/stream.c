@@ -79,6 +79,7 @@ void source_read(struct supervisor *s, int which) {
     for (unsigned slot = 0; slot < MAX_ATTACHERS; slot++)
         attacher_offer(s, slot, which);
     source_taken(s, which);
+    source_watch(s, which);
     if (s->phase == RUNNING)
         rest(source, n);
 }
@@ -96,8 +97,9 @@ void source_drain(struct supervisor *s, int which) {
 
 void source_taken(struct supervisor *s, int which) {
     struct source *source = &s->sources[which];
-    if (--source->waiting == 0)
-        source->length = 0;
+    if (--source->waiting)
+        return;
+    source->length = 0;
     source_watch(s, which);
 }
 
