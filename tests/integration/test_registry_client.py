@@ -14,10 +14,12 @@ import pytest
 from images_made import MadeImage, digest, layer_tar, made_manifest
 from wardian.errors import WardianError
 from wardian.images.auth import RegistryAuth, auth_from_api
+from wardian.images.distribution import describe
 from wardian.images.manifests import Descriptor
 from wardian.images.progress import Cancelled
 from wardian.images.reference import parse_reference
 from wardian.images.registry import RegistryClient
+from wardian.images.tags import list_tags
 
 MADE = MadeImage([layer_tar({"big": bytes(range(256)) * 4000})], {})
 BLOBS, MANIFEST = made_manifest(MADE, compress=False)
@@ -46,6 +48,8 @@ class Server:
         self.endless = 0  # answer with this status, and a body that goes on until nobody takes it
         self.silent = threading.Event()  # set: a manifest's body stops after its first byte, until `gone` is
         self.gone = threading.Event()
+        self.tags: list[str] = []  # on each page of a list of tags, and there is always one more
+        self.manifest, self.blobs = MANIFEST, BLOBS
         self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), self._handler()) for _ in range(2)]
         for server in self.servers:
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -83,12 +87,14 @@ class Server:
                 if "/manifests/" in self.path and test.silent.is_set():
                     return self._silent()
                 if "/manifests/" in self.path:
-                    return self._answer(200, MANIFEST)
+                    return self._answer(200, test.manifest)
+                if "/tags/list" in self.path:
+                    return self._answer(200, json.dumps({"tags": test.tags}).encode(), {"Link": '<?n=1>; rel="next"'})
                 if is_registry and test.redirect:
                     return self._answer(307, b"", {"Location": test.redirect + self.path})
                 if not is_registry and test.challenge and "challenge" in self.path:
                     return self._answer(401, b"{}", {"WWW-Authenticate": 'Basic realm="gimme"'})
-                return self._blob(BLOBS[self.path.rpartition("/")[2]])
+                return self._blob(test.blobs[self.path.rpartition("/")[2]])
 
             def _endless(self) -> None:
                 self.send_response(test.endless)
@@ -254,6 +260,25 @@ def test_endless_redirects_end(server: Server) -> None:
     server.redirect = f"http://{server.address}"
     with pytest.raises(WardianError, match="redirects without end"):
         read(server.client())
+
+
+def test_a_list_of_tags_without_end_ends(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardian.images.tags._PAGES", 5)
+    reference = parse_reference(f"{server.address}/team/app")
+    with contextlib.closing(server.client()) as client:
+        with pytest.raises(WardianError, match="has no tags"):
+            list_tags(client, reference)
+        server.tags = ["1", "2"]
+        assert list_tags(client, reference) == ["1", "2"] * 5
+
+
+@pytest.mark.parametrize("config", [b"{", b"[]", b"[" * 100_000])
+def test_what_is_no_config_is_named(server: Server, config: bytes) -> None:
+    described = {"mediaType": "", "digest": digest(config), "size": len(config)}
+    server.manifest = json.dumps({"schemaVersion": 2, "config": described, "layers": []}).encode()
+    server.blobs = {digest(config): config}
+    with pytest.raises(WardianError, match="cannot be used"):
+        describe(parse_reference(f"{server.address}/team/app:1"))
 
 
 def test_auth_from_the_api_header() -> None:

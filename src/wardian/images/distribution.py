@@ -1,10 +1,9 @@
 """GET /distribution/{name}/json: what a registry has under a name, without fetching it."""
 
-import json
 from typing import Any
 
 from wardian.images.auth import RegistryAuth
-from wardian.images.manifests import CONFIG_LIMIT, Index, parse_manifest
+from wardian.images.manifests import CONFIG_LIMIT, Index, json_document, parse_manifest
 from wardian.images.reference import Reference
 from wardian.images.refusals import INSPECT
 from wardian.images.registry import RegistryClient
@@ -21,10 +20,11 @@ def describe(reference: Reference, auth: RegistryAuth | None = None) -> dict[str
         if isinstance(parsed, Index):
             platforms = [_platform(entry.get("platform")) for entry in parsed.entries if entry.get("platform")]
         else:
-            platforms = [_platform(json.loads(client.blob(parsed.config, CONFIG_LIMIT)))]
+            config = client.blob(parsed.config, CONFIG_LIMIT)
+            platforms = [_platform(json_document(config, reference.familiar))]
     finally:
         client.close()
-    stated = str(json.loads(data).get("mediaType") or media_type)
+    stated = str(json_document(data, reference.familiar).get("mediaType") or media_type)
     return {
         "Descriptor": {"mediaType": stated, "digest": digest, "size": len(data)},
         "Platforms": [platform for platform in platforms if platform],

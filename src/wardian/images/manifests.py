@@ -56,7 +56,7 @@ class Index(NamedTuple):
 
 def parse_manifest(data: bytes, media_type: str, source: str) -> Manifest | Index:
     """Decode a manifest or an index. `media_type` is the transport's word for it; the document's own goes first."""
-    document = _object(data, source)
+    document = json_document(data, source)
     stated = str(document.get("mediaType") or media_type)
     if document.get("schemaVersion") == 1:
         raise WardianError(
@@ -93,7 +93,7 @@ def descriptor(value: object, source: str) -> Descriptor:
 
 def parse_config(data: bytes, layer_count: int, source: str) -> dict[str, Any]:
     """Decode an image config and check all that the engine relies on later. `layer_count` is -1 when unknown."""
-    config = _object(data, source)
+    config = json_document(data, source)
     rootfs = config.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if diff_ids is None and isinstance(rootfs, dict):
@@ -117,7 +117,8 @@ def parse_config(data: bytes, layer_count: int, source: str) -> dict[str, Any]:
     return config
 
 
-def _object(data: bytes, source: str) -> dict[str, Any]:
+def json_document(data: bytes, source: str) -> dict[str, Any]:
+    """A manifest's or config's JSON object, nothing of which is checked. Raises INVALID."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):

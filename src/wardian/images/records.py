@@ -14,13 +14,13 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from sqlite3 import Connection
+from collections.abc import Callable, Iterable, Sequence
+from sqlite3 import Connection, IntegrityError, Row
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from wardian.database import Database, Schema
-from wardian.errors import WardianError
+from wardian.errors import NOT_FOUND, WardianError
 from wardian.home import Home
 from wardian.images.content import ContentStore, digest_of
 from wardian.images.image import Image
@@ -181,17 +181,21 @@ class ImageRecords:
 
     def _write(self, write: Callable[[Connection], object], adds: bool = False) -> Snapshot:
         with self._lock:
-            with self._database.durable(adds) as db:
-                write(db)
+            try:
+                with self._database.durable(adds) as db:
+                    write(db)
+            except IntegrityError as error:  # its row went while this waited for its turn
+                raise WardianError(NOT_FOUND, "the image was removed meanwhile", operation="write image") from error
             self.snapshot = self._read()
             return self.snapshot
 
     def _read(self) -> Snapshot:
-        tags = {row["reference"]: row for row in self._database.read("SELECT * FROM image_tag ORDER BY reference")}
+        tags = self._database.read("SELECT * FROM image_tag ORDER BY reference")
         digests = self._database.read("SELECT * FROM image_digest ORDER BY repository, digest")
+        tags_of, digests_of = _by_image(tags), _by_image(digests)
         images: dict[str, Image] = {}
         for row in self._database.read("SELECT * FROM image ORDER BY added_at"):
-            mine = [tag for tag in tags.values() if tag["image"] == row["id"]]
+            mine = tags_of.get(row["id"], ())
             config = self._config(row["id"])
             if config is None:
                 continue
@@ -202,12 +206,12 @@ class ImageRecords:
                 size=row["size"],
                 parent=row["parent"],
                 repo_tags=tuple(parse_reference(tag["reference"]).familiar for tag in mine),
-                repo_digests=tuple(_familiar(one) for one in digests if one["image"] == row["id"]),
+                repo_digests=tuple(_familiar(one) for one in digests_of.get(row["id"], ())),
                 tagged_at=max((tag["tagged_at"] for tag in mine), default=0),
             )
         return Snapshot(
             MappingProxyType(images),
-            MappingProxyType({reference: row["image"] for reference, row in tags.items()}),
+            MappingProxyType({row["reference"]: row["image"] for row in tags}),
             MappingProxyType({f"{row['repository']}@{row['digest']}": row["image"] for row in digests}),
         )
 
@@ -230,5 +234,12 @@ def layers_of(config: dict[str, Any]) -> tuple[str, ...]:
     return tuple(diff_id.partition(":")[2] for diff_id in reversed(config["rootfs"].get("diff_ids") or []))
 
 
-def _familiar(row: Any) -> str:
+def _by_image(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["image"], []).append(row)
+    return found
+
+
+def _familiar(row: Row) -> str:
     return parse_reference(f"{row['repository']}@{row['digest']}").familiar

@@ -84,4 +84,5 @@ def _fits(one: Mapping[str, Any], wanted: Mapping[str, bool | int]) -> bool:
         return False
     if "is-official" in wanted and bool(one.get("is_official")) != wanted["is-official"]:
         return False
-    return int(one.get("star_count") or 0) >= int(wanted.get("stars", 0))
+    stars = one.get("star_count")
+    return (stars if isinstance(stars, int) else 0) >= wanted.get("stars", 0)
