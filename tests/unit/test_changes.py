@@ -61,6 +61,7 @@ def test_what_is_not_built_says_so() -> None:
         ("--interval=1s NONE", {"Test": ["NONE"]}),
         ('CMD ["a","b c"]', {"Test": ["CMD", "a", "b c"]}),
         ("cmd a", {"Test": ["CMD-SHELL", "a"]}),
+        ("\t--retries=2\tCMD\ta b ", {"Test": ["CMD-SHELL", "a b"], "Retries": 2}),
         ("--interval=0s --retries=0 CMD a", {"Test": ["CMD-SHELL", "a"]}),
         (
             '--interval=5s --timeout=1m30s --start-period=2s --start-interval=1.5s --retries=4 CMD a "x y" || b',

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
-from wardian.images.healthcheck import read_health_check
+from wardian.images.healthcheck import first_word, read_health_check
 
 Config = dict[str, Any]
 
@@ -17,10 +17,10 @@ def apply_changes(config: Config, changes: Iterable[str]) -> Config:
     assert isinstance(result, dict)
     for change in changes:
         for line in change.splitlines():
-            word, _, rest = line.strip().partition(" ")
+            word, rest = first_word(line)
             if not word or word.startswith("#"):
                 continue
-            _change(word.upper())(result, rest.strip())
+            _change(word.upper())(result, rest)
     return result
 
 
@@ -52,7 +52,7 @@ def _json_strings(text: str) -> list[str] | None:
         return None
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, list) and all(isinstance(one, str) for one in parsed) else None
 

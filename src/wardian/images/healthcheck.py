@@ -19,11 +19,9 @@ def read_health_check(text: str, json_strings: Callable[[str], list[str] | None]
     """`[--interval=…] … CMD command`, or NONE. Raises INVALID in Docker's words. `json_strings` reads an exec form."""
     found: dict[str, Any] = {}
     while text.startswith("--"):
-        flag, _, text = text.partition(" ")
+        flag, text = first_word(text)
         _set(found, flag, text)
-        text = text.lstrip()
-    kind, _, command = text.partition(" ")
-    command = command.strip()
+    kind, command = first_word(text)
     if not kind:
         raise _invalid("HEALTHCHECK requires at least one argument", text)
     if kind.upper() == "NONE":
@@ -36,6 +34,12 @@ def read_health_check(text: str, json_strings: Callable[[str], list[str] | None]
     if not command or words == []:
         raise _invalid("Missing command after HEALTHCHECK CMD", text)
     return {"Test": ["CMD-SHELL", command] if words is None else ["CMD", *words], **found}
+
+
+def first_word(text: str) -> tuple[str, str]:
+    """An instruction's word, and what follows it: white space of any kind lies between, as in a Dockerfile."""
+    word, *rest = text.split(None, 1) or [""]
+    return word, rest[0].rstrip() if rest else ""
 
 
 def _set(found: dict[str, Any], flag: str, rest: str) -> None:
