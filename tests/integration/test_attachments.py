@@ -1,6 +1,7 @@
 """Sandboxes on several networks, on a host of their own: what they get, what a crash keeps and a failure leaves."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -187,6 +188,40 @@ def test_who_gives_up_waiting_leaves_no_port_and_no_rule(home: Home) -> None:
             assert _descriptors() <= descriptors
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("name", ["bridge", "n1"])
+def test_who_gives_up_in_a_namespace_of_their_own_leaves_nothing_that_holds_it(home: Home, name: str) -> None:
+    async def story() -> None:
+        async with networks(home) as made:
+            await make(made, "n1", "10.51.0.0/24")
+            await made.host.plumbing.filled()
+            want = SandboxWant((EndpointWant(made.network(name).id),), names=("web",))
+            for turns in range(12):
+                own, _ = netns.create(lambda: None)
+                identity = os.fstat(own).st_ino
+                task = asyncio.ensure_future(made.attach("s1", want, own))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                os.close(own)
+                async with asyncio.timeout(30):
+                    while identity in _namespaces():  # what is under way in the thread comes to its end
+                        await asyncio.sleep(0.001)
+
+    asyncio.run(story())
+
+
+def _namespaces() -> list[int]:
+    """Those that this process has open."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # that of the listing itself
+            if os.readlink(f"/proc/self/fd/{fd}").startswith("net:"):
+                found.append(os.fstat(int(fd)).st_ino)
+    return found
 
 
 @pytest.mark.parametrize("step", ["rules", "links"])

@@ -271,6 +271,10 @@ class Plumbing:
         self._announcer.send(place.netns_fd, place.announcements)
         return done
 
+    def _prepare_given(self, netns_fd: int, has_names: bool) -> Prepared:
+        prepared = prepare_given(netns_fd)
+        return self._with_names(prepared) if has_names else prepared
+
     def _has_left(self, endpoint: Endpoint, netns_fd: int) -> bool:
         """Who has NET_ADMIN inside may have renamed the link: it is there while anything says so."""
         driver = endpoint.network.driver
@@ -316,11 +320,16 @@ class Plumbing:
         return await self._free.take()
 
     async def _take_given(self, netns_fd: int, placed: Sequence[Placed]) -> Prepared:
-        """Like those of the pools: on the default bridge there are no names."""
-        default = self._default is not None and placed[0].endpoint.network.id == self._default.id
-        if default:
-            return await self._work(lambda: prepare_given(netns_fd))
-        return await self._work(lambda: self._with_names(prepare_given(netns_fd)))
+        """Like those of the pools: on the default bridge there are no names. By a descriptor of its own: whoever waits
+        may be cancelled and close theirs meanwhile."""
+        has_names = self._default is None or placed[0].endpoint.network.id != self._default.id
+        own = os.dup(netns_fd)
+        job = asyncio.ensure_future(self._work(lambda: self._prepare_given(own, has_names)))
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            job.add_done_callback(_throw_away)
+            raise
 
     def _within(self, netns_fd: int, job: Callable[[int], _T]) -> asyncio.Future[_T]:
         """`job` with a descriptor of its own: whoever waits may be cancelled and close theirs meanwhile."""
@@ -344,6 +353,12 @@ class Plumbing:
     async def _work(self, job: Callable[[], _T]) -> _T:
         assert self._executor is not None, "started before"
         return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+
+
+def _throw_away(job: "asyncio.Future[Prepared]") -> None:
+    """Nobody waits any more for what the thread has made."""
+    if not job.cancelled() and job.exception() is None:
+        job.result().close()
 
 
 def _ready(prepared: Prepared, config: NetworkConfig, place: Place) -> Ready:

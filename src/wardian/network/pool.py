@@ -80,9 +80,13 @@ def prepare(outer: netlink.Netlink, master: int, alias: str = "") -> Prepared:
 
 
 def prepare_given(netns_fd: int) -> Prepared:
-    """The same of a namespace that others made, in a user namespace say: nothing in it but lo, which is up. `netns_fd`
-    stays the caller's."""
-    return Prepared(os.dup(netns_fd), netns.run_inside(netns_fd, _with_loopback))
+    """The same of a namespace that others made, in a user namespace say: nothing in it but lo, which is up. It takes
+    over `netns_fd`: what fails leaves nothing."""
+    try:
+        return Prepared(netns_fd, netns.run_inside(netns_fd, _with_loopback))
+    except BaseException:
+        os.close(netns_fd)
+        raise
 
 
 def prepare_bare() -> Prepared:
