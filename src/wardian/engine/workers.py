@@ -10,6 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 Emit = Callable[[dict[str, Any]], None]
@@ -24,11 +25,17 @@ class Abandoned(Exception):
     """Nobody waits for this work any more."""
 
 
-async def work(job: Callable[[Emit], Result], emit: Emit, name: str, stop: Callable[[], None] = lambda: None) -> Result:
+async def work(
+    job: Callable[[Emit], Result],
+    emit: Emit,
+    name: str,
+    stop: Callable[[], None] = lambda: None,
+    unwanted: Callable[[Result], object] = lambda _: None,
+) -> Result:
     """Runs `job(progress)` in a thread; what it tells `progress` goes to `emit` in the event loop's thread.
 
     When the caller is cancelled (its client is gone), `stop` is called and `progress` raises in the thread: so ends
-    the job.
+    the job. One that goes on to its end all the same has its result given to `unwanted`.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Result] = loop.create_future()
@@ -38,17 +45,23 @@ async def work(job: Callable[[Emit], Result], emit: Emit, name: str, stop: Calla
             raise Abandoned
         loop.call_soon_threadsafe(emit, message)
 
-    def settle(setter: Callable[[Any], None], value: object) -> None:
+    def succeed(result: Result) -> None:
+        if answer.done():
+            unwanted(result)
+        else:
+            answer.set_result(result)
+
+    def fail(error: BaseException) -> None:
         if not answer.done():
-            setter(value)
+            answer.set_exception(error)
 
     def run() -> None:
         try:
-            outcome: tuple[Callable[[Any], None], object] = answer.set_result, job(progress)
+            outcome = partial(succeed, job(progress))
         except BaseException as error:
-            outcome = answer.set_exception, error
+            outcome = partial(fail, error)
         if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *outcome)
+            loop.call_soon_threadsafe(outcome)
 
     _hand(run, name)
     try:

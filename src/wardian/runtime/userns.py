@@ -24,6 +24,11 @@ class UserSpaces(NamedTuple):
     user: int
     network: int = -1
 
+    def close(self) -> None:
+        for descriptor in self:
+            if descriptor >= 0:
+                os.close(descriptor)
+
 
 def make_user_spaces(uids: Sequence[Range], gids: Sequence[Range], network: bool) -> UserSpaces:
     """Takes a few milliseconds: for a thread. Raises WardianError and leaves nothing."""

@@ -117,7 +117,12 @@ async def _user_namespace(container: Container, registry: Registry, sandbox: San
         sandbox.descriptors["user"] = open_namespace(_running(_joined(registry, kind, ref), kind), "user")
         return -1
     network = has_links(config)
-    made = await work(lambda _: make_user_spaces(ids.uids, ids.gids, network), lambda _: None, "wardian-spaces")
+    made = await work(
+        lambda _: make_user_spaces(ids.uids, ids.gids, network),
+        lambda _: None,
+        "wardian-spaces",
+        unwanted=lambda spaces: spaces.close(),
+    )
     sandbox.descriptors["user"] = made.user
     if made.network >= 0:
         sandbox.descriptors["its network"] = made.network

@@ -110,7 +110,10 @@ async def _own_root(parts: Parts, container: Container) -> RootLock:
         if error.kind != CONFLICT:
             raise
     return await work(
-        lambda _: lock_root(parts.home, container.id, "start", _COPY_SECONDS), lambda _: None, "wardian-lock"
+        lambda _: lock_root(parts.home, container.id, "start", _COPY_SECONDS),
+        lambda _: None,
+        "wardian-lock",
+        unwanted=RootLock.release,
     )
 
 
