@@ -58,6 +58,12 @@ int op_symlink(struct run *run, const struct op *op) {
     return error;
 }
 
+int op_write_in(struct run *run, const struct op *op) {
+    const struct field *data = &op->fields[WRITE_IN_AT_DATA];
+    int directory = handle_of(run, op, WRITE_IN_AT_DIRECTORY);
+    return write_file(directory, op_text(op, WRITE_IN_AT_PATH), data->bytes, data->length);
+}
+
 int op_write(struct run *run, const struct op *op) {
     (void)run;
     const struct field *data = &op->fields[WRITE_AT_DATA];

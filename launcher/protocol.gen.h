@@ -118,6 +118,7 @@ enum { CREATE_NOTHING = 0, CREATE_DIRECTORY = 1, CREATE_FILE = 2, CREATE_LIKE = 
     X(OPEN_IN, open_in, 61, "nhsu") \
     X(STDIO_OWNER, stdio_owner, 62, "u") \
     X(LISTENER, listener, 63, "h") \
+    X(WRITE_IN, write_in, 64, "hsb") \
 
 enum {
     OP_OPEN = 1,
@@ -176,6 +177,7 @@ enum {
     OP_OPEN_IN = 61,
     OP_STDIO_OWNER = 62,
     OP_LISTENER = 63,
+    OP_WRITE_IN = 64,
 };
 
 /* The place of each field in struct op's `fields`. */
@@ -262,5 +264,6 @@ enum { SUBTREE_AT_MOUNT, SUBTREE_AT_ROOT, SUBTREE_AT_PATH, SUBTREE_AT_RECURSIVE 
 enum { OPEN_IN_AT_HANDLE, OPEN_IN_AT_ROOT, OPEN_IN_AT_PATH, OPEN_IN_AT_FLAGS };
 enum { STDIO_OWNER_AT_UID };
 enum { LISTENER_AT_SOCKET };
+enum { WRITE_IN_AT_DIRECTORY, WRITE_IN_AT_PATH, WRITE_IN_AT_DATA };
 
 #endif

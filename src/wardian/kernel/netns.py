@@ -12,8 +12,11 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from wardian.kernel import pidfd
+from wardian.kernel import net_sysctls, pidfd
+from wardian.kernel.net_sysctls import read_sysctl, write_sysctl
 from wardian.kernel.syscalls import call_libc
+
+__all__ = ["create", "current", "enter", "of_process", "read_sysctl", "run_inside", "unshare", "write_sysctl"]
 
 CLONE_NEWNET = 0x40000000
 
@@ -80,36 +83,12 @@ def create(prepare: Callable[[], _T]) -> tuple[int, _T]:
     return _in_own_thread(inside)
 
 
-def write_sysctl(name: str, value: str) -> bool:
-    """Write a file below /proc/sys/net of the calling thread's namespace; False when this kernel has no such file.
-
-    /proc/sys/net shows the namespace of the thread that opens it, whoever mounted /proc.
-    """
-    try:
-        descriptor = os.open(f"/proc/sys/net/{name}", os.O_WRONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def read_sysctl(name: str) -> str | None:
-    """The text of a file below /proc/sys/net as the calling thread's namespace has it; None when there is none."""
-    try:
-        with open(f"/proc/sys/net/{name}") as file:
-            return file.read().strip()
-    except FileNotFoundError:
-        return None
-
-
 def _in_own_thread(work: Callable[[], _T]) -> _T:
     results: list[_T] = []
     errors: list[BaseException] = []
 
     def body() -> None:
+        net_sysctls.come_inside()
         try:
             results.append(work())
         except BaseException as error:  # carried to the caller's thread, whatever it is

@@ -103,8 +103,9 @@ def plan_stdio_owner(uids: tuple[tuple[int, int, int], ...], uid: int, terminal:
     return (Step(ops.StdioOwner(outside), HOST),)
 
 
-def plan_settings(spec: Spec, new: frozenset[str], joined: frozenset[str]) -> tuple[Step, ...]:
-    """Names, lo, sysctls: by the child in its namespaces, through the host's /proc, before the root is moved in."""
+def plan_settings(spec: Spec, new: frozenset[str], joined: frozenset[str], proc: str = "") -> tuple[Step, ...]:
+    """Names, lo, sysctls: by the child in its namespaces, before the root is moved in. `proc`: the handle of the
+    container's own /proc, "" for the host's."""
     steps: list[Step] = []
     if "network" in new:
         steps.append(Step(ops.Loopback(), CHILD))
@@ -113,11 +114,11 @@ def plan_settings(spec: Spec, new: frozenset[str], joined: frozenset[str]) -> tu
     if "uts" in new and spec.get("domainname"):
         steps.append(Step(ops.Domainname(spec["domainname"]), CHILD))
     for name, value in ((spec.get("linux") or {}).get("sysctl") or {}).items():
-        steps.append(_sysctl(name, value, new | joined))
+        steps.append(_sysctl(name, value, new | joined, proc))
     return tuple(steps)
 
 
-def _sysctl(name: str, value: str, own: frozenset[str]) -> Step:
+def _sysctl(name: str, value: str, own: frozenset[str], proc: str) -> Step:
     """Only what belongs to a namespace of the container's; a slash within a name stands for a dot (sysctl(8))."""
     dotted = name.replace("/", ".") if "." not in name.partition("/")[0] else name
     kind = ""
@@ -133,7 +134,8 @@ def _sysctl(name: str, value: str, own: frozenset[str]) -> Step:
     parts = name.replace(".", "\0").replace("/", ".").replace("\0", "/") if dotted == name else name
     if ".." in parts.split("/"):
         raise WardianError(INVALID, f"sysctl {name!r} is no name", operation="plan", subject=name)
-    return Step(ops.Write(f"/proc/sys/{parts}", value.encode()), CHILD)
+    data = value.encode()
+    return Step(ops.WriteIn(proc, f"sys/{parts}", data) if proc else ops.Write(f"/proc/sys/{parts}", data), CHILD)
 
 
 def plan_oom_score(process: Process, in_userns: bool) -> tuple[Step, ...]:

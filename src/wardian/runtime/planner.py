@@ -4,8 +4,8 @@ The order is the kernel's, not taste:
 
     HOST    the launcher's own group · the root, detached · groups and limits · binds · stdio · clone
     PARENT  maps of a new user namespace
-    CHILD   group · joined namespaces · cgroup namespace · names, sysctls (through the host's /proc) · root attached,
-            mounts, devices, masks (a user namespace may mount proc and sysfs only while the host's are visible) · pivot
+    CHILD   group · joined namespaces · cgroup namespace · /proc, detached · names, sysctls · root attached, mounts,
+            devices, masks (a user namespace may mount proc and sysfs only while the host's are visible) · pivot
             · limits · stdio · bounding set · filter · ids · capabilities · exec
 """
 
@@ -18,7 +18,7 @@ from wardian.runtime.inputs import ExecTarget, Placement, Supervision
 from wardian.runtime.ops import Step
 from wardian.runtime.plan import Plan
 from wardian.runtime.plan_cgroups import CgroupSteps, plan_cgroups, plan_enter
-from wardian.runtime.plan_mounts import ROOT, plan_mounts, plan_root
+from wardian.runtime.plan_mounts import PROC, ROOT, plan_mounts, plan_proc, plan_root
 from wardian.runtime.plan_process import (
     plan_id_maps,
     plan_identity,
@@ -48,6 +48,7 @@ def plan(
     limits, warnings = plan_rlimits(process, host, spaces.in_userns)
     joined = frozenset(row["type"] for row in linux.get("namespaces") or ()) - spaces.new
     shared_pid = "pid" not in spaces.new
+    proc = plan_proc(spec)
     steps = [
         *groups.host,
         *spaces.first,
@@ -61,7 +62,8 @@ def plan(
         *groups.child,
         *spaces.child,
         *([Step(ops.Unshare(namespaces.CLONE_NEWCGROUP), CHILD)] if "cgroup" in spaces.new else ()),
-        *plan_settings(spec, spaces.new, joined),
+        *proc,
+        *plan_settings(spec, spaces.new, joined, PROC if proc else ""),
         *plan_oom_score(process, spaces.in_userns),
         *plan_label(process, host),
         Step(ops.Propagation(mounts.MS_REC | _propagation(linux.get("rootfsPropagation", ""))), CHILD),

@@ -159,6 +159,7 @@ OPERATIONS: Final = (
     _row(61, "open_in", "n:handle h:root s:path u:flags"),
     _row(62, "stdio_owner", "u:uid"),
     _row(63, "listener", "h:socket"),
+    _row(64, "write_in", "h:directory s:path b:data"),
 )
 
 

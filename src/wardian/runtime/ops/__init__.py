@@ -28,6 +28,7 @@ from wardian.runtime.ops.files import (
     Open,
     Symlink,
     Write,
+    WriteIn,
 )
 from wardian.runtime.ops.mount import (
     Attach,
@@ -151,6 +152,7 @@ __all__ = [
     "Unshare",
     "User",
     "Write",
+    "WriteIn",
     "row_name",
 ]
 

@@ -65,4 +65,15 @@ class Write(NamedTuple):
         return f"write {self.data.decode(errors='replace').strip()!r} to {self.path}"
 
 
-Operation = Open | Mkdir | Mknod | Symlink | Write
+class WriteIn(NamedTuple):
+    """One write(2) to a file that exists, below a directory or a mount that the plan made: a sysctl."""
+
+    directory: str
+    path: str
+    data: bytes
+
+    def describe(self) -> str:
+        return f"write {self.data.decode(errors='replace').strip()!r} to {self.path} of {self.directory}"
+
+
+Operation = Open | Mkdir | Mknod | Symlink | Write | WriteIn
