@@ -23,7 +23,7 @@ class Trash:
     def __init__(self, path: str) -> None:
         self.path = path
         os.makedirs(path, mode=0o700, exist_ok=True)
-        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -34,13 +34,18 @@ class Trash:
             os.rename(path, os.path.join(self.path, name))
         except FileNotFoundError:
             return False
-        self._hand_over(name)
+        self._hand_over(self.path, name)
         return True
+
+    def delete_later(self, path: str) -> None:
+        """Of any file system, at its own place, which nobody takes again. What an engine's end leaves of it is the
+        caller's to find."""
+        self._hand_over(*os.path.split(path))
 
     def sweep(self) -> None:
         """Hand over what an earlier engine left undeleted. Called once at start."""
         for name in os.listdir(self.path):
-            self._hand_over(name)
+            self._hand_over(self.path, name)
 
     def close(self) -> None:
         """Wait until all that was discarded is gone, or a moment: the next start goes on with the rest."""
@@ -52,19 +57,21 @@ class Trash:
             if thread.is_alive():
                 log.info("trash: what is left in %s is deleted by the next start", self.path)
 
-    def _hand_over(self, name: str) -> None:
-        self._queue.put(name)
+    def _hand_over(self, parent: str, name: str) -> None:
+        self._queue.put((parent, name))
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="wardian-trash", daemon=True)
                 self._thread.start()
 
     def _work(self) -> None:
-        while (name := self._queue.get()) is not None:
+        while (place := self._queue.get()) is not None:
             try:
-                remove_tree(self.path, name)
+                remove_tree(*place)
+            except FileNotFoundError:
+                pass
             except OSError as error:  # an immutable file, say: it stays here and the next start tries again
-                log.warning("trash: cannot delete %s: %s", name, error)
+                log.warning("trash: cannot delete %s: %s", place[1], error)
 
 
 def remove_tree(parent: str, name: str) -> None:

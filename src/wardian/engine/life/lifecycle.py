@@ -344,7 +344,7 @@ class Lifecycle:
             attach.drop_attachers(container)
             parts.log_followers.leave(container)
             parts.snapshots.remove(container.id)
-            create.remove_run_directory(parts, container.id)
+            parts.trash.delete_later(parts.home.run_container(container.id))
             if volumes:
                 volume_use.release(parts, container)
             parts.store.remove(container.id, previous.exit_code)
