@@ -16,8 +16,8 @@ import pytest
 
 from benches import Bench
 from wardian.engine import Engine
-from wardian.engine.life import create as removal
 from wardian.engine.store import EngineStore
+from wardian.storage import Snapshots
 
 
 def between_engines(bench: Bench, *changes: Callable[[], object]) -> None:
@@ -152,14 +152,14 @@ def test_who_finishes_a_removal_takes_the_volumes_that_were_to_go(
     """`rm -v`: with the rows as SIGKILL leaves them in the middle of it."""
     identity, left = bench.create("true", fields={"Volumes": {"/data": {}}}), tmp_path / "left.db"
     [point] = bench.engine.containers.inspect(identity)["Mounts"]
-    whole = removal.remove_run_directory
+    whole = Snapshots.remove
 
     def copied_first(*arguments: Any) -> None:
         backup(bench, left)
         whole(*arguments)
         raise OSError("killed")
 
-    monkeypatch.setattr(removal, "remove_run_directory", copied_first)
+    monkeypatch.setattr(Snapshots, "remove", copied_first)
     with pytest.raises(OSError, match="killed"):
         bench.run(bench.engine.containers.remove(identity, volumes=asked))
     monkeypatch.undo()

@@ -16,7 +16,7 @@ from wardian.caller import caller
 from wardian.engine import attach, connections
 from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.events.gaps import end_attributes
-from wardian.engine.life import create, exits, pausing, sandbox, start
+from wardian.engine.life import exits, pausing, sandbox, start
 from wardian.engine.life.joined import needed
 from wardian.engine.life.reasons import Ask, dropped_note, with_ask
 from wardian.engine.life.record import Recorder
