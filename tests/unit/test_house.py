@@ -134,6 +134,17 @@ def test_command_line_imports_little() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+def test_an_engine_begins_before_it_has_loaded_all() -> None:
+    """What speaks to clients comes while the engine waits for the kernel (serve.py), registries when one is asked."""
+    names = "__main__ callers listening metrics_listener serve".split()
+    code = f"import sys, wardian.engine, {', '.join(f'wardian.server.{name}' for name in names)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": ":".join(sys.path)},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    late = {"h11", "wsproto", "urllib3", "re2", "http.client", "email", "wardian.server.application",
+            "wardian.server.connection", "wardian.server.messages", "wardian.images.made"}  # fmt: skip
+    assert not late & set(done.stdout.split())
+
+
 def test_the_resolver_imports_little() -> None:
     """One process for all containers of an engine, and nothing of the engine in it: what it imports is its memory.
 

@@ -17,8 +17,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, SYSTEM, WardianError
-from wardian.server.connection import Connection
-from wardian.server.relay import Relay
 from wardian.tls import server_context
 
 if TYPE_CHECKING:
@@ -115,6 +113,8 @@ class Listeners:
 
     async def open(self, application: Application) -> list[str]:
         """Listens, and says on what. The unix sockets come last: who waits for one finds all the others open."""
+        from wardian.server.connection import Connection  # an engine's start loads it beside other things: serve()
+
         loop = asyncio.get_running_loop()
         said = []
         for sock in self._inherited:
@@ -132,6 +132,9 @@ class Listeners:
         return said
 
     async def _serve(self, application: Application, sock: socket.socket) -> asyncio.Server:
+        from wardian.server.connection import Connection
+        from wardian.server.relay import Relay
+
         loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
             return await loop.create_unix_server(lambda: Connection(application), sock=sock)

@@ -14,7 +14,6 @@ import re
 from typing import TYPE_CHECKING
 
 from wardian.errors import INVALID, SYSTEM, WardianError
-from wardian.server.metrics import CONTENT_TYPE, text_of
 
 if TYPE_CHECKING:
     from wardian.server.application import Application
@@ -94,6 +93,8 @@ async def _answer(application: Application, reader: asyncio.StreamReader, writer
     elif method not in (b"GET", b"HEAD") or path != b"/metrics":
         status, kind, content = "404 Not Found", "text/plain; charset=utf-8", b"only GET /metrics is here\n"
     else:
+        from wardian.server.metrics import CONTENT_TYPE, text_of  # few engines are asked so
+
         status, kind = "200 OK", CONTENT_TYPE
         content = text_of(application.engine.system.metrics(), application.times)
     lines = (f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(content)}", "Connection: close")

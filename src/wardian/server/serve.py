@@ -15,12 +15,12 @@ import gc
 import logging
 import os
 import signal
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from wardian.errors import CONFLICT, WardianError
 from wardian.kernel.heap import bound_arenas
 from wardian.kernel.open_files import raise_limit
-from wardian.server.application import Application
 from wardian.server.listening import Endpoints, Listeners
 from wardian.server.loop_errors import LoopErrors
 from wardian.server.metrics_listener import Address, open_metrics
@@ -30,6 +30,7 @@ from wardian.server.systemd import inherited_sockets, notify
 if TYPE_CHECKING:
     from wardian.engine import Defaults
     from wardian.home import Home
+    from wardian.server.application import Application
     from wardian.server.callers import Policy
 
 log = logging.getLogger("wardian.server")
@@ -111,10 +112,15 @@ async def _serve(
     for number in _ending_signals(reloads):
         loop.add_signal_handler(number, end.set)
     engine = Engine(home, defaults)
+    # A thread of its own: while the engine waits for the kernel and for the disk nothing else runs.
+    loaded = loop.run_in_executor(None, _load)
     await engine.start()
+    await loaded
     if reload is not None and reloads:
         loop.add_signal_handler(signal.SIGHUP, reload, engine)
     try:
+        from wardian.server.application import Application
+
         application = Application(engine, end.set, policy)
         counted: asyncio.Server | None = None
         try:
@@ -132,6 +138,12 @@ async def _serve(
         await _drain(application)
     finally:
         await engine.close()
+
+
+def _load() -> None:
+    """What speaks to clients, up to the handler of a client's first question."""
+    for name in ("application", "connection", "system"):
+        import_module(f"wardian.server.{name}")
 
 
 async def _drain(application: Application) -> None:
