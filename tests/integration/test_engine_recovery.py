@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import shutil
 import signal
 import socket
@@ -52,8 +53,11 @@ def kill_both(bench: Bench, identity: str) -> Callable[[], None]:
     pid = bench.state(identity)["Pid"]
 
     def change() -> None:
+        process = os.pidfd_open(pid)
         os.kill(supervisor_of(pid), 9)
         os.kill(pid, 9)
+        assert select.select([process], [], [], 30)[0], "its end: none is left when a host starts"
+        os.close(process)
 
     return change
 
