@@ -13,7 +13,6 @@ urllib3 is imported with this module, which is imported at the first pull.
 
 import base64
 import contextlib
-import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,9 +21,9 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 
-from wardian import __version__
 from wardian.errors import FORBIDDEN, INVALID, SYSTEM, UNAVAILABLE, WardianError
 from wardian.images.auth import RegistryAuth
+from wardian.images.connections import connections, is_loopback
 from wardian.images.content import digest_of, mismatch
 from wardian.images.manifests import ACCEPTED, MANIFEST_LIMIT, Descriptor
 from wardian.images.progress import Cancelled
@@ -34,19 +33,12 @@ from wardian.images.streams import CHUNK
 from wardian.images.unreachable import failure
 
 _HUB = "registry-1.docker.io"
-_TIMEOUT = urllib3.Timeout(connect=15, read=60)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _RESUMES = 5  # how often a broken download goes on where it stopped
 _ERROR_LIMIT = 1 << 16
 _SHORT = 4096  # bytes of a body nobody asked for that are read, to keep its connection; past it the connection ends
 _CHALLENGE = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"', re.ASCII)
-
-
-def is_loopback(domain: str) -> bool:
-    """Whether a registry is this machine's own: spoken to over plain http, as Docker does by default."""
-    host = urlsplit(f"//{domain}").hostname or ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 class Said(NamedTuple):
@@ -380,23 +372,6 @@ class RegistryClient:
         return WardianError(
             UNAVAILABLE, message, operation=self._operation, subject=self._reference.domain, errno=number
         )
-
-
-def connections(base: str) -> urllib3.PoolManager:
-    """Connections for one operation; through HTTPS_PROXY or HTTP_PROXY unless NO_PROXY or loopback says otherwise."""
-    retries = urllib3.Retry(total=None, connect=2, read=0, redirect=False, status=0, other=0)
-    headers = {"User-Agent": f"wardian/{__version__}"}
-    parts = urlsplit(base)
-    proxy = os.environ.get(f"{parts.scheme.upper()}_PROXY") or os.environ.get(f"{parts.scheme}_proxy")
-    if proxy and not is_loopback(parts.netloc) and not _bypasses_proxy(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy, headers=headers, retries=retries, timeout=_TIMEOUT, maxsize=8)
-    return urllib3.PoolManager(headers=headers, retries=retries, timeout=_TIMEOUT, maxsize=8)
-
-
-def _bypasses_proxy(host: str) -> bool:
-    listed = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    names = [name.strip().lstrip(".") for name in listed.split(",") if name.strip()]
-    return any(name == "*" or host == name or host.endswith(f".{name}") for name in names)
 
 
 def _origin(url: str) -> tuple[str, str, int]:

@@ -8,8 +8,8 @@ import urllib3
 
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.images.auth import RegistryAuth
+from wardian.images.connections import connections, is_loopback
 from wardian.images.refusals import json_object
-from wardian.images.registry import connections, is_loopback
 from wardian.images.unreachable import failure
 
 _HUB = "index.docker.io"

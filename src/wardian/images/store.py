@@ -6,7 +6,6 @@ rest takes microseconds, or one durable transaction (`tag`), and may run on the 
 
 import contextlib
 import errno
-import re
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from wardian.database import DISK_FULL
-from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
+from wardian.errors import CONFLICT, NOT_FOUND, SYSTEM, WardianError
 from wardian.home import Home
 from wardian.images import describe
 from wardian.images.auth import RegistryAuth
@@ -22,6 +21,7 @@ from wardian.images.committed import Commit, commit
 from wardian.images.content import ContentStore
 from wardian.images.image import Image
 from wardian.images.listing import Filters, filtered
+from wardian.images.names import find, name_in, shown, tagged
 from wardian.images.platforms import matches, parse_platform, platform_of
 from wardian.images.progress import Progress, Reporter, Stop, silent
 from wardian.images.pruning import prunable
@@ -29,8 +29,6 @@ from wardian.images.records import ImageRecords, Snapshot
 from wardian.images.reference import Reference, parse_reference
 from wardian.images.removal import ImageUse, decide
 from wardian.storage import LayerStore
-
-_IDENTIFIER = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})", re.ASCII)
 
 
 class ImageStore:
@@ -53,19 +51,13 @@ class ImageStore:
     def resolve(self, name_or_id: str, platform: str = "") -> Image:
         """The image that a name, a digest, an id or the beginning of one means. Raises in Docker's words: NOT_FOUND,
         INVALID for what can be none."""
-        snapshot = self._records.snapshot
-        image = _named(snapshot, name_or_id) or _by_id(snapshot, name_or_id)
-        if image is None:
-            if not _IDENTIFIER.fullmatch(name_or_id):
-                parse_reference(name_or_id)
-            shown = _shown(name_or_id)
-            raise WardianError(NOT_FOUND, f"No such image: {shown}", operation="find image", subject=shown)
+        image = find(self._records.snapshot, name_or_id)
         if platform:
             wanted, actual = parse_platform(platform), platform_of(image.config)
             if not matches(wanted, actual):
                 from wardian.images.pull import wrong_platform
 
-                raise wrong_platform(_shown(name_or_id), wanted, actual)
+                raise wrong_platform(shown(name_or_id), wanted, actual)
         return image
 
     @property
@@ -140,7 +132,7 @@ class ImageStore:
         """Make an image of one layer out of a root's archive (worker thread)."""
         from wardian.images import made
 
-        name = _tagged(reference) if reference else None
+        name = tagged(reference) if reference else None
         with self._said_clearly("import"):
             return made.import_root(
                 chunks, name, self._records, self._layers, changes=changes, message=message, platform=platform
@@ -175,7 +167,7 @@ class ImageStore:
 
     def commit(self, chunks: Iterable[bytes], parent: Image, said: Commit, reference: str = "") -> Image:
         """Make an image of `parent` and one layer more, from its archive (worker thread)."""
-        name = _tagged(reference) if reference else None
+        name = tagged(reference) if reference else None
         with self._said_clearly("commit"):
             return commit(chunks, parent, said, name, self._records, self._layers)
 
@@ -188,7 +180,7 @@ class ImageStore:
 
     def tag(self, name_or_id: str, reference: str) -> Image:
         """Let `reference` mean the image too; returns the image as it is then. Durable when it returns."""
-        return self._records.tag(self.resolve(name_or_id).id, _tagged(reference))
+        return self._records.tag(self.resolve(name_or_id).id, tagged(reference))
 
     def remove(
         self,
@@ -205,7 +197,7 @@ class ImageStore:
         """
         image = self.resolve(name_or_id)
         snapshot = self._records.snapshot
-        removal = decide(image, _name_in(snapshot, name_or_id), uses, force, _has_children(snapshot, image))
+        removal = decide(image, name_in(snapshot, name_or_id), uses, force, _has_children(snapshot, image))
         self._records.forget(removal.names, image.id if removal.deletes else "")
         answer = [{"Untagged": name.familiar} for name in removal.names]
         if removal.deletes:
@@ -295,49 +287,3 @@ class ImageStore:
 
 def _has_children(snapshot: Snapshot, image: Image) -> bool:
     return any(one.parent == image.id for one in snapshot.images.values())
-
-
-def _named(snapshot: Snapshot, text: str) -> Image | None:
-    name = _name_in(snapshot, text)
-    if name is None:
-        return None
-    key = snapshot.digests.get(str(name)) if name.digest else snapshot.tags.get(str(name))
-    return snapshot.images.get(key) if key else None
-
-
-def _name_in(snapshot: Snapshot, text: str) -> Reference | None:
-    """The tag or repository digest that `text` is, when there is one of that name."""
-    try:
-        name = parse_reference(text).with_default_tag()
-    except WardianError:
-        return None
-    if name.digest:
-        name = name._replace(tag="")
-    return name if str(name) in (snapshot.digests if name.digest else snapshot.tags) else None
-
-
-def _by_id(snapshot: Snapshot, text: str) -> Image | None:
-    match = _IDENTIFIER.fullmatch(text)
-    if match is None:
-        return None
-    exact = snapshot.images.get(f"sha256:{match[1]}")
-    if exact is not None:
-        return exact
-    found = [image for key, image in snapshot.images.items() if key.startswith(f"sha256:{match[1]}")]
-    if len(found) > 1:
-        raise WardianError(INVALID, f"Multiple IDs found with provided prefix: {text}", subject=text)
-    return found[0] if found else None
-
-
-def _shown(text: str) -> str:
-    try:
-        return parse_reference(text).with_default_tag().familiar
-    except WardianError:
-        return text
-
-
-def _tagged(text: str) -> Reference:
-    reference = parse_reference(text).with_default_tag()
-    if reference.digest:
-        raise WardianError(INVALID, "refusing to create a tag with a digest reference", subject=text)
-    return reference
