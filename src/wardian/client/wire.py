@@ -101,7 +101,7 @@ class Connection:
             return piece
         return self.sock.recv(limit)
 
-    def read_until(self, mark: bytes, limit: int) -> bytes:
+    def read_until(self, mark: bytes, limit: int, closed: str = "in the middle of an answer") -> bytes:
         """All up to and without `mark`. Raises ConnectionError when the peer closed before, ValueError past `limit`."""
         data = self._ahead
         while (at := data.find(mark)) < 0:
@@ -109,7 +109,7 @@ class Connection:
                 raise ValueError(f"the engine sent more than {limit} bytes where an HTTP head was due")
             piece = self.sock.recv(_READ_SIZE)
             if not piece:
-                raise ConnectionResetError("the engine closed the connection before its answer")
+                raise ConnectionResetError(f"the engine closed the connection {closed}")
             data += piece
         self._ahead = data[at + len(mark) :]
         return data[:at]
@@ -117,7 +117,7 @@ class Connection:
     def read_head(self) -> tuple[int, dict[str, str]]:
         """Status and headers of the next final (or 101) response; interim ones (100 Continue) are passed over."""
         while True:
-            lines = self.read_until(b"\r\n\r\n", HEAD_LIMIT).decode("latin-1").split("\r\n")
+            lines = self.read_until(b"\r\n\r\n", HEAD_LIMIT, "before its answer").decode("latin-1").split("\r\n")
             protocol, _, rest = lines[0].partition(" ")
             if not protocol.startswith("HTTP/1.") or not rest[:3].isdigit():
                 raise ValueError(f"not an HTTP answer: {lines[0][:80]!r}")
