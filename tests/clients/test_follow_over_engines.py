@@ -6,7 +6,7 @@ import pytest
 
 from clients_shared import IMAGE
 
-LAST = 200
+LAST = 120
 COUNTS = f"i=0; while [ $i -le {LAST} ]; do echo $i; i=$((i+1)); sleep 0.01; done"
 
 
