@@ -6,6 +6,8 @@ def test_something(bench): assert bench.said("echo", "hi") == "hi\n"        # on
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -89,6 +91,17 @@ def load_busybox(bench: Bench) -> None:
         file.write(archive)
         file.seek(0)
         bench.run(bench.engine.images.load(file, lambda message: None))
+
+
+@contextmanager
+def bench_with_subids(home: Home, files: Path, *lines: str) -> Iterator[Bench]:
+    """One whose /etc/subuid and /etc/subgid, in the directory `files`, have these `lines` (subuid(5))."""
+    for name in ("subuid", "subgid"):
+        (files / name).write_text("".join(f"{line}\n" for line in lines))
+    bench = Bench(home._replace(subids=str(files)))
+    load_busybox(bench)
+    yield bench
+    bench.close()
 
 
 @pytest.fixture(scope="module")

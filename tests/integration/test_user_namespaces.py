@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benches import Bench, load_busybox, refused
+from benches import Bench, bench_with_subids, refused
 from wardian.caller import calling
 from wardian.errors import INVALID
 from wardian.home import Home
@@ -22,13 +22,9 @@ AUTO = {"UsernsMode": "auto"}
 
 @pytest.fixture(scope="module")
 def shared_bench(new_home: Callable[[], Home], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    files = tmp_path_factory.mktemp("subids")
-    for name in ("subuid", "subgid"):
-        (files / name).write_text(f"containers:{FIRST}:{SIZE}\ndockremap:{FIRST + SIZE}:65536\n")
-    bench = Bench(new_home()._replace(subids=str(files)))
-    load_busybox(bench)
-    yield bench
-    bench.close()
+    lines = (f"containers:{FIRST}:{SIZE}", f"dockremap:{FIRST + SIZE}:65536")
+    with bench_with_subids(new_home(), tmp_path_factory.mktemp("subids"), *lines) as bench:
+        yield bench
 
 
 def lines_of(bench: Bench, identity: str, many: int) -> list[str]:

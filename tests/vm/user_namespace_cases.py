@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benches import Bench, load_busybox
+from benches import Bench, bench_with_subids
 from vm.cgroup2_cases import steps
 from vm.older_kernel_cases import execute
 from wardian.home import Home
@@ -15,13 +15,8 @@ FIRST = 300000
 
 @pytest.fixture(scope="module")
 def shared_bench(new_home: Callable[[], Home], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    files = tmp_path_factory.mktemp("subids")
-    for name in ("subuid", "subgid"):
-        (files / name).write_text(f"containers:{FIRST}:200000\n")
-    bench = Bench(new_home()._replace(subids=str(files)))
-    load_busybox(bench)
-    yield bench
-    bench.close()
+    with bench_with_subids(new_home(), tmp_path_factory.mktemp("subids"), f"containers:{FIRST}:200000") as bench:
+        yield bench
 
 
 def test_files_of_a_mapped_container(bench: Bench) -> None:

@@ -24,7 +24,7 @@ from wardian.engine.life.state import State
 from wardian.engine.links import unlink
 from wardian.engine.logging import LogOptions, LogReader, LogStream, is_readable, log_path
 from wardian.engine.names import check_name
-from wardian.engine.observe.top import check_listable, top
+from wardian.engine.observe.top import top
 from wardian.engine.options.endpoints import names_of
 from wardian.engine.parts import Parts
 from wardian.engine.reading import Reading
@@ -229,7 +229,7 @@ class Containers:
         """A process' arguments are in its own memory, which may be a file on a dead server (proc_pid_cmdline(5)), and
         its user's name with a directory server: a look that may never be answered."""
         container = self._registry.find(ref)
-        check_listable(container)
+        container.must_live("top")
 
         def job(at: At) -> dict[str, Any]:
             at(f"a process of container {container.id}, or the database of users (nsswitch.conf(5)),")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wardian.engine.health.rules import Health
-from wardian.engine.life.state import RunState
+from wardian.engine.life.state import RunState, State
 from wardian.engine.options.config import ContainerConfig
 from wardian.engine.store import ContainerRecord
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
@@ -54,6 +54,16 @@ class Container:
     def event_attributes(self) -> dict[str, str]:
         """What docker's events say of a container: its labels, image and name."""
         return {**self.config["Labels"], "image": self.record.image_ref, "name": self.name}
+
+    def must_live(self, operation: str) -> None:
+        """Raises WardianError(CONFLICT) in Docker's words when no process of it does, for who needs one."""
+        if self.state.state is State.RESTARTING:
+            message = f"Container {self.id} is restarting, wait until the container is running"
+        elif not self.state.live:
+            message = f"container {self.id} is not running"
+        else:
+            return
+        raise WardianError(CONFLICT, message, operation=operation, subject=self.id)
 
     def answer_waiters(self, conditions: tuple[str, ...], answer: dict[str, Any]) -> None:
         """Give `answer` to whoever waits for one of `conditions`."""

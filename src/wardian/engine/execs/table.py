@@ -249,12 +249,7 @@ def _refuse_second(found: Exec) -> None:
 
 def _refuse_stopped(container: Container, ref: str = "") -> None:
     """`ref`: what the client calls it, which Docker's words repeat."""
+    container.must_live("exec")
     if container.state.state is State.PAUSED:
         message = f"Container {ref or container.id} is paused, unpause the container before exec"
-    elif container.state.state is State.RESTARTING:
-        message = f"Container {container.id} is restarting, wait until the container is running"
-    elif not container.state.live:
-        message = f"container {container.id} is not running"
-    else:
-        return
-    raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
+        raise WardianError(CONFLICT, message, operation="exec", subject=container.id)

@@ -32,10 +32,7 @@ def check_pausable(container: Container) -> None:
     """Raises WardianError(CONFLICT) in Docker's words."""
     if container.state.state is State.PAUSED and not container.state.held:
         raise _refusal(container, f"Container {container.id} is already paused")
-    if container.state.state is State.RESTARTING:
-        raise _refusal(container, f"Container {container.id} is restarting, wait until the container is running")
-    if not container.state.live:
-        raise _refusal(container, f"container {container.id} is not running")
+    container.must_live("pause")
 
 
 def check_paused(container: Container) -> None:

@@ -6,25 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from wardian.engine.life.pausing import freezer_of
-from wardian.engine.life.state import State
 from wardian.engine.observe.ps_columns import COLUMNS, NAMING
 from wardian.engine.observe.ps_forest import Leaf, forest
 from wardian.engine.observe.ps_options import Wanted, read_ps_options
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.errors import CONFLICT, WardianError
 from wardian.kernel.processes import Process, read_machine, read_process, read_threads
-
-
-def check_listable(container: Container) -> None:
-    """Raises WardianError(CONFLICT) in Docker's words."""
-    if container.state.state is State.RESTARTING:
-        message = f"Container {container.id} is restarting, wait until the container is running"
-    elif not container.state.live:
-        message = f"container {container.id} is not running"
-    else:
-        return
-    raise WardianError(CONFLICT, message, operation="top", subject=container.id)
 
 
 def top(parts: Parts, container: Container, ps_args: str) -> dict[str, Any]:

@@ -102,6 +102,12 @@ def json_object(value: Any, path: str) -> dict[str, Any]:
     return dict(value)
 
 
+def json_list(value: Any, path: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise invalid(path, value, "must be a list")
+    return list(value)
+
+
 def environment(value: Any, path: str) -> list[str]:
     for item in strings(value, path):
         if not item or item.startswith("="):
@@ -258,11 +264,9 @@ def oom_score(value: Any, path: str) -> int:
 
 def ulimits(value: Any, path: str) -> list[dict[str, Any]]:
     """getrlimit(2) names in lower case without RLIMIT_."""
-    if not isinstance(value, list):
-        raise invalid(path, value, "must be a list")
     known = _words(_ULIMITS)
     limit = integer(-1)
-    for item in value:
+    for item in json_list(value, path):
         name = item.get("Name") if isinstance(item, dict) else None
         if name not in known:
             raise WardianError(INVALID, f"invalid ulimit type: {name}", operation="create", subject=path)
@@ -274,9 +278,7 @@ def ulimits(value: Any, path: str) -> list[dict[str, Any]]:
 
 
 def devices(value: Any, path: str) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        raise invalid(path, value, "must be a list")
-    for item in value:
+    for item in json_list(value, path):
         if not isinstance(item, dict) or not str(item.get("PathOnHost", "")).startswith("/"):
             raise invalid(path, item, "needs an absolute PathOnHost")
         for name in ("PathOnHost", "PathInContainer", "CgroupPermissions"):

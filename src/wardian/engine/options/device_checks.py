@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from wardian.engine.options.checks import integer, invalid, strings, text
+from wardian.engine.options.checks import integer, invalid, json_list, strings, text
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 
 _RULE = re.compile(r"[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}")
@@ -18,9 +18,7 @@ def throttle_devices(value: Any, path: str) -> list[dict[str, Any]]:
 
 
 def _rows(value: Any, path: str, key: str, low: int, high: int) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        raise invalid(path, value, "must be a list")
-    for item in value:
+    for item in json_list(value, path):
         if not isinstance(item, dict) or not text(item.get("Path"), f"{path}.Path").startswith("/"):
             raise invalid(path, item, "needs an absolute Path")
         integer(low, high)(item.get(key, 0), f"{path}.{key}")

@@ -52,9 +52,7 @@ _KINDS = {"bind": "BindOptions", "volume": "VolumeOptions", "tmpfs": "TmpfsOptio
 
 def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
     """HostConfig.Mounts of type bind, volume, image and tmpfs."""
-    if not isinstance(value, list):
-        raise checks.invalid(path, value, "must be a list")
-    for item in value:
+    for item in checks.json_list(value, path):
         if not isinstance(item, dict):
             raise checks.invalid(path, item, "must be an object")
         _mount_spec(item, path)
