@@ -34,7 +34,7 @@ lint: build ## ruff, mypy --strict, import-linter, generated files
 soak: build ## what takes long or needs the peers (a newer Docker, an older kernel); writes docs/soak.md
 	@tools/setup soak
 	@report=$$(mktemp); $(PY) -m pytest -m 'soak or last' -v --timeout 1200 --junitxml $$report $(TESTS); status=$$?; \
-	$(PY) tools/soak_report.py $$report "$(LEFT_OUT)"; rm -f $$report; exit $$status
+	$(PY) tools/soak_report.py --left-out "$(LEFT_OUT)" $$report; rm -f $$report; exit $$status
 
 bench: build ## side by side with Docker (make PEER_DOCKER=SOCKET bench); see bench/README.md
 	@$(PY) bench/all.py --docker $(PEER_DOCKER)

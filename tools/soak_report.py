@@ -1,13 +1,18 @@
-"""docs/soak.md from pytest's JUnit report of a soak: when, which commit, what ran, how long, what was skipped and why.
+"""docs/soak.md from pytest's JUnit reports of a soak: when, which commit, what ran, how long, what was skipped and why.
 
-usage: soak_report.py REPORT.xml [WHAT WAS LEFT OUT AND WHY]      (`make soak LEFT_OUT="…" TESTS="…"` runs it)
+usage: soak_report.py [--left-out WHAT AND WHY] REPORT.xml…      (`make soak LEFT_OUT="…" TESTS="…"` runs it with one)
+
+A soak may run in parts: the figures need the machine for themselves, the hour of churn does not.
 """
 
+import argparse
 import datetime
 import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from typing import NamedTuple
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 HEAD = """# The last soak
@@ -41,17 +46,29 @@ def _case(case: ET.Element) -> tuple[str, str]:
     return outcome, f"| `{name}` | {outcome}{why} | {float(case.get('time', 0)):.1f} |"
 
 
-def report(xml: str, left_out: str) -> str:
+class _Part(NamedTuple):
+    began: datetime.datetime
+    seconds: float
+    cases: list[tuple[str, str]]
+
+
+def _part(xml: str) -> _Part:
     suite = ET.parse(xml).getroot()
     suite = suite if suite.tag == "testsuite" else next(iter(suite))
-    cases = [_case(case) for case in suite.iter("testcase")]
+    began = datetime.datetime.fromisoformat(suite.get("timestamp", ""))
+    return _Part(began, float(suite.get("time", 0)), [_case(case) for case in suite.iter("testcase")])
+
+
+def report(reports: Sequence[str], left_out: str) -> str:
+    parts = sorted(map(_part, reports))
+    cases = [case for part in parts for case in part.cases]
     counts = [sum(outcome == kind for outcome, _ in cases) for kind in ("passed", "failed", "skipped")]
-    minutes, seconds = divmod(round(float(suite.get("time", 0))), 60)
-    began = datetime.datetime.fromisoformat(suite.get("timestamp", "")).strftime("%Y-%m-%d %H:%M")
+    minutes, seconds = divmod(round(sum(part.seconds for part in parts)), 60)
     machine = f"Linux {os.uname().release.split('-')[0]}, {os.cpu_count()} cores"
+    where = f", in {len(parts)} parts" if len(parts) > 1 else ""
     lines = [
-        f"{began}, commit {_commit()}, {machine}: "
-        f"{counts[0]} passed, {counts[1]} failed, {counts[2]} skipped in {minutes} min {seconds} s.",
+        f"{parts[0].began:%Y-%m-%d %H:%M}, commit {_commit()}, {machine}: "
+        f"{counts[0]} passed, {counts[1]} failed, {counts[2]} skipped in {minutes} min {seconds} s{where}.",
         "", "| test | outcome | seconds |", "|---|---|---:|", *(row for _, row in cases),
     ]  # fmt: skip
     if left_out:
@@ -60,12 +77,12 @@ def report(xml: str, left_out: str) -> str:
 
 
 def main() -> int:
-    if len(sys.argv) not in (2, 3):
-        print(__doc__, file=sys.stderr)
-        return 2
-    text = report(sys.argv[1], "".join(sys.argv[2:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reports", nargs="+", metavar="REPORT.xml")
+    parser.add_argument("--left-out", default="")
+    given = parser.parse_args()
     with open(os.path.join(ROOT, "docs", "soak.md"), "w") as file:
-        file.write(text)
+        file.write(report(given.reports, given.left_out))
     return 0
 
 
