@@ -50,7 +50,9 @@ int op_cgroup_make(struct run *run, const struct op *op) {
     return keep(run, op, CGROUP_MAKE_AT_DIRECTORY, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-/* The groups above may be empty too: they get theirs first. `depth` ends what cannot end otherwise. */
+/* The groups above may be empty too: they get theirs first, and from then on groups made in them come with it
+ * (cgroup.clone_children): a write compares a group with all its neighbours, 0.5 ms where there are 500. `depth` ends
+ * what cannot end otherwise. */
 static int inherit(int directory, const char *file, int depth) {
     char value[4096];
     ssize_t length = read_file(directory, file, value, sizeof value);
@@ -64,7 +66,12 @@ static int inherit(int directory, const char *file, int depth) {
     int error = inherit(above, file, depth + 1);
     length = error ? 0 : read_file(above, file, value, sizeof value);
     close(above);
-    return error || length <= 1 ? error : write_file(directory, file, value, (size_t)length);
+    if (error || length <= 1)
+        return error;
+    error = write_file(directory, file, value, (size_t)length);
+    if (!error && depth)
+        (void)write_file(directory, "cgroup.clone_children", "1", 1);
+    return error;
 }
 
 int op_cgroup_inherit(struct run *run, const struct op *op) {

@@ -132,6 +132,19 @@ def test_a_rule_opens_a_device(bench: Bench) -> None:
     assert bench.said("sh", "-c", script, DeviceCgroupRules=["c 1:11 w"]) == "open\n"
 
 
+def test_a_group_comes_with_the_processors_of_those_above(bench: Bench) -> None:
+    """The groups above were empty before the first container: what is made in them from then on is not (cpusets(7))."""
+    bench.start("sleep", "1000")
+    above = group(bench, bench.start("sleep", "1000"), "cpuset").parent
+    later = above / "later"
+    later.mkdir()
+    try:
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            assert (later / file).read_text() == (above / file).read_text() != "\n"
+    finally:
+        later.rmdir()
+
+
 def test_a_group_of_the_user_s(bench: Bench) -> None:
     parent = f"{bench.home.cgroup_base}/mine"
     identity = bench.start("sleep", "1000", CgroupParent=f"/{parent}", Memory=64 * MEBI)
