@@ -54,13 +54,13 @@ def open_beneath(dir_fd: int, path: str | bytes, flags: int, mode: int = 0) -> i
     return openat2(dir_fd, path, flags, mode, resolve)
 
 
-def read_in_root(root_fd: int, path: str | bytes, limit: int, *, one_mount: bool = False) -> bytes:
-    """The content of a regular file of the tree. EINVAL for a device or a fifo, EFBIG past `limit` bytes, EXDEV as
-    `open_in_root`.
+def read_in_root(root_fd: int, path: str | bytes, limit: int, *, at_once: bool = False) -> bytes:
+    """The content of a regular file of the tree. EINVAL for a device or a fifo, EFBIG past `limit` bytes. `at_once`:
+    EXDEV for one on another mount, EAGAIN for one that somebody has a lease on (`open_seen`).
 
     A planted fifo does not hold the caller (CVE-2024-9676 was such a file named /etc/passwd).
     """
-    fd = _opened_file(open_in_root(root_fd, path, os.O_PATH, one_mount=one_mount), path)
+    fd = _opened_file(open_in_root(root_fd, path, os.O_PATH, one_mount=at_once), path, at_once)
     try:
         if os.fstat(fd).st_size > limit:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
@@ -79,7 +79,16 @@ def open_file(dir_fd: int, name: str | bytes) -> int:
     return _opened_file(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd), name)
 
 
-def _opened_file(node: int, path: str | bytes) -> int:
+def open_seen(node: int, at_once: bool = False) -> int:
+    """The regular file that `node` (O_PATH) is, for reading: also when its name is gone or means another by now.
+
+    Who has a lease on it is asked to let go, and has 45 s for that (fcntl(2), F_SETLEASE); with `at_once` it is EAGAIN.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_NONBLOCK if at_once else 0)
+    return os.open(f"/proc/self/fd/{node}", flags)
+
+
+def _opened_file(node: int, path: str | bytes, at_once: bool = False) -> int:
     """What `node` (O_PATH) is, opened for reading; takes `node` over.
 
     Looked at first: to open a device is to use it (a watchdog begins to count, a tape rewinds), and containers and
@@ -88,7 +97,7 @@ def _opened_file(node: int, path: str | bytes) -> int:
     try:
         if not stat.S_ISREG(os.fstat(node).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
-        return os.open(f"/proc/self/fd/{node}", os.O_RDONLY | os.O_CLOEXEC)
+        return open_seen(node, at_once)
     finally:
         os.close(node)
 

@@ -11,7 +11,7 @@ from wardian.runtime.plan import Plan
 from wardian.runtime.plan_cgroups import group_path
 from wardian.runtime.planner import plan, plan_exec
 from wardian.runtime.ready import keep_none, keep_ready, launcher_path
-from wardian.runtime.rootfacts import RootFacts, read_root_facts, resolve_user
+from wardian.runtime.rootfacts import NOT_AT_ONCE, RootFacts, read_root_facts, resolve_user
 from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient, listen
 from wardian.runtime.userns import UserSpaces, make_user_spaces
 
@@ -19,6 +19,7 @@ LAUNCHER = launcher_path()
 
 __all__ = [
     "LAUNCHER",
+    "NOT_AT_ONCE",
     "SUPERVISOR_LOST",
     "TIMEOUT",
     "UNREADABLE",

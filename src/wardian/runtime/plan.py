@@ -81,7 +81,7 @@ def _bytes_of(*step: Any) -> bytes:
     fields = protocol.encode_fields(types, values)
     data = protocol.OP_HEADER.pack(number, phase, protocol.MAY_FAIL if may_fail else 0, len(fields)) + fields
     if len(data) <= _SHORT:
-        if len(_known) == _REMEMBERED:
+        if len(_known) >= _REMEMBERED:
             _known.clear()
         _known[step] = data
     return data

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from wardian.errors import INVALID, WardianError
-from wardian.kernel.paths import open_in_root, read_in_root
+from wardian.kernel.paths import open_in_root, open_seen, read_in_root
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_DATABASE = 4 << 20  # bytes of /etc/passwd and /etc/group that are read
+_QUICK_DATABASE = 1 << 16  # bytes that are read at once: a container may fill the others with rows
 MAX_SCRIPT_DEPTH = 4  # as the kernel follows `#!` (BINPRM limit, execve(2))
 MAX_ID = 0x7FFFFFFF
 
@@ -46,6 +47,8 @@ class CommandError(WardianError):
 
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 CANNOT_RUN = frozenset({errno.EACCES, errno.EISDIR, errno.ENOEXEC})
+# On another mount than the root; under a lease, or renamed all the time; large.
+NOT_AT_ONCE = frozenset({errno.EXDEV, errno.EAGAIN, errno.EFBIG})
 
 
 class _Root(NamedTuple):
@@ -53,7 +56,7 @@ class _Root(NamedTuple):
 
     fd: int
     mounts: Mapping[str, str]
-    one_mount: bool = False
+    at_once: bool = False
 
     def open(self, path: str, flags: int) -> int:
         for target in sorted(self.mounts, key=len, reverse=True):
@@ -67,7 +70,7 @@ class _Root(NamedTuple):
                 return open_in_root(base, rest, flags)
             finally:
                 os.close(base)
-        return open_in_root(self.fd, path, flags, one_mount=self.one_mount)
+        return open_in_root(self.fd, path, flags, one_mount=self.at_once)
 
 
 def read_root_facts(
@@ -79,16 +82,16 @@ def read_root_facts(
     groups: Sequence[str] = (),
     mounts: Mapping[str, str] | None = None,
     *,
-    one_mount: bool = False,
+    at_once: bool = False,
 ) -> RootFacts:
     """The facts for this process in the root open as `root_fd`.
 
     `user` is Docker's "", NAME, UID, with ":GROUP"; `groups` are further names or numbers. Raises WardianError(INVALID)
     for a user, group, command or interpreter that is not there, one that cannot be executed, a foreign architecture,
-    and OSError with EXDEV when something of it lies on another mount than the root, with `one_mount`.
+    and with `at_once` OSError with one of NOT_AT_ONCE when something of it may have to be waited for.
     """
-    root = _Root(root_fd, mounts or {}, one_mount)
-    uid, gid, more, home = resolve_user(root_fd, user, groups, one_mount=one_mount)
+    root = _Root(root_fd, mounts or {}, at_once)
+    uid, gid, more, home = resolve_user(root_fd, user, groups, at_once=at_once)
     cwd = cwd or "/"
     cwd_exists = _is_directory(root, cwd)
     command = _find_command(root, args[0], env, cwd)
@@ -100,11 +103,11 @@ def read_root_facts(
 
 
 def resolve_user(
-    root_fd: int, user: str, groups: Sequence[str] = (), *, one_mount: bool = False
+    root_fd: int, user: str, groups: Sequence[str] = (), *, at_once: bool = False
 ) -> tuple[int, int, tuple[int, ...], str]:
     """(uid, gid, additional gids, home) of Docker's user string. Raises WardianError(INVALID) on an unknown name."""
     who, _, group = user.partition(":")
-    rows = _rows(root_fd, "/etc/passwd", 7, one_mount)
+    rows = _rows(root_fd, "/etc/passwd", 7, at_once)
     row = next((row for row in rows if row[0] == who or (who.isdecimal() and row[2] == who)), None)
     if not who:
         row = next((row for row in rows if row[2] == "0"), None)
@@ -115,7 +118,7 @@ def resolve_user(
     uid = _identity(row[2] if row else who or "0", "user", who)
     gid = _identity(row[3] if row else "0", "group", who)
     more: list[int] = []
-    known = _rows(root_fd, "/etc/group", 4, one_mount) if row or group or groups else []
+    known = _rows(root_fd, "/etc/group", 4, at_once) if row or group or groups else []
     if group:
         gid = _group(known, group)
     elif row:  # the groups that list the user, unless one was chosen, as login does
@@ -141,14 +144,15 @@ def _identity(text: str, what: str, name: str) -> int:
     return int(text)
 
 
-def _rows(root_fd: int, path: str, fields: int, one_mount: bool) -> list[list[str]]:
+def _rows(root_fd: int, path: str, fields: int, at_once: bool) -> list[list[str]]:
     """Rows of passwd(5) or group(5), those that are whole; none when there is no such file."""
+    limit = _QUICK_DATABASE if at_once else MAX_DATABASE
     try:
-        text = read_in_root(root_fd, path, MAX_DATABASE, one_mount=one_mount).decode(errors="surrogateescape")
+        text = read_in_root(root_fd, path, limit, at_once=at_once).decode(errors="surrogateescape")
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return []
-        if error.errno == errno.EXDEV:
+        if at_once and error.errno in NOT_AT_ONCE:
             raise
         raise _invalid(f"{path} of the root cannot be read: {os.strerror(error.errno or 0)}", path) from error
     rows = [line.split(":") for line in text.split("\n") if not line.startswith("#")]
@@ -196,7 +200,7 @@ def _check_runnable(root: _Root, command: str, path: str, machine: str) -> None:
                 raise _cannot(f"{subject}: is a directory: permission denied", command, errno.EISDIR)
             if not stat.S_ISREG(mode) or not mode & 0o111:
                 raise _cannot(f"{subject}: permission denied", command, errno.EACCES, hint=f"{path} is not executable")
-            found = _interpreter(fd, subject, command, machine)
+            found = _interpreter(fd, subject, command, machine, root.at_once)
         finally:
             os.close(fd)
         if not found:
@@ -208,10 +212,10 @@ def _check_runnable(root: _Root, command: str, path: str, machine: str) -> None:
         subject = f'exec: "{command}": its interpreter {path}'
 
 
-def _interpreter(looked_at: int, subject: str, command: str, machine: str) -> str:
+def _interpreter(looked_at: int, subject: str, command: str, machine: str, at_once: bool) -> str:
     """The program that the kernel would load for this one: of a `#!` line, of an ELF's PT_INTERP, or ""."""
-    try:  # the very file that was looked at, also when its name is gone or means another by now
-        fd = os.open(f"/proc/self/fd/{looked_at}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fd = open_seen(looked_at, at_once)
     except PermissionError as error:  # a file system that is closed to root, as FUSE without allow_other
         raise _cannot(f"{subject}: permission denied", command, errno.EACCES) from error
     try:

@@ -4,39 +4,31 @@ options ─▶ process (process.py) ─▶ facts of the container's root ─▶ 
 """
 
 import asyncio
-import errno
-import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple, cast
 
-from wardian.engine.deadline import At, look
+from wardian.engine.execs.facts import facts_of
 from wardian.engine.execs.process import Template, exec_process, template_in
-from wardian.engine.files.roots import rootfs_of
 from wardian.engine.life import create
 from wardian.engine.life.start import say_launch_error
 from wardian.engine.links import with_links
-from wardian.engine.options.table import POINTS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.userns.choice import ids_of
-from wardian.errors import CONFLICT, SYSTEM, WardianError
-from wardian.kernel.pidfd import same_process, send_signal
+from wardian.errors import SYSTEM, WardianError
+from wardian.kernel.pidfd import send_signal
 from wardian.runtime import (
     Attacher,
     ExecTarget,
     Launched,
     LaunchError,
-    RootFacts,
     Supervision,
     SupervisorClient,
     launch,
     plan_exec,
-    read_root_facts,
-    resolve_user,
 )
 
 _LISTENER = "@listener"
@@ -94,7 +86,7 @@ async def launch_exec(
     template = template_in(container.config.directory)
     env = with_links(parts, container, template.process["env"])
     process = exec_process(template, options, env)
-    facts = await _facts_of(container, options, process)
+    facts = await facts_of(container, options, process)
     kept = keep(found)
     with kept.listener if kept else nullcontext():
         supervision = _supervision(found, kept, size)
@@ -144,62 +136,3 @@ def said_as_docker(error: WardianError, found: Exec) -> WardianError:
     return WardianError(
         cause.kind, message, operation="exec", subject=cause.subject, errno=cause.errno, hint=cause.hint
     )
-
-
-async def _facts_of(container: Container, options: Mapping[str, Any], process: Mapping[str, Any]) -> RootFacts:
-    """By a thread, which costs as much again, but for a root in which nothing can hang."""
-    read = partial(_facts, container, options, process)
-    if _is_ours_alone(container, process):
-        try:
-            return read(lambda path: None, one_mount=True)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-    return await look(read, "exec", f"container {container.id}")
-
-
-def _is_ours_alone(container: Container, process: Mapping[str, Any]) -> bool:
-    """Its root is an overlay on the engine's own disk: it has nothing of the user's to change its root to, and who is
-    in it cannot mount (mount(2): CAP_SYS_ADMIN, which with Docker's filter nobody gets by a user namespace)."""
-    config = container.config
-    mounts = config[POINTS] or config["HostConfig.Binds"] or config["HostConfig.Mounts"] or rootfs_of(config)
-    asked = mounts or config["HostConfig.SecurityOpt"] or config["HostConfig.Privileged"]
-    return not asked and "CAP_SYS_ADMIN" not in process["capabilities"]["bounding"]
-
-
-def _facts(
-    container: Container,
-    options: Mapping[str, Any],
-    process: Mapping[str, Any],
-    at: At,
-    one_mount: bool = False,
-) -> RootFacts:
-    user = options.get("User") or container.config["User"]
-    args, env, groups = process["args"], process["env"], container.config["HostConfig.GroupAdd"]
-    with _own_root(container, at) as root:
-        return read_root_facts(root, user, args, env, process["cwd"], groups, one_mount=one_mount)
-
-
-def check_user(container: Container, user: str, at: At) -> None:
-    """Raises WardianError(INVALID) for one that the container does not know."""
-    with _own_root(container, at) as root:
-        resolve_user(root, user)
-
-
-@contextmanager
-def _own_root(container: Container, at: At) -> Iterator[int]:
-    """The root as the container's own processes see it, mounts and all; of that process, and no later one with its
-    pid. What the container has mounted there may never answer."""
-    at(f"the root of container {container.id}")
-    state = container.state
-    message = f"container {container.id} is not running"
-    try:
-        root = os.open(f"/proc/{state.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
-        raise WardianError(CONFLICT, message, operation="exec", subject=container.id) from None
-    try:
-        if not same_process(state.pid, state.start_time):
-            raise WardianError(CONFLICT, message, operation="exec", subject=container.id)
-        yield root
-    finally:
-        os.close(root)

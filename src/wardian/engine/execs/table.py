@@ -15,7 +15,8 @@ from typing import Any
 from wardian.engine.deadline import look
 from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.execs import record as exec_record
-from wardian.engine.execs.launch import Exec, RunDirectory, check_user, launch_exec, of_files, said_as_docker
+from wardian.engine.execs.facts import check_user
+from wardian.engine.execs.launch import Exec, RunDirectory, launch_exec, of_files, said_as_docker
 from wardian.engine.execs.process import decode_exec, render_exec
 from wardian.engine.execs.record import ExecRecord
 from wardian.engine.execs.session import ExecSession
