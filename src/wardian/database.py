@@ -72,11 +72,12 @@ class Database:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(left)
         with contextlib.closing(sqlite3.connect(staged, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode=WAL")  # the file remembers it
+            db.execute("PRAGMA journal_mode=MEMORY")  # with a log, a full disk is first met by close(), which hides it
             db.execute("PRAGMA synchronous=OFF")
             db.execute("BEGIN")
             self._migrate(db, schemas)
             db.execute("COMMIT")
+            db.execute("PRAGMA journal_mode=WAL")  # the file remembers it
         _sync(staged)
         os.rename(staged, self.path)
         _sync(os.path.dirname(self.path))

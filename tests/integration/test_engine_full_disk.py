@@ -6,12 +6,15 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import homes
+import needs
 from benches import Bench, load_busybox
+from wardian.database import Database, Schema
 from wardian.engine.life import create
 from wardian.errors import WardianError
 from wardian.home import Home
@@ -30,6 +33,24 @@ def small(new_home: Callable[[], Home]) -> Iterator[Bench]:
         closing.callback(made.close)
         load_busybox(made)
         yield made
+
+
+@pytest.mark.parametrize("room", range(60, 360, 30))
+def test_a_state_file_for_which_there_is_no_room_is_begun_anew(tmp_path: Path, room: int) -> None:
+    """In KiB: what has the file's name is whole, wherever its making stopped."""
+    needs.root()
+    schema = Schema("large", [f"CREATE TABLE t{number} (x)" for number in range(30)])
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}k", "small", tmp_path], check=True)
+    try:
+        with contextlib.suppress(WardianError):
+            Database(str(tmp_path / "state.db"), [schema]).close()
+        subprocess.run(["mount", "-o", "remount,size=8m", tmp_path], check=True)
+        again = Database(str(tmp_path / "state.db"), [schema])
+        assert [tuple(row) for row in again.read("PRAGMA integrity_check")] == [("ok",)]
+        assert len(again.read("SELECT name FROM sqlite_master WHERE name LIKE 't%'")) == 30
+        again.close()
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)  # one that could not be opened has files open yet
 
 
 @contextlib.contextmanager
