@@ -37,11 +37,12 @@ def announcement(mac: str, address: str) -> bytes:
 
 
 def send_frames(interface: str, frames: Sequence[bytes]) -> None:
-    """From the network namespace of the calling thread. Raises OSError."""
+    """From the network namespace of the calling thread, whose owner may have a queue that lets nothing out: then they
+    are not sent. Raises OSError."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as out:  # 0: it hears nothing
         out.bind((interface, 0))
         for frame in frames:
-            out.send(frame)
+            out.send(frame, socket.MSG_DONTWAIT)
 
 
 def _advertisement(mac: bytes, place: ipaddress.IPv6Address, checksum: int) -> bytes:

@@ -5,6 +5,7 @@ inode, so nothing is renamed over it. What the container itself wrote there stay
 wrote last (`names.ours`), and only the difference between that and what it would write now is applied.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -101,11 +102,11 @@ def _mend(directory: str, texts: Mapping[str, str]) -> None:
 
 
 def _recorded(text: str) -> dict[str, str]:
-    """By file; none when a power loss left half of it: then what is there counts as the container's."""
-    try:
-        found: dict[str, str] = json.loads(text)
-    except ValueError:
-        return {}
+    """By file; none when a power loss left half of it: then what is there counts as the container's. Behind it may be
+    the end of a longer one before, which an engine did not come to cut off."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(ValueError):
+        found, _ = json.JSONDecoder().raw_decode(text)
     return found
 
 
