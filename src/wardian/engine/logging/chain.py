@@ -9,7 +9,7 @@ read to the end and has a newer one, it goes on there.
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
@@ -60,9 +60,10 @@ class Chain:
     # --- taking a place ---
 
     def seek_first(self) -> None:
-        files = self._files()
-        if files:
-            self._fd = _open(files[-1])
+        opened = self._open_all()
+        if opened:
+            self._fd = opened.pop()
+        _close_all(opened)
 
     async def seek_tail(self, lines: int, until_now: bool) -> None:
         """Stand before the last `lines` lines of the whole chain; before the first for -1. What is written after this
@@ -116,19 +117,20 @@ class Chain:
                         os.close(fd)
             if not left or next(iter(opened), 0) == _inode(self._path):
                 break
-            for fd in opened.values():
-                os.close(fd)
+            _close_all(opened.values())
         return list(opened.values())
 
     def seek(self, place: Place) -> bool:
         """Back to `place`; False when its file is gone or was emptied: then before the first line that is left."""
-        for path in self._files():
-            fd = _open(path)
+        opened = self._open_all()
+        for fd in opened:
             if _identity(fd) == place[:2] and os.fstat(fd).st_size >= place.offset:
                 os.lseek(fd, place.offset, os.SEEK_SET)
                 self._fd = fd
+                opened.remove(fd)
+                _close_all(opened)
                 return True
-            os.close(fd)
+        _close_all(opened)
         self.seek_first()
         return False
 
@@ -233,6 +235,11 @@ class Chain:
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _close_all(descriptors: Iterable[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _inode(path: str) -> int:
