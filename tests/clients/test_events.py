@@ -66,3 +66,19 @@ def test_after_an_id(wardian):
     told = wardian.out("events", "--since", f"id:{last}", "--until", until, "--format", form)
     assert told == f"{int(last) + 1} second"
     assert b"no event has the id 999999999" in wardian("events", "--since", "id:999999999", status=1).stderr
+
+
+def test_what_a_template_asks_of_an_event(wardian):
+    wardian("create", "--name", "asked", IMAGE, "true")
+    words = ("events", "--since", "1m", "--until", f"{time.time() + 0.05:.6f}", "--filter", "container=asked")
+    form = "{{.Time}} {{.TimeNano}} {{.Scope}} [{{.Status}}{{.ID}}{{.From}}] {{.Actor.Attributes.none}} {{.Actor}}"
+    seconds, nanoseconds, rest = wardian.out(*words, "--format", form).split(" ", 2)
+    assert int(nanoseconds) // 10**9 == int(seconds)
+    assert rest.startswith("local [] <no value> {") and f"map[image:{IMAGE} name:asked]}}" in rest
+    for form, field, kind in (
+        ("{{.Nope}}", ".Nope", "*events.Message"),
+        ("{{.Actor.Nope}}", ".Actor.Nope", "events.Actor"),
+    ):
+        # told at once, though no event comes
+        refused = wardian("events", "--format", form, status=64).stderr.decode()
+        assert f"at <{field}>: can't evaluate field Nope in type {kind}" in refused

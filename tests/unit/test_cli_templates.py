@@ -82,6 +82,9 @@ def test_what_go_knows_from_its_types():
     shapes = {"Policy": ("Name", "Count")}
     assert Template("{{.Policy}}", shapes=shapes).render({"Policy": {"Count": 0, "Name": "no"}}) == "{no 0}"
     assert Template("{{.Policy}}", shapes=shapes).render({"Policy": [{"Count": 0, "Name": "no"}]}) == "[{no 0}]"
+    limits = {"Limits": [{"Name": "nofile", "Hard": 2, "Soft": 1}, {"Name": "nproc", "Hard": 3, "Soft": 3}]}
+    shown = Template("{{.Limits}}", shapes={"Limits": "{Name}={Soft}:{Hard}"}).render(limits)
+    assert shown == "[nofile=1:2 nproc=3:3]"
     ports = {"Ports": {"80/tcp": [{"HostPort": "8080", "HostIp": "::"}], "99/tcp": None}}
     shown = Template("{{.Ports}}", shapes={"Ports": ("*", "HostIp", "HostPort")}).render(ports)
     assert shown == "map[80/tcp:[{:: 8080}] 99/tcp:[]]"

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wardian.cli.command import Invocation
+    from wardian.cli.record import Record
+
+_NILS = dict.fromkeys(("Status", "ID", "From"), "")  # fields that docker has, and that no answer to us fills
+_SHAPES: dict[str, tuple[str, ...] | str] = {"Actor": ("ID", "Attributes")}
 
 
 def events(invocation: Invocation) -> int:
@@ -36,7 +40,8 @@ def _shower(form: str) -> Callable[[dict[str, Any]], str]:
     from wardian.cli.gotemplate import Template, TemplateError
 
     try:
-        template = Template("{{json .}}" if form == "json" else form, strict=False)
+        template = Template("{{json .}}" if form == "json" else form, strict=False, nils=_NILS, shapes=_SHAPES)
+        template.render(_empty())  # a field that no event has is told at once, not when the first event comes
     except TemplateError as error:
         raise Failure(f"Error parsing format: {error}", 64) from None
 
@@ -47,6 +52,15 @@ def _shower(form: str) -> Callable[[dict[str, Any]], str]:
             raise Failure(str(error)) from None
 
     return show
+
+
+def _empty() -> Record:
+    """An event that says nothing, with the fields that one has in docker's templates."""
+    from wardian.cli.record import Record
+
+    actor = Record("events.Actor", {"ID": str, "Attributes": dict})
+    fields: dict[str, Callable[..., object]] = dict.fromkeys(("Type", "Action", "Scope", *_NILS), str)
+    return Record("*events.Message", fields | {"Actor": lambda: actor, "Time": int, "TimeNano": int, "Wardian": dict})
 
 
 def _line(event: dict[str, Any]) -> str:

@@ -60,6 +60,9 @@ _JSON_NAMES = {
     "HTTPSProxy": "HttpsProxy",
     "ID": "Id",
     "NanoCPUs": "NanoCpus",
+    "Scope": "scope",
+    "Time": "time",
+    "TimeNano": "timeNano",
 }
 
 
@@ -95,7 +98,7 @@ class Template:
         name: str = "",
         strict: bool = True,
         nils: dict[str, str] | None = None,
-        shapes: dict[str, tuple[str, ...]] | None = None,
+        shapes: dict[str, tuple[str, ...] | str] | None = None,
     ) -> None:
         self._name = name
         self._strict = strict
@@ -116,7 +119,7 @@ class Template:
 
 class _Run:
     def __init__(
-        self, name: str, data: object, strict: bool, nils: dict[str, str], shapes: dict[str, tuple[str, ...]]
+        self, name: str, data: object, strict: bool, nils: dict[str, str], shapes: dict[str, tuple[str, ...] | str]
     ) -> None:
         self.out: list[str] = []
         self._nils = nils
@@ -313,12 +316,17 @@ def _go_type(value: object) -> str:
     return "[]interface {}" if isinstance(value, list) else "float64"
 
 
-def _shaped(value: object, names: tuple[str, ...]) -> object:
-    """The object, or each of a list of them, with these fields in this order; behind a "*", each of a map of lists."""
+def _shaped(value: object, names: tuple[str, ...] | str) -> object:
+    """The object, or each of a list of them, with these fields in this order; behind a "*", each of a map of lists.
+
+    `names` may be the text that Go's type makes of itself, with the fields in braces.
+    """
     if names[:1] == ("*",) and isinstance(value, dict):
         return {key: _shaped([] if one is None else one, names[1:]) for key, one in value.items()}
     if isinstance(value, list):
         return [_shaped(one, names) for one in value]
     if not isinstance(value, dict):
         return value
+    if isinstance(names, str):
+        return names.format_map(value)
     return Record("", {name: lambda name=name: value.get(name, "") for name in names}, ordered=True)

@@ -33,14 +33,22 @@ _NILS = {
     **dict.fromkeys(_NIL_POINTERS.split(), "<nil>"),
     **dict.fromkeys(_NIL_TEXTS.split(), ""),
 }
-_SHAPES: dict[str, tuple[str, ...]] = {
+_RATE = "{Path}:{Rate}"
+_SHAPES: dict[str, tuple[str, ...] | str] = {
+    "BlkioDeviceReadBps": _RATE,
+    "BlkioDeviceReadIOps": _RATE,
+    "BlkioDeviceWriteBps": _RATE,
+    "BlkioDeviceWriteIOps": _RATE,
+    "BlkioWeightDevice": "{Path}:{Weight}",
     "ConfigFrom": ("Network",),
+    "Devices": ("PathOnHost", "PathInContainer", "CgroupPermissions"),
     "ExposedPorts": ("*",),
     "LogConfig": ("Type", "Config"),
     "Mounts": ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation"),
     "PortBindings": ("*", "HostIp", "HostPort"),
     "Ports": ("*", "HostIp", "HostPort"),
     "RestartPolicy": ("Name", "MaximumRetryCount"),
+    "Ulimits": "{Name}={Soft}:{Hard}",
 }
 _PATHS = {
     "container": "/containers/{}/json",
