@@ -109,6 +109,7 @@ def test_exec(docker):
     assert terminal.wait() == 4
     done = docker("exec", "ce", "no-such-command", status=127)
     assert b"no-such-command" in done.stdout + done.stderr
+    assert b"no-such-command" in docker("exec", "-d", "ce", "no-such-command", status=1).stderr, "nobody is attached"
 
 
 def test_logs(docker):

@@ -30,11 +30,8 @@ def execute(invocation: Invocation) -> int:
             client.call("POST", f"/{resource}/start", {"Detach": True, "Tty": tty, "ConsoleSize": body["ConsoleSize"]})
             return 0
         return _attached(invocation, resource, body, stdin, tty)
-    except WardianError as error:
-        from wardian.failed_start import failed_start_code
-
-        code = failed_start_code(str(error), 1) if hasattr(error, "status") else 1
-        raise Failure(error_text(error), code) from None
+    except WardianError as error:  # 126 and 127 are the exec's own exit code, which only who is attached is told
+        raise Failure(error_text(error)) from None
 
 
 def _body(invocation: Invocation, detach: bool, stdin: bool, tty: bool, keys: str) -> dict[str, Any]:
