@@ -91,7 +91,7 @@ class _Reading:
         if name == "sort":
             self._order += [_column(one.strip("+")) for one in value.split(",")]
         elif name == "format":
-            self._named += _names(value)
+            self._named += _names(value, "format specification must follow --format")
         elif name == "pid":
             self._chosen.append(("pid", tuple(value.split(","))))
         else:
@@ -135,9 +135,9 @@ class _Reading:
 
     def _valued(self, letter: str, value: str) -> None:
         if letter == "o":
-            self._named += _names(value)
+            self._named += _names(value, "format specification must follow -o")
         elif letter == "O":
-            self._more += _names(value)
+            self._more += _names(value, "format or sort specification must follow -O")
         else:
             self._chosen.append((_LISTS[letter], tuple(value.replace(",", " ").split())))
 
@@ -183,8 +183,10 @@ def _thread_flag(letter: str) -> str:
     return letter if letter == "H" else f"-{letter}"
 
 
-def _names(text: str) -> Iterator[tuple[str, str]]:
+def _names(text: str, when_empty: str) -> Iterator[tuple[str, str]]:
     """`pid,comm` or `pid=NUMBER`, whose title is all the rest."""
+    if not text:
+        raise _refused(f"ps: error: {when_empty}")
     while text:
         cut = next((at for at, letter in enumerate(text) if letter in ",="), len(text))
         name, sign, rest = _column(text[:cut]), text[cut : cut + 1], text[cut + 1 :]
