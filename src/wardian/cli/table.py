@@ -61,6 +61,10 @@ class Listing:
         rows = ["\t".join(str(record.fields[name]()) for name in names) for record in records]
         return columns([head, *rows])
 
+    def _wrong(self, step: str) -> str:
+        """docker's words; its ps tries the template before the others do, and says more."""
+        return f"failed to {step} template" if self.kind == "*formatter.ContainerContext" else "template parsing error"
+
     def _templated(self, records: Sequence[Record], form: str, is_table: bool) -> str:
         from wardian.cli.gotemplate import Template, TemplateError
         from wardian.cli.record import Record
@@ -68,7 +72,7 @@ class Listing:
         try:
             template = Template(form)
         except TemplateError as error:
-            raise Failure(f"failed to parse template: {error}") from None
+            raise Failure(f"{self._wrong('parse')}: {error}") from None
         try:
             rows = [template.render(record) for record in records]
             if not is_table:
@@ -77,7 +81,7 @@ class Listing:
             heads["Label"] = _label_title
             head = Template(form).render(Record(self.kind, heads))
         except TemplateError as error:
-            raise Failure(f"failed to execute template: {error}") from None
+            raise Failure(f"{self._wrong('execute')}: {error}") from None
         return columns(line for text in (head, *rows) for line in text.split("\n"))
 
 
