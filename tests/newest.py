@@ -17,7 +17,7 @@ class Peers(NamedTuple):
     compose: list[str]  # the newest compose, in the same way
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # those that put that engine on a street of its own need it not to run here
 def peers() -> Iterator[Peers]:
     # It lives as long as its standard input: when this process ends, however it does, that engine ends with it.
     serving = subprocess.Popen([BRING, "serve"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -17,7 +17,9 @@ import pytest
 
 from benches import Bench
 from wardian.engine import Engine
+from wardian.engine.execs import table as exec_table
 from wardian.engine.store import EngineStore
+from wardian.errors import WardianError
 from wardian.storage import Snapshots
 
 
@@ -173,6 +175,28 @@ def test_who_finishes_a_removal_takes_the_volumes_that_were_to_go(
     assert os.path.exists(point["Source"]) is not asked
     if not asked:
         bench.run(bench.engine.volumes.remove(point["Name"]))
+
+
+def test_of_ended_execs_the_newest_are_known(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an engine grows by what somebody starts a thousand times a minute."""
+    monkeypatch.setattr(exec_table, "_MOST_ENDED", 2)
+    container = bench.start("sleep", "60")
+
+    async def one() -> str:
+        execs = bench.engine.execs
+        identity = (await execs.create(container, {"Cmd": ["true"]}))["Id"]
+        await execs.start(identity, {}).run_detached()
+        while execs.inspect(identity)["Running"]:
+            await asyncio.sleep(0.01)
+        await execs._execs[identity].ended()
+        return identity
+
+    first, *rest = [bench.run(one()) for _ in range(3)]
+    with pytest.raises(WardianError, match="No such exec instance"):
+        bench.engine.execs.inspect(first)
+    assert [bench.engine.execs.inspect(identity)["ExitCode"] for identity in rest] == [0, 0]
+    kept = {name for name in os.listdir(f"{bench.home.run_root}/execs") if not name.startswith("spare.")}
+    assert kept == set(rest)
 
 
 def test_an_exec_outlives_its_engine(bench: Bench) -> None:

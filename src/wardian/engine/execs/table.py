@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import secrets
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 # docker's CLI asks for the exit code after the stream's end; then nobody asks any more
 _FORGET_AFTER = 300.0
+_MOST_ENDED = 1000  # of them are known so long: who starts more in that time would have the engine grow by them
 _LOST = 137
 _BACKSTOP = 5  # seconds
 _RECORD_VERSION = 1
@@ -41,6 +43,8 @@ class Execs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._execs: dict[str, Exec] = {}
+        self._ended: deque[tuple[float, Exec]] = deque()  # when to forget it, by the loop's clock; oldest first
+        self._forgetting: asyncio.TimerHandle | None = None
         self._directory = os.path.join(parts.home.run_root, "execs")
         os.makedirs(self._directory, mode=0o711, exist_ok=True)
         self._spares = Spares(self._directory, exec_record.make_directory)
@@ -227,8 +231,20 @@ class Execs:
 
     def _forget_later(self, found: Exec) -> None:
         found.container.execs.discard(found.id)
-        if not found.backstop:
-            asyncio.get_running_loop().call_later(_FORGET_AFTER, self._drop, found)
+        if found.backstop:
+            return
+        self._ended.append((asyncio.get_running_loop().time() + _FORGET_AFTER, found))
+        if len(self._ended) > _MOST_ENDED:
+            self._drop(self._ended.popleft()[1])
+        if self._forgetting is None:
+            self._forget_due()
+
+    def _forget_due(self) -> None:
+        """Those whose time has come, and again when that of the next has."""
+        loop = asyncio.get_running_loop()
+        while self._ended and self._ended[0][0] <= loop.time():
+            self._drop(self._ended.popleft()[1])
+        self._forgetting = loop.call_at(self._ended[0][0], self._forget_due) if self._ended else None
 
     def _drop(self, found: Exec) -> None:
         self._execs.pop(found.id, None)
