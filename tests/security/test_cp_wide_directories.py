@@ -3,6 +3,7 @@ descriptor for each, and none at all when it is done."""
 
 import os
 import resource
+import threading
 from pathlib import Path
 
 import needs
@@ -22,7 +23,7 @@ def test_a_wide_directory_is_replaced(tmp_path: Path) -> None:
     before, limits = len(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + _FEW, limits[1]))
     try:
-        extract([tar_of(member("wide", b"narrow"))], root, b".")
+        extract([tar_of(member("wide", b"narrow"))], root, b".", naming=threading.Lock())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         os.close(root)

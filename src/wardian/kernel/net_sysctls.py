@@ -68,6 +68,13 @@ def _open(name: str, flags: int) -> int:
     return os.open(f"sys/net/{name}", flags | os.O_CLOEXEC, dir_fd=_thread.proc.fd)
 
 
+def let_go() -> None:
+    """Of the mount that is there for the next namespaces: an engine ends."""
+    global _shared
+    with _lock:
+        _shared = None
+
+
 def _proc_for_one_more() -> _Proc:
     global _shared, _left
     with _lock:

@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 log = logging.getLogger(__name__)
 
 _READY = 4
+_CLOSE_SECONDS = 1.0
 _LATER = 0.02  # seconds: who takes one is in a hurry, and the next is not needed yet
 
 T = TypeVar("T")
@@ -33,9 +34,9 @@ class Spares(Generic[T]):
         self._staging = staging
         self._make = make
         self._ready: queue.SimpleQueue[_Spare[T]] = queue.SimpleQueue()
-        self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._started = False
+        self._thread: threading.Thread | None = None
 
     def take(self, target: str) -> T:
         """A spare gets the name `target`, which nothing may have yet; without one it is made there now. Returns what
@@ -45,7 +46,7 @@ class Spares(Generic[T]):
             spare = self._ready.get_nowait()
         except queue.Empty:
             return self._make(target)
-        self._wanted.put(None)
+        self._wanted.put(True)
         try:
             os.rename(spare.path, target)
         except OSError:  # swept away, or the target is there with something in it: what is missing is made
@@ -54,20 +55,35 @@ class Spares(Generic[T]):
 
     def _start(self) -> None:
         with self._lock:
-            if self._started:
+            if self._thread is not None:
                 return
-            self._started = True
+            self._thread = threading.Thread(target=self._work, name="wardian-spares", daemon=True)
         for _ in range(_READY):
-            self._wanted.put(None)
-        threading.Thread(target=self._work, name="wardian-spares", daemon=True).start()
+            self._wanted.put(True)
+        self._thread.start()
+
+    def close(self) -> list[T]:
+        """No more are made. What `make` returned for those that nobody took; they stay where they are."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._wanted.put(False)
+            thread.join(_CLOSE_SECONDS)
+        left: list[T] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left.append(self._ready.get_nowait().made)
+        return left
 
     def _work(self) -> None:
         while True:
-            self._wanted.get()
+            if not self._wanted.get():
+                return
             owed = 1
             if not self._ready.empty():
                 with contextlib.suppress(queue.Empty):
-                    self._wanted.get(timeout=_LATER)
+                    if not self._wanted.get(timeout=_LATER):
+                        return
                     owed = 2
             for _ in range(owed):
                 self._make_one()

@@ -204,6 +204,8 @@ class Execs:
         for found in self._execs.values():
             if found.watch is not None:
                 found.watch.cancel()
+        for listener in self._spares.close():
+            listener.close()
 
     # --- what is known ---
 
