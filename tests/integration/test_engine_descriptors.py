@@ -21,17 +21,24 @@ IMAGE = "busybox:descriptors"
 @pytest.fixture
 def started(new_engine: Callable[..., TestEngine]) -> Iterator[TestEngine]:
     """By somebody whose soft limit is a small one."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
-    try:
+    with _soft_limit(1000):
         engine = new_engine()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
     with engine.client.stream("POST", "/images/load", docker_archive({IMAGE: busybox_image()}), {"quiet": True}) as one:
         one.read()
     yield engine
     raised = resource.prlimit(engine.pid, resource.RLIMIT_NOFILE)[1]
     resource.prlimit(engine.pid, resource.RLIMIT_NOFILE, (raised, raised))
+
+
+@contextlib.contextmanager
+def _soft_limit(soft: int) -> Iterator[None]:
+    """Of what is started meanwhile."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def _create(client: Client, *command: str) -> Any:
@@ -45,6 +52,13 @@ def _ran(client: Client, *command: str) -> str:
     client.call("POST", f"/containers/{identity}/wait")
     with client.stream("GET", f"/containers/{identity}/logs", query={"stdout": True}) as logs:
         return logs.read()[8:].decode()
+
+
+def _limit_of_exec(client: Client, identity: str) -> str:
+    body = {"Cmd": ["sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)"], "AttachStdout": True}
+    executed = client.call("POST", f"/containers/{identity}/exec", body)["Id"]
+    with client.stream("POST", f"/exec/{executed}/start", {}) as said:
+        return said.read()[8:].decode().strip()
 
 
 def test_it_takes_what_it_may_and_containers_have_what_it_was_given(started: TestEngine) -> None:
@@ -61,10 +75,12 @@ def test_a_limit_that_nobody_asked_for_is_a_step_and_an_exec_has_it(started: Tes
     explained = client.call("GET", f"/wardian/containers/{identity}/explain")
     steps = [step["Description"] for step in explained["Steps"] if step["Description"].startswith("limit")]
     assert steps == [f"limit NOFILE soft 1000 hard {hard}"]
-    body = {"Cmd": ["sh", "-c", "ulimit -Sn"], "AttachStdout": True}
-    executed = client.call("POST", f"/containers/{identity}/exec", body)["Id"]
-    with client.stream("POST", f"/exec/{executed}/start", {}) as said:
-        assert said.read()[8:] == b"1000\n"
+    assert _limit_of_exec(client, identity) == f"1000 {hard}"
+    started.terminate()
+    with _soft_limit(900):  # another engine has another limit: the container keeps that which it was started with
+        started.start()
+    assert _limit_of_exec(client, identity) == f"1000 {hard}"
+    assert _ran(client, "sh", "-c", "ulimit -Sn") == "900\n"
     assert client.request("POST", f"/containers/{identity}/stop").status == 204
 
 

@@ -122,4 +122,6 @@ def _state(text: str | None) -> RunState:
         return RunState()
     fields = msgspec.json.decode(text)
     asks = tuple(Ask(*one) for one in fields.get("asks", ()))
-    return RunState(**fields | {"state": State(fields["state"]), "asks": asks})
+    limit = fields.get("open_files")
+    open_files = (limit[0], limit[1]) if limit else None
+    return RunState(**fields | {"state": State(fields["state"]), "asks": asks, "open_files": open_files})

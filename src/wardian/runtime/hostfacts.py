@@ -44,6 +44,11 @@ class HostFacts(NamedTuple):
         return self.kernel >= (major, minor)
 
     @property
+    def open_files(self) -> tuple[int, int]:
+        """What a container has that asks for no limit of open files: soft, hard."""
+        return self.rlimits[resource.RLIMIT_NOFILE]
+
+    @property
     def initial_user_namespace(self) -> bool:
         return self.uid_map == ((0, 0, 4294967295),)
 

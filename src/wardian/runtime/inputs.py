@@ -35,6 +35,7 @@ class ExecTarget(NamedTuple):
     user_namespace: bool = False  # it has one of its own
     uids: tuple[tuple[int, int, int], ...] = ()  # of it, as in uid_map(5): inside, outside, how many
     seccomp: dict[str, Any] | None = None  # the container's filter holds for what joins it
+    open_files: tuple[int, int] | None = None  # soft and hard, when nothing is asked; None: as this host's
 
 
 class Placement(NamedTuple):

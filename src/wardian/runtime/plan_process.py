@@ -151,16 +151,22 @@ def plan_oom_score(process: Process, in_userns: bool) -> tuple[Step, ...]:
 
 
 def plan_rlimits(
-    process: Process, host: HostFacts, in_userns: bool = False
+    process: Process, host: HostFacts, in_userns: bool, open_files: tuple[int, int]
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Steps and warnings: without CAP_SYS_RESOURCE no hard limit can be raised, and the step will fail. In a user
     namespace nobody has it (getrlimit(2)): there the launcher raises its child's.
 
-    Open files are limited in any case: the launcher has the engine's own limit, which is a high one.
+    Open files are limited in any case, to `open_files` when nothing is asked: the launcher has the engine's own limit,
+    which is a high one.
     """
     steps: list[Step] = []
     warnings: list[str] = []
     limited: set[int] = set()
+
+    def limit(number: int, soft: int, hard: int, may_fail: bool = False) -> None:
+        by_parent = in_userns and hard > host.rlimits[number][1]
+        steps.append(Step(ops.Rlimit(number, soft, hard), PARENT if by_parent else CHILD, may_fail=may_fail))
+
     may_raise = bool(host.bounding & capabilities.CAP_SYS_RESOURCE)
     for row in process.get("rlimits") or ():
         name = row["type"].removeprefix("RLIMIT_")
@@ -173,11 +179,10 @@ def plan_rlimits(
             warnings.append(
                 f"limit {name}: hard {hard} is above the host's {have} and cannot be raised without SYS_RESOURCE"
             )
-        steps.append(Step(ops.Rlimit(number, soft, hard), PARENT if in_userns and hard > have else CHILD))
+        limit(number, soft, hard)
         limited.add(number)
     if _OPEN_FILES not in limited:
-        default = ops.Rlimit(_OPEN_FILES, *host.rlimits[_OPEN_FILES])
-        steps.append(Step(default, CHILD, may_fail=True))  # ours may have been lowered since: prlimit(1)
+        limit(_OPEN_FILES, *open_files, may_fail=True)  # ours may have been lowered since: prlimit(1)
     return tuple(steps), tuple(warnings)
 
 

@@ -45,7 +45,7 @@ def plan(
     spaces = plan_namespaces(spec, placement)
     groups = plan_cgroups(linux.get("resources") or {}, host, placement)
     layout = plan_mounts(spec, host, placement.cgroup, spaces.new, spaces.in_userns, spaces.user)
-    limits, warnings = plan_rlimits(process, host, spaces.in_userns)
+    limits, warnings = plan_rlimits(process, host, spaces.in_userns, host.open_files)
     joined = frozenset(row["type"] for row in linux.get("namespaces") or ()) - spaces.new
     shared_pid = "pid" not in spaces.new
     proc = plan_proc(spec)
@@ -85,7 +85,7 @@ def plan_exec(process: Process, host: HostFacts, root: RootFacts, target: ExecTa
     """All steps that start a further process in the container of `target`."""
     groups = plan_enter(host, target.cgroup, target.supervisor_cgroup)
     join_host, join_child = plan_joins(target)
-    limits, warnings = plan_rlimits(process, host, target.user_namespace)
+    limits, warnings = plan_rlimits(process, host, target.user_namespace, target.open_files or host.open_files)
     steps = [
         *groups.host,
         *join_host,

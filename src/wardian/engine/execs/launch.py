@@ -119,6 +119,7 @@ def _target(parts: Parts, container: Container, template: Template) -> ExecTarge
         user_namespace=bool(ids.uids),
         uids=ids.uids,
         seccomp=template.seccomp,
+        open_files=state.open_files,
     )
 
 

@@ -83,14 +83,22 @@ class Lifecycle:
         self._recorder.keep(container, started.record)
         launched = started.launched
         self.watch(container)  # first: it runs, whatever becomes of the record of it
-        self.launched(container, launched.pid, launched.start_time, launched.started_at)
+        open_files = self._parts.host.open_files
+        self.launched(container, launched.pid, launched.start_time, launched.started_at, open_files)
         connections.publish_all(self._parts, container, "connect")
         volume_use.publish_mounts(self._parts, container, "mount")
         self._parts.log_followers.follow(container)
         self._publish(container, "start")
         await attach.give_late(container, started.attached)
 
-    def launched(self, container: Container, pid: int, start_time: int, started_at: int) -> None:
+    def launched(
+        self,
+        container: Container,
+        pid: int,
+        start_time: int,
+        started_at: int,
+        open_files: tuple[int, int] | None = None,
+    ) -> None:
         """It runs: on record, with what names its first process. A start that is not its policy's makes it forget what
         that did, and that somebody stopped it."""
         before = container.state
@@ -112,6 +120,7 @@ class Lifecycle:
                 stays_down=False,
                 asks=(),
                 held=False,
+                open_files=open_files,
             ),
         )
 

@@ -16,6 +16,7 @@ import asyncio
 import errno
 import logging
 import os
+import resource
 import time
 
 from wardian.engine import connections, links
@@ -123,7 +124,8 @@ async def _take_up(parts: Parts, lifecycle: Lifecycle, container: Container, sup
     """It was launched, and the engine ended before it could say so."""
     pid = (await supervisor.status()).pid
     launched = os.stat(os.path.join(parts.home.run_container(container.id), "supervisor.sock")).st_mtime_ns
-    lifecycle.launched(container, pid, procfs.start_time(pid), launched)
+    open_files = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    lifecycle.launched(container, pid, procfs.start_time(pid), launched, open_files)
 
 
 async def _settle(parts: Parts, lifecycle: Lifecycle, container: Container) -> None:

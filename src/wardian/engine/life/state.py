@@ -83,7 +83,8 @@ class RunState(NamedTuple):
     last start by hand, `backoff` is how long it waited last. `stopped_by_user` is remembered until the next start by
     hand; `stays_down`: this run's end is wanted, so that no policy brings it back. `asks`: signals sent by calls.
     `held`: it stands still for an operation of the engine (commit), not by a pause: on record before it does.
-    `with_volumes`: its removal takes its anonymous volumes too, whoever finishes it.
+    `open_files`: soft and hard limit that it was started with when it asks for none, and its execs get with it; None of
+    an earlier version. `with_volumes`: its removal takes its anonymous volumes too, whoever finishes it.
     """
 
     state: State = State.CREATED
@@ -103,6 +104,7 @@ class RunState(NamedTuple):
     asks: tuple[Ask, ...] = ()
     held: bool = False
     with_volumes: bool = False
+    open_files: tuple[int, int] | None = None
 
     @property
     def live(self) -> bool:
