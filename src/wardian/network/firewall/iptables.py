@@ -53,6 +53,7 @@ class IptablesFirewall:
         self._legacy = "legacy" in _run(["iptables", "--version"], "")
         self._wanted = wanted((), (), transit)
         self._walls: tuple[str, ...] = ()
+        self._ended = False  # all was taken back: nothing is put back
         self.warnings: list[str] = []
 
     def apply(self, networks: Sequence[NetworkRules], ports: Sequence[PortRule]) -> None:
@@ -105,7 +106,7 @@ class IptablesFirewall:
         return exposures(ports, self._walls, forwards_judged=False)
 
     def mend(self) -> bool:
-        if self._changes.quiet():
+        if self._ended or self._changes.quiet():
             return False
         touched = self._changes.take()
         mended = False
@@ -122,6 +123,7 @@ class IptablesFirewall:
 
     def remove(self, but_transit: bool = False) -> None:
         self._wanted = wanted((), (), self._wanted.transit)
+        self._ended = True
         for version in self._versions:
             self._make_family(version, chains.of_transit(self._wanted.transit, version) if but_transit else [])
 
@@ -153,6 +155,7 @@ class IptablesFirewall:
 
     def _make(self, after: Wanted) -> None:
         """The whole anew, each table in one commit."""
+        self._ended = False
         for version in self._versions:
             self._make_family(version, chains.wanted_rules(after, version))
         self._wanted = after
