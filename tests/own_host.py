@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from wardian.kernel import netlink, netns
+from wardian.kernel import net_sysctls, netlink, netns
 
 
 @contextmanager
@@ -25,6 +25,7 @@ def own_host() -> Iterator[None]:
     finally:
         netns.enter(machine)
         os.close(machine)
+        net_sysctls.let_go()
 
 
 def ip(*arguments: str) -> Any:

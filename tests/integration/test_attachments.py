@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+import leaks
 from own_host import ip, nft, own_host
 from wardian.database import Database
 from wardian.errors import FORBIDDEN, SYSTEM, WardianError
@@ -77,7 +78,7 @@ def as_before(home: Home) -> dict[str, object]:
 
 
 def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(leaks.descriptors())
 
 
 def test_links_in_order_and_the_default_route_by_priority(home: Home) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import leaks
 from own_host import ip, nft, own_host
 from wardian.database import Database
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
@@ -138,7 +139,7 @@ def test_an_endpoint_is_what_it_says(home: Home) -> None:
 
 def test_everything_is_as_before_after_a_purge(home: Home) -> None:
     before = ip("link"), ip("address"), ip("route"), nft("list", "ruleset")
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = leaks.descriptors()
 
     async def story() -> None:
         async with networks(home) as made:
@@ -150,7 +151,7 @@ def test_everything_is_as_before_after_a_purge(home: Home) -> None:
 
     asyncio.run(story())
     assert until(lambda: (ip("link"), ip("address"), ip("route"), nft("list", "ruleset")) == before)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert not leaks.descriptors() - descriptors
 
 
 def test_containers_reach_each_other_and_the_host(home: Home) -> None:
@@ -346,9 +347,9 @@ def test_who_gives_up_waiting_leaves_nothing(home: Home) -> None:
             assert len(made.inspect("bridge")["Containers"]) == len(kept) >= 6
             close(*kept)
 
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = leaks.descriptors()
     asyncio.run(story())
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert not leaks.descriptors() - descriptors
     assert until(lambda: len(ip("link")) == 1)
 
 

@@ -197,6 +197,7 @@ def test_who_left_before_a_start_that_never_comes_is_let_go(bench: Bench, monkey
 
 def test_an_engine_s_end_waits_for_no_step_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never() -> None:
+        monkeypatch.setattr(engine_module, "_CLOSE_LEAST", 20)  # for the steps after this one
         await asyncio.Event().wait()
 
     monkeypatch.setattr(engine_module, "_CLOSE_SECONDS", 0.1)

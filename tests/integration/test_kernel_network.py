@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import leaks
 from own_host import ip, nft, own_host
 from wardian.errors import WardianError
 from wardian.kernel import netlink, netns, nftables
@@ -157,14 +158,14 @@ def test_the_generation_rises_with_anybodys_change() -> None:
 
 
 def test_no_descriptor_is_left(route: netlink.Netlink) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = leaks.descriptors()
     for _ in range(3):
         inside, inner = netns.create(netlink.Netlink)
         inner.close()
         os.close(inside)
         nftables.LibraryNftables().close()
         nftables.Generation().close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not leaks.descriptors() - before
     assert socket.if_nameindex()
 
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+import leaks
 import needs
 from own_host import ip, own_host
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.kernel import netlink, netns
+from wardian.network.announcing import Announcement, Announcer
 from wardian.network.plumbing import Placed, Plumbed, Plumbing
 from wardian.network.values import Endpoint, EndpointWant, NetworkConfig, Subnet
 
@@ -38,6 +40,7 @@ async def plumbing() -> AsyncIterator[Plumbing]:
         try:
             yield made
         finally:
+            await asyncio.get_running_loop().run_in_executor(executor, lambda: None)  # jobs end first, as an engine's
             await made.close()
 
 
@@ -712,7 +715,7 @@ def test_the_default_bridges_namespaces_are_ports_before_they_are_taken() -> Non
 
 
 def test_twenty_at_once_and_then_nothing_is_left() -> None:
-    before = ip("link"), len(os.listdir("/proc/self/fd"))
+    before = ip("link"), leaks.descriptors()
 
     async def told(made: Plumbing) -> None:
         config = network(1, v6=True)
@@ -732,11 +735,22 @@ def test_twenty_at_once_and_then_nothing_is_left() -> None:
     while ip("link") != before[0] and time.monotonic() < deadline:
         time.sleep(0.02)
     assert ip("link") == before[0]
-    assert len(os.listdir("/proc/self/fd")) == before[1]
+    assert not leaks.descriptors() - before[1]
+
+
+def test_what_cannot_be_announced_any_more_keeps_no_namespace_open() -> None:
+    before = leaks.descriptors()
+    announcer = Announcer()
+    announcer.close()
+    own = netns.current()
+    with pytest.raises(RuntimeError):
+        announcer.send(own, [Announcement("eth0", "02:42:ac:11:00:02", ("172.17.0.2",))])
+    os.close(own)
+    assert not leaks.descriptors() - before
 
 
 def test_an_attachment_that_is_given_up_leaves_nothing() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = leaks.descriptors()
 
     async def told(made: Plumbing) -> None:
         config = network(1)
@@ -751,7 +765,7 @@ def test_an_attachment_that_is_given_up_leaves_nothing() -> None:
                 pass
 
     story(told)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not leaks.descriptors() - before
 
 
 def test_ports_of_bridges_say_whose_they_are_and_join_it_again() -> None:

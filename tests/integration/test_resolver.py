@@ -799,7 +799,7 @@ def test_the_namespace_goes_with_its_sandbox(engine: Engine, shop: Box) -> None:
     assert f"net:[{inode}]" not in str([os.readlink("/proc/self/ns/net")])
     before = len(os.listdir(f"/proc/{engine.pid}/fd"))
     engine.remove("one")
-    assert len(os.listdir(f"/proc/{engine.pid}/fd")) == before - 2
+    _until(lambda: len(os.listdir(f"/proc/{engine.pid}/fd")) == before - 2)
 
 
 def test_hostile_requests_are_refused(engine: Engine, shop: Box) -> None:

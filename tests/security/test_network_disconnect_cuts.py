@@ -9,6 +9,7 @@ from street import LINK, SILENT, UNREACHABLE, Box, Street, ask, until
 from wardian.kernel import netns
 
 CUT = {SILENT, UNREACHABLE}
+_APART = "while [ $(readlink /proc/$!/ns/net) = $(readlink /proc/$$/ns/net) ]; do :; done"
 
 
 def _run_inside(box: Box, script: str) -> None:
@@ -19,6 +20,13 @@ def _run_inside(box: Box, script: str) -> None:
 def _links(where: int) -> set[str]:
     found: set[str] = {one["ifname"] for one in netns.run_inside(where, lambda: ip("link"))}
     return found
+
+
+def _port(host: int, box: Box, link: str) -> str:
+    """The other end, on the host, of a container's link."""
+    (inner,) = netns.run_inside(box.netns, lambda: ip("link", "show", link))
+    (port,) = [one for one in netns.run_inside(host, lambda: ip("link")) if one["ifindex"] == inner["link_index"]]
+    return str(port["ifname"])
 
 
 def _renamed(link: str, name: str) -> str:
@@ -67,13 +75,13 @@ def test_a_link_in_another_namespace_of_the_container_is_cut(street: Street, lin
     nets = {name: street.network(name) for name in ("first", "second")}
     box = street.run(network="first", cap_add=["NET_ADMIN", "SYS_ADMIN"])
     nets["second"].connect(box.container)
-    before = _links(street.host)
-    _run_inside(box, f"unshare -n sleep 1000 >/dev/null 2>&1 & sleep 0.3; ip link set {link} netns $!")
+    ports = {name: _port(street.host, box, name) for name in ("eth0", "eth1")}
+    _run_inside(box, f"unshare -n sleep 1000 >/dev/null 2>&1 & {_APART}; ip link set {link} netns $!")
     assert link not in _links(box.netns)
-    assert _links(street.host) == before
+    assert set(ports.values()) <= _links(street.host)
     nets[left].disconnect(box.container)
-    gone = before - _links(street.host)
-    assert len(gone) == 1, "its port on the host, and so the link wherever it is"
+    gone = set(ports.values()) - _links(street.host)
+    assert gone == {ports[link]}, "its port on the host, and so the link wherever it is"
 
 
 def test_a_link_that_the_container_deleted_is_no_error(street: Street) -> None:

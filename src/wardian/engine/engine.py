@@ -41,7 +41,7 @@ from wardian.errors import UNAVAILABLE, WardianError
 from wardian.home import Home
 from wardian.images import SCHEMA as IMAGE_SCHEMA
 from wardian.images import ImageStore
-from wardian.kernel import cgroups, net_sysctls, procfs
+from wardian.kernel import cgroups, procfs
 from wardian.network import SCHEMA as NETWORK_SCHEMA
 from wardian.network import Networks as HostNetworks
 from wardian.runtime import keep_none, keep_ready, launcher_path, probe_host
@@ -174,7 +174,6 @@ class Engine:
                 mounts = [mount for _, mount in parts.host.cgroup_mounts]
                 groups = [*mounts, *filter(None, [parts.host.cgroup2])]
                 steps.callback(cgroups.remove_empty, groups, parts.home.cgroup_base)
-                steps.callback(net_sysctls.let_go)
                 steps.push_async_callback(_until, end, "the networks", parts.networks.stop)
                 steps.callback(parts.events.close)
                 steps.push_async_callback(_until, end, "the followers of logs", parts.log_followers.close)

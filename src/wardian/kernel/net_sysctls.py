@@ -69,7 +69,7 @@ def _open(name: str, flags: int) -> int:
 
 
 def let_go() -> None:
-    """Of the mount that is there for the next namespaces: an engine ends."""
+    """Of the mount that is there for the next namespaces: nobody is to make any."""
     global _shared
     with _lock:
         _shared = None

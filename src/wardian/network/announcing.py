@@ -32,9 +32,15 @@ class Announcer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network-announcer")
 
     def send(self, netns_fd: int, what: Sequence[Announcement]) -> None:
-        """Soon. `netns_fd` stays the caller's."""
-        if what:
-            self._thread.submit(_send, os.dup(netns_fd), what)
+        """Soon. `netns_fd` stays the caller's. Raises RuntimeError when there is no thread for it, or none any more."""
+        if not what:
+            return
+        own = os.dup(netns_fd)
+        try:
+            self._thread.submit(_send, own, what)
+        except BaseException:
+            os.close(own)
+            raise
 
     def close(self) -> None:
         """What was handed over is sent first."""

@@ -23,7 +23,7 @@ from concurrent.futures import Executor
 from typing import NamedTuple, TypeVar
 
 from wardian.errors import SYSTEM, WardianError
-from wardian.kernel import netlink, netns
+from wardian.kernel import net_sysctls, netlink, netns
 from wardian.network import plan
 from wardian.network.announcing import Announcer
 from wardian.network.drivers import Driver, driver_of, make_drivers
@@ -98,6 +98,7 @@ class Plumbing:
         if self._host is not None:
             self._host.close()
         self._host = None
+        net_sysctls.let_go()
 
     @property
     def host(self) -> Host:
