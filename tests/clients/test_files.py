@@ -338,15 +338,18 @@ def test_two_copies_at_once_of_one_stopped_container(client):
     container.wait()
 
 
-def test_copies_of_the_same_names_at_once(client):
-    """Each is taken; of every name the last one stays, whole."""
-    container = client.containers.create(IMAGE, ["sh", "-c", "cd /tmp/d && ls e && cmp f link && cat f"])
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_copies_of_the_same_names_at_once(client, tmp_path, how_many):
+    """Each is taken; of every name the last one stays, whole: into one container, or into what two share."""
+    command, binds = ["sh", "-c", "cd /shared/d && ls e && cmp f link && cat f"], [f"{tmp_path}:/shared"]
+    containers = [client.containers.create(IMAGE, command, volumes=binds) for _ in range(how_many)]
+    container = containers[0]
     failures: list[Exception] = []
 
     def copy(number: int) -> None:
         try:
             for _ in range(40):
-                assert container.put_archive("/tmp", tree_of(str(number).encode() * 70000))
+                assert containers[number % how_many].put_archive("/shared", tree_of(str(number).encode() * 70000))
         except Exception as error:
             failures.append(error)
 

@@ -3,12 +3,11 @@ descriptor for each, and none at all when it is done."""
 
 import os
 import resource
-import threading
 from pathlib import Path
 
 import needs
 from copied import member, tar_of
-from wardian.storage import extract
+from wardian.storage import Naming, extract
 
 _FEW = 64
 
@@ -23,7 +22,7 @@ def test_a_wide_directory_is_replaced(tmp_path: Path) -> None:
     before, limits = len(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + _FEW, limits[1]))
     try:
-        extract([tar_of(member("wide", b"narrow"))], root, b".", naming=threading.Lock())
+        extract([tar_of(member("wide", b"narrow"))], root, b".", naming=Naming())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         os.close(root)

@@ -15,6 +15,7 @@ from wardian.storage.extract import extract
 from wardian.storage.ids import IdMap, id_map
 from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer, sync_directory
 from wardian.storage.locks import RootLock, lock_root
+from wardian.storage.naming import Naming
 from wardian.storage.pack import Packing, batched, pack_directory, pack_entry
 from wardian.storage.snapshots import ContainerRoot, Snapshots
 from wardian.storage.spares import Spares
@@ -40,6 +41,7 @@ __all__ = [
     "IdMap",
     "LayerFacts",
     "LayerStore",
+    "Naming",
     "Packing",
     "RootLock",
     "Snapshots",

@@ -11,12 +11,12 @@ makes it, and the last one's stays. What goes into a file is nobody's turn: clie
 import errno
 import os
 import stat
-import threading
 from collections.abc import Iterable
 
 from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, open_in_root, openat2
 from wardian.storage.ids import IdMap
+from wardian.storage.naming import Naming
 from wardian.storage.tar import DIRECTORY, TarEntry, TarReader
 from wardian.storage.unpack import Unpacker
 
@@ -29,7 +29,7 @@ def extract(
     root: int,
     destination: bytes,
     *,
-    naming: threading.Lock,
+    naming: Naming,
     ids: IdMap = IdMap(),  # noqa: B008  (a value)
     owner: tuple[int, int] | None = None,
     keep_kinds: bool = False,
@@ -65,7 +65,7 @@ class _Extractor(Unpacker):
         self,
         root: int,
         destination: bytes,
-        naming: threading.Lock,
+        naming: Naming,
         ids: IdMap,
         owner: tuple[int, int] | None,
         keep_kinds: bool,

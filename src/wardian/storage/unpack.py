@@ -21,6 +21,7 @@ from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel import xattrs
 from wardian.kernel.paths import open_in_root, set_mode
 from wardian.storage import tar
+from wardian.storage.naming import Naming
 from wardian.storage.outline import OutlineWriter
 from wardian.storage.tar import TarEntry, TarReader
 from wardian.storage.trash import remove_at
@@ -93,9 +94,9 @@ class Unpacker:
         self,
         root: int,
         outline: OutlineWriter | None = None,
-        naming: AbstractContextManager[object] = nullcontext(),  # noqa: B008  (it holds nothing)
+        naming: Naming | None = None,
     ) -> None:
-        """`naming` is entered while a name is cleared and made anew."""
+        """`naming`: of all who write there at the same time; None: nobody else does."""
         self.size = 0
         self._naming = naming
         self.entries = 0
@@ -140,7 +141,7 @@ class Unpacker:
         """Make `name` in the directory `parent`, whose path ends `path`."""
         if entry.kind == tar.REGULAR:
             return self._add_file(path, parent, name, entry, reader)
-        with self._naming:
+        with self._turn(parent):
             if entry.kind == tar.DIRECTORY:
                 self._add_directory(path, parent, name, entry)
             else:
@@ -190,7 +191,7 @@ class Unpacker:
             raise refused(entry.name, f"names and attributes of directories take more than {_LATER_LIMIT >> 20} MiB")
 
     def _add_file(self, path: bytes, parent: int, name: bytes, entry: TarEntry, reader: TarReader) -> None:
-        with self._naming:
+        with self._turn(parent):
             try:
                 fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
             except FileExistsError:
@@ -267,6 +268,10 @@ class Unpacker:
             finally:
                 os.close(fd)
 
+    def _turn(self, directory: int) -> AbstractContextManager[object]:
+        """For clearing a name in it, and making it anew."""
+        return self._naming.turn(directory) if self._naming is not None else nullcontext()
+
     def top(self) -> int:
         """The directory that the archive's own root is."""
         return self._root
@@ -283,9 +288,8 @@ class Unpacker:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
-            with self._naming:
-                self._make_parents(path)
-                fd = self.open(path)
+            self._make_parents(path)
+            fd = self.open(path)
         if len(self._open) >= _KEPT_OPEN:
             os.close(self._open.pop(next(iter(self._open))))
         self._open[path] = fd
@@ -300,9 +304,10 @@ class Unpacker:
             parent = self.open(path[: max(before, 0)])
             try:
                 name = path[before + 1 : at]
-                status = _status(parent, name)
-                if status is None or _is_whiteout(status):
-                    self._make_directory(parent, name)
+                with self._turn(parent):
+                    status = _status(parent, name)
+                    if status is None or _is_whiteout(status):
+                        self._make_directory(parent, name)
             finally:
                 os.close(parent)
 

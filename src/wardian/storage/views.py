@@ -78,7 +78,6 @@ class View:
         the root, and becomes the view's."""
         self._lock = lock
         self._namespace = -1
-        self.naming = threading.Lock()  # of who replaces what a name stands for: others who write here do the same
         self.fd = fd
         try:
             if mount is not None:

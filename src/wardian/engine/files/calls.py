@@ -29,6 +29,7 @@ from wardian.storage import (
     TAR_END,
     Difference,
     IdMap,
+    Naming,
     Packing,
     View,
     batched,
@@ -70,6 +71,7 @@ class Files:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._views = ContainerViews(parts)
+        self._naming = Naming()  # of all containers: they may have volumes in common
 
     async def stat(self, ref: str, path: str) -> PathStat:
         container = self._parts.registry.find(ref)
@@ -121,7 +123,7 @@ class Files:
                     owner = resolve_user(view.fd, container.config["User"])[:2]
                 clean = posixpath.normpath(destination).encode("utf-8", "surrogateescape")
                 entries = decompressed(while_there(container, chunks))
-                naming = view.naming
+                naming = self._naming
                 extract(entries, view.fd, clean, naming=naming, ids=ids, owner=owner, keep_kinds=keep_kinds)
 
         await consumed(content, write, "wardian-cp")
