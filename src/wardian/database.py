@@ -35,7 +35,8 @@ class Schema(NamedTuple):
 
 
 class Database:
-    """An open state file. Raises WardianError(CONFLICT) when it was written by a newer version."""
+    """An open state file. Raises WardianError: CONFLICT when it was written by a newer version, SYSTEM when it is
+    none."""
 
     def __init__(self, path: str, schemas: Sequence[Schema]) -> None:
         directory = os.path.dirname(path)
@@ -51,7 +52,7 @@ class Database:
         self._reserve.make()
 
     def _open(self, schemas: Sequence[Schema]) -> None:
-        with _said_when_full(os.path.dirname(self.path)):
+        with _said_when_unreadable(self.path), _said_when_full(os.path.dirname(self.path)):
             if not os.path.exists(self.path):
                 self._create(schemas)
             self._durable = self._connect("FULL")
@@ -193,6 +194,18 @@ def _said_when_full(directory: str) -> Iterator[None]:
         if error.sqlite_errorcode in _FULL:
             raise _disk_full(directory) from error
         raise
+
+
+@contextmanager
+def _said_when_unreadable(path: str) -> Iterator[None]:
+    """Something else has its name, or a part of it is lost. Nothing is repaired or begun anew: what it says of
+    containers and images may still be had from it, or from a copy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        message = f"{path}: {error}"
+        hint = "it is left as it is: put back a copy of it, or use another data root"
+        raise WardianError(SYSTEM, message, operation="open state", subject=path, hint=hint) from error
 
 
 def _disk_full(directory: str) -> WardianError:

@@ -69,8 +69,9 @@ def test_a_broken_database_is_said(home: Home) -> None:
     Path(home.database).write_bytes(b"this is no database" * 100)
     done = serve(home)
     assert done.returncode == 1
-    assert "database" in done.stderr
+    assert f"wardian serve: {home.database}: file is not a database (it is left as it is" in done.stderr
     assert "Traceback" not in done.stderr
+    assert Path(home.database).read_bytes() == b"this is no database" * 100
 
 
 def test_a_client_starts_the_engine_once(new_home: Callable[[], Home]) -> None:

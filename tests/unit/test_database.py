@@ -47,3 +47,21 @@ def test_what_one_schema_refuses_leaves_the_others_as_they_were(tmp_path):
     database = Database(path, [FIRST])
     assert {row["name"] for row in database.read("SELECT name FROM schema_version")} == {"first", "second"}
     database.close()
+
+
+@pytest.mark.parametrize("lost", ["all", "its first page", "its end"])
+def test_what_is_no_database_is_named_and_left_as_it_is(tmp_path, lost):
+    path = tmp_path / "state.db"
+    Database(str(path), [FIRST]).close()
+    whole = path.read_bytes()
+    garbage = {
+        "all": b"garbage" * 1000,
+        "its first page": whole[:100] + b"?" * 3996 + whole[4096:],
+        "its end": whole[:5000],
+    }
+    path.write_bytes(garbage[lost])
+    with pytest.raises(WardianError) as caught:
+        Database(str(path), [FIRST])
+    why = "file is not a database" if lost == "all" else "database disk image is malformed"
+    assert caught.value.message == f"{path}: {why}" and "left as it is" in caught.value.hint
+    assert path.read_bytes() == garbage[lost]
