@@ -29,15 +29,16 @@ class BadReference(ValueError):
 
 def take_apart(text: str) -> tuple[str, str, str, str]:
     """Domain, path, tag and digest, the last two empty where none was written. Raises BadReference."""
+    named = _split_domain(text)[1].partition(":")[0]  # docker looks at this first, whatever else is wrong
+    if named != named.lower():
+        raise BadReference(f"repository name ({named}) must be lowercase")
     rest, at, digest = text.partition("@")
     if at and not is_digest(digest):
         raise BadReference("unsupported digest algorithm" if _is_other_digest(digest) else "")
     head, colon, tag = rest.rpartition(":")
     has_tag = bool(colon) and "/" not in tag  # a colon before the last slash belongs to a port
     domain, path = _split_domain(head if has_tag else rest)
-    if path != path.lower() and _is_path(path.lower()):
-        raise BadReference(f"repository name ({path}) must be lowercase")
-    if not _is_domain(domain) or not _is_path(path) or (has_tag and not _is_tag(tag)):
+    if not _is_domain(domain) or not _is_path(path) or (has_tag and not is_tag(tag)):
         raise BadReference
     if len(domain) + 1 + len(path) > _NAME_LIMIT:
         raise BadReference(f"repository name must not be more than {_NAME_LIMIT} characters")
@@ -60,6 +61,10 @@ def is_digest(text: str) -> bool:
 def is_identifier(text: str) -> bool:
     """64 hexadecimal digits: an id, and never a name."""
     return len(text) == 64 and _HEX.issuperset(text)
+
+
+def is_tag(text: str) -> bool:
+    return _made_of(text, _WORD | {"_", ".", "-"}) and text[0] not in ".-" and len(text) <= _TAG_LIMIT
 
 
 def _split_domain(name: str) -> tuple[str, str]:
@@ -102,10 +107,6 @@ def _is_component(text: str) -> bool:
                 return False
             separator = ""
     return bool(text) and text[0] in _LOWER and not separator
-
-
-def _is_tag(text: str) -> bool:
-    return _made_of(text, _WORD | {"_", ".", "-"}) and text[0] not in ".-" and len(text) <= _TAG_LIMIT
 
 
 def _is_other_digest(text: str) -> bool:

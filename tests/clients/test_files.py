@@ -255,7 +255,8 @@ def test_commit_of_no_change_has_no_layer(docker):
 def test_what_commit_refuses(docker, running):
     assert b"No such container: nosuch" in docker("commit", "nosuch", status=1).stderr
     assert b"FOO is not a valid change command" in docker("commit", "-c", "FOO x", running, status=1).stderr
-    assert b"must be lowercase" in docker("commit", running, "BAD", status=1).stderr
+    refused = docker("commit", running, "Bad:Name:x", status=1).stderr
+    assert b"invalid reference format: repository name (library/Bad) must be lowercase" in refused
 
 
 def test_commit_checks_the_configuration_that_it_is_given(client, running):

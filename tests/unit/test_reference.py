@@ -3,7 +3,7 @@
 import pytest
 
 from wardian.errors import INVALID, WardianError
-from wardian.images.reference import Reference, is_digest, parse_reference
+from wardian.images.reference import Reference, is_digest, name_to_make, parse_reference
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -41,6 +41,8 @@ def test_names(text: str, full: str, familiar: str) -> None:
     [
         ("", "invalid reference format"),
         ("App", r"repository name \(library/App\) must be lowercase"),
+        ("Bad:Name:x", r"repository name \(library/Bad\) must be lowercase"),
+        ("bad:Name:x", "invalid reference format$"),
         ("app:", "invalid reference format"),
         ("app:-x", "invalid reference format"),
         ("app:" + "t" * 129, "invalid reference format"),
@@ -79,3 +81,23 @@ def test_a_digest_becomes_a_path_only_when_it_is_one() -> None:
 def test_parts() -> None:
     assert parse_reference("r.io:1/a/b:t") == Reference("r.io:1", "a/b", "t")
     assert parse_reference("r.io:1/a/b").name == "r.io:1/a/b"
+
+
+@pytest.mark.parametrize(
+    ("repo", "tag", "said"),
+    [
+        ("", "x", ""),
+        ("a", "", "a:latest"),
+        ("a:1", "", "a:1"),
+        ("a:1", "2", "a:2"),
+        ("Bad:Name", "x", "invalid reference format: repository name (library/Bad) must be lowercase"),
+        ("a", "b c", "invalid tag format"),
+        (f"a@{DIGEST}", "", "cannot import digest reference"),
+        ("sha256:aa", "", "refusing to create an ambiguous tag using digest algorithm as name"),
+    ],
+)
+def test_what_an_image_is_to_be_called(repo: str, tag: str, said: str) -> None:
+    try:
+        assert name_to_make(repo, tag) == said
+    except WardianError as error:
+        assert (error.kind, error.message) == (INVALID, said)

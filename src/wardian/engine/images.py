@@ -12,7 +12,17 @@ from wardian.engine.streaming import produced
 from wardian.engine.volumes.image_mounts import mounted
 from wardian.engine.workers import Emit, work
 from wardian.errors import INVALID, WardianError
-from wardian.images import Image, ImageUse, Reference, RegistryAuth, Stop, auth_from_api, parse_reference, summary
+from wardian.images import (
+    Image,
+    ImageUse,
+    Reference,
+    RegistryAuth,
+    Stop,
+    auth_from_api,
+    name_to_make,
+    parse_reference,
+    summary,
+)
 
 Bodies = list[dict[str, Any]]
 Result = TypeVar("Result")
@@ -173,7 +183,7 @@ class Images:
     async def import_(
         self, file: BinaryIO, repo: str, tag: str, message: str, changes: Sequence[str], platform: str, emit: Emit
     ) -> None:
-        reference = f"{repo}:{tag}" if repo and tag else repo
+        reference = name_to_make(repo, tag)
 
         def bring(progress: Emit) -> Image:
             return self._store.import_image(

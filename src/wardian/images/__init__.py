@@ -12,7 +12,7 @@ from wardian.images.image import Image
 from wardian.images.platforms import foreign, platform_of
 from wardian.images.progress import Progress, Stop
 from wardian.images.records import SCHEMA
-from wardian.images.reference import Reference, parse_reference
+from wardian.images.reference import Reference, name_to_make, parse_reference
 from wardian.images.removal import ImageUse
 from wardian.images.store import ImageStore
 from wardian.images.streams import inflated as decompressed
@@ -32,6 +32,7 @@ __all__ = [
     "auth_from_api",
     "decompressed",
     "foreign",
+    "name_to_make",
     "parse_reference",
     "platform_of",
     "run_config",

@@ -10,10 +10,11 @@ from wardian.reference_grammar import (
     familiar_name,
     is_digest,
     is_identifier,
+    is_tag,
     take_apart,
 )
 
-__all__ = ["DEFAULT_DOMAIN", "DEFAULT_TAG", "Reference", "is_digest", "parse_reference"]
+__all__ = ["DEFAULT_DOMAIN", "DEFAULT_TAG", "Reference", "is_digest", "name_to_make", "parse_reference"]
 
 
 class Reference(NamedTuple):
@@ -59,3 +60,21 @@ def parse_reference(text: str) -> Reference:
         return Reference(*take_apart(text))
     except BadReference as error:
         raise WardianError(INVALID, str(error), operation="parse reference", subject=text) from None
+
+
+def name_to_make(repo: str, tag: str) -> str:
+    """What a new image is to be called, by the API's `repo` and `tag`, which is the one that counts; "" for nothing.
+    Raises INVALID with Docker's words."""
+    if not repo:
+        return ""
+    reference = parse_reference(repo)
+    wrong = ""
+    if reference.digest:
+        wrong = "cannot import digest reference"
+    elif tag and not is_tag(tag):
+        wrong = "invalid tag format"
+    elif reference.familiar_name == "sha256":
+        wrong = "refusing to create an ambiguous tag using digest algorithm as name"
+    if wrong:
+        raise WardianError(INVALID, wrong, operation="name an image", subject=repo)
+    return reference._replace(tag=tag or reference.tag).with_default_tag().familiar

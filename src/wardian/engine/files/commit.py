@@ -11,7 +11,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.workers import work
 from wardian.errors import CONFLICT, NOT_FOUND, WardianError
-from wardian.images import Commit, Image, apply_changes, parse_reference
+from wardian.images import Commit, Image, apply_changes, name_to_make
 
 # What of a container's configuration is an image's (OCI image-spec, config.md, and Docker's own additions)
 _KEPT = (
@@ -60,9 +60,7 @@ class Commits:
         made_by = " ".join(_command(container))
         record = container.record
         said = Commit(run_config, asked.author, asked.comment, made_by, record.id, record.image_ref)
-        reference = f"{asked.repo}:{asked.tag}" if asked.repo and asked.tag else asked.repo
-        if reference:
-            parse_reference(reference)
+        reference = name_to_make(asked.repo, asked.tag)
 
         def make(_: object) -> Image:
             return parts.images.commit(self._files.layer(container), parent, said, reference)
