@@ -109,6 +109,8 @@ def test_exec(docker):
     assert terminal.wait() == 4
     done = docker("exec", "ce", "no-such-command", status=127)
     assert b"no-such-command" in done.stdout + done.stderr
+    relative = docker("exec", "-w", "tmp", "ce", "pwd", status=128)
+    assert b"OCI runtime exec failed: exec failed: Cwd must be an absolute path" in relative.stdout + relative.stderr
     assert b"no-such-command" in docker("exec", "-d", "ce", "no-such-command", status=1).stderr, "nobody is attached"
 
 

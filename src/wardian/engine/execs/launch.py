@@ -4,6 +4,7 @@ options ─▶ process (process.py) ─▶ facts of the container's root ─▶ 
 """
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.userns.choice import ids_of
 from wardian.errors import SYSTEM, WardianError
+from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import send_signal
 from wardian.runtime import (
     Attacher,
@@ -32,6 +34,7 @@ from wardian.runtime import (
 )
 
 _LISTENER = "@listener"
+_RELATIVE = "Cwd must be an absolute path"
 
 
 class RunDirectory(NamedTuple):
@@ -86,6 +89,7 @@ async def launch_exec(
     template = template_in(container.config.directory)
     env = with_links(parts, container, template.process["env"])
     process = exec_process(template, options, env)
+    _refuse_relative(process["cwd"])
     facts = await facts_of(container, options, process)
     kept = keep(found)
     with kept.listener if kept else nullcontext():
@@ -94,6 +98,12 @@ async def launch_exec(
         if kept is None:
             return await launch(plan, {}, attachers)
         return await launch(plan, {_LISTENER: kept.listener.fileno()}, attachers, kept.path)
+
+
+def _refuse_relative(directory: str) -> None:
+    """In runc's words, which it has before it starts anything."""
+    if not os.path.isabs(directory):
+        raise WardianError(SYSTEM, _RELATIVE, operation="exec", subject=directory)
 
 
 def _supervision(found: Exec, kept: RunDirectory | None, size: tuple[int, int]) -> Supervision:
@@ -130,10 +140,17 @@ def of_files(error: OSError) -> WardianError:
     return WardianError(SYSTEM, message, operation="exec", errno=error.errno or 0)
 
 
+def code_of(error: BaseException) -> int:
+    """Of an exec that did not start: of what its runtime refused, Docker has another than of the rest."""
+    by_runtime = isinstance(error, LaunchError) or str(error) == _RELATIVE
+    return failed_start_code(str(error), 128 if by_runtime else 126)
+
+
 def said_as_docker(error: WardianError, found: Exec) -> WardianError:
     """People search for these words, and clients make an exit code of them."""
     cause = say_launch_error(error, found.options["Cmd"][0]) if isinstance(error, LaunchError) else error
-    message = f"OCI runtime exec failed: exec failed: unable to start container process: {cause.message}"
+    doing = "" if cause.message == _RELATIVE else "unable to start container process: "
+    message = f"OCI runtime exec failed: exec failed: {doing}{cause.message}"
     return WardianError(
         cause.kind, message, operation="exec", subject=cause.subject, errno=cause.errno, hint=cause.hint
     )

@@ -21,7 +21,7 @@ _FIELDS: dict[str, checks.Check] = {
     "Detach": checks.flag,
     "DetachKeys": lambda value, path: _detach_keys(checks.text(value, path)),
     "User": checks.text,
-    "WorkingDir": checks.absolute,
+    "WorkingDir": checks.text,  # a relative one is refused when it starts, as by Docker
     "Env": checks.environment,
     "Cmd": checks.command,
     "ConsoleSize": checks.size_pair,

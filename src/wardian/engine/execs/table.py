@@ -17,7 +17,7 @@ from wardian.engine.deadline import look
 from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.execs import record as exec_record
 from wardian.engine.execs.facts import check_user
-from wardian.engine.execs.launch import Exec, RunDirectory, launch_exec, of_files, said_as_docker
+from wardian.engine.execs.launch import Exec, RunDirectory, code_of, launch_exec, of_files, said_as_docker
 from wardian.engine.execs.process import decode_exec, render_exec
 from wardian.engine.execs.record import ExecRecord
 from wardian.engine.execs.session import ExecSession
@@ -25,7 +25,6 @@ from wardian.engine.life.state import RunState, State
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
-from wardian.failed_start import failed_start_code
 from wardian.runtime import Attacher, SupervisorClient, read_exit
 from wardian.storage import Spares
 
@@ -120,7 +119,7 @@ class Execs:
             launched = await launch_exec(self._parts, found, self._keep, size, attachers)
         except BaseException as error:
             told = of_files(error) if isinstance(error, OSError) else error
-            found.running, found.exit_code = False, failed_start_code(str(told), 126)
+            found.running, found.exit_code = False, code_of(told)
             self._forget_later(found)
             if isinstance(told, WardianError):
                 raise said_as_docker(told, found) from error
