@@ -42,6 +42,11 @@ def test_the_flags_are_in_inspect(docker):
         "Test": ["CMD-SHELL", "a"], "Interval": 2 * 10**9, "Timeout": 3 * 10**9, "StartPeriod": 4 * 10**9,
         "StartInterval": 6 * 10**9, "Retries": 5,
     }  # fmt: skip
+    assert docker.out("inspect", "-f", "{{.Config.Healthcheck}}", "asked") == "{[CMD-SHELL a] 2s 3s 4s 6s 5}"
+    docker("create", "--name", "little", "--health-cmd", "a", IMAGE)
+    form = "{{.Config.Healthcheck}} {{with .Config.Healthcheck}}{{.Interval}} {{.Retries}} {{json .}}{{end}}"
+    shown = docker.out("inspect", "-f", form, "little")
+    assert shown == '{[CMD-SHELL a] 0s 0s 0s 0s 0} 0s 0 {"Test":["CMD-SHELL","a"]}'
 
 
 def test_a_failure_says_its_words(docker, wait_until):

@@ -49,6 +49,14 @@ def mounts(docker: Command, container: str) -> dict[str, dict[str, Any]]:
     return {one["Destination"]: one for one in inspect(docker, "container", container)["Mounts"]}
 
 
+def test_a_bind_has_no_name_to_a_template(docker, tmp_path):
+    docker("create", "--name", "bound", "-v", f"{tmp_path}:/b:ro", IMAGE)
+    form = "{{range .Mounts}}{{.Type}}:{{.Name}}:{{.Driver}}:{{.Destination}} {{json .}}{{end}} {{.Mounts}}"
+    said = f'{{"Type":"bind","Source":"{tmp_path}","Destination":"/b","Mode":"ro","RW":false,"Propagation":"rprivate"}}'
+    shown = docker.out("inspect", "-f", form, "bound")
+    assert shown == f"bind:::/b {said} [{{bind  {tmp_path} /b  ro false rprivate}}]"
+
+
 def test_a_volume_s_life(docker, name, engine):
     assert docker.out("volume", "create", "--label", "a=b", name) == name
     found = inspect(docker, "volume", name)

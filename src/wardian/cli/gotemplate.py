@@ -76,6 +76,14 @@ class _Missing:
 MISSING = _Missing()
 
 
+class Typed(dict[str, object]):
+    """An object whose Go type is known: fields that JSON leaves out have their zero value to a template."""
+
+    def __init__(self, fields: dict[str, object], zeros: dict[str, object]) -> None:
+        super().__init__(fields)
+        self.zeros = zeros
+
+
 class _Break(Exception):
     pass
 
@@ -292,6 +300,8 @@ class _Run:
             for one in (name, _JSON_NAMES.get(name, name)):
                 if one in value:
                     return value[one]
+            if isinstance(value, Typed) and name in value.zeros:
+                return value.zeros[name]
             if name in self._nils:
                 return None
             if self._strict:
@@ -329,4 +339,5 @@ def _shaped(value: object, names: tuple[str, ...] | str) -> object:
         return value
     if isinstance(names, str):
         return names.format_map(value)
-    return Record("", {name: lambda name=name: value.get(name, "") for name in names}, ordered=True)
+    fields = {**value.zeros, **value} if isinstance(value, Typed) else value
+    return Record("", {name: lambda name=name: fields.get(name, "") for name in names}, ordered=True)

@@ -43,6 +43,7 @@ _SHAPES: dict[str, tuple[str, ...] | str] = {
     "ConfigFrom": ("Network",),
     "Devices": ("PathOnHost", "PathInContainer", "CgroupPermissions"),
     "ExposedPorts": ("*",),
+    "Healthcheck": ("Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"),
     "LogConfig": ("Type", "Config"),
     "Mounts": ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation"),
     "PortBindings": ("*", "HostIp", "HostPort"),
@@ -141,11 +142,13 @@ def _renderer(form: str) -> Callable[[Sequence[object]], tuple[str, str]]:
     except TemplateError as error:
         raise Failure(f"template parsing error: {error}", 64) from None
 
+    from wardian.cli.gotypes import typed
+
     def render(objects: Sequence[object]) -> tuple[str, str]:
         out = ""
         for one in objects:
             try:
-                out += template.render(one) + "\n"
+                out += template.render(typed(one)) + "\n"
             except TemplateError as error:
                 return out or "\n", f"template parsing error: {error}"
         return out or "\n", ""
