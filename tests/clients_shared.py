@@ -1,5 +1,6 @@
 """What the client tests name in common: the image that the module's engine has, a command line, a terminal."""
 
+import contextlib
 import os
 import pty
 import select
@@ -53,8 +54,11 @@ class Terminal:
                 pytest.fail(f"{text!r} did not come before the end; the terminal shows {self.seen!r}")
         self.seen = self.seen.partition(text)[2]
 
-    def wait(self, timeout: float = 10) -> int:
-        return self.process.wait(timeout)
+    def wait(self, timeout: float = 30) -> int:
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.process.args} did not end within {timeout} s:\n{_threads(self.process.pid)}")
 
     def hang_up(self) -> None:
         """The window is closed: the kernel sends SIGHUP (termios(3), tty_ioctl(4))."""
@@ -67,6 +71,15 @@ class Terminal:
             self.process.wait()
         if self._master >= 0:
             self.hang_up()
+
+
+def _threads(pid: int) -> str:
+    """Where each thread of a process is in the kernel (proc(5))."""
+    found = []
+    for task in sorted(os.listdir(f"/proc/{pid}/task")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/stack") as stack:
+            found.append(f"{task}: {' '.join(line.split()[1] for line in stack)}")
+    return "\n".join(found)
 
 
 def _take_terminal() -> None:

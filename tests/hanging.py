@@ -20,6 +20,7 @@ _IN = struct.Struct("=IIQQIIII")  # fuse_in_header: len opcode unique nodeid uid
 _OUT = struct.Struct("=IiQ")  # fuse_out_header: len error unique
 _GETATTR, _INIT = 3, 26
 _MNT_FORCE, _MNT_DETACH = 1, 2
+_MS_NOSUID_NODEV = 6
 _INIT_ANSWER = struct.pack("=IIIIHHII", 7, 31, 0, 0, 0, 0, 4096, 1) + bytes(36)  # fuse_init_out
 _ROOT = struct.pack("=QII6Q3I7I", 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40755, 2, 0, 0, 0, 4096, 0)  # fuse_attr_out
 
@@ -59,6 +60,28 @@ class Hanging:
         call_libc("umount2", self.path.encode(), _MNT_FORCE | _MNT_DETACH)
         self._thread.join(10)
         os.close(self._fd)
+
+
+@contextlib.contextmanager
+def unread(path: Path) -> Iterator[contextlib.ExitStack]:
+    """Another, whose server never reads a request: a signal that kills ends the wait. With what is yielded it is let
+    go early: all get errors from then on."""
+    if not os.path.exists("/dev/fuse"):
+        needs.missing("needs FUSE: /dev/fuse")
+    os.makedirs(path)
+    with contextlib.ExitStack() as answers:
+        fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        answers.callback(os.close, fd)
+        options = f"fd={fd},rootmode=40000,user_id=0,group_id=0".encode()
+        try:
+            call_libc("mount", b"unread", os.fsencode(path), b"fuse", _MS_NOSUID_NODEV, options)
+        except OSError as error:
+            needs.missing(f"no FUSE mounts here: {error.strerror}")
+        try:
+            yield answers
+        finally:
+            answers.close()
+            call_libc("umount2", os.fsencode(path), _MNT_DETACH)
 
 
 @contextlib.contextmanager

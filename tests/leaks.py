@@ -76,10 +76,15 @@ def wait_until_clean(before: Snapshot, basetemp: str, seconds: float = 2.0) -> l
         time.sleep(0.05)
 
 
-def descriptors_left(before: Snapshot) -> list[str]:
-    """Of a process that shared the tests."""
-    gc.collect()
-    return [f"descriptor {line}" for line in sorted(descriptors() - before.descriptors)]
+def descriptors_left(before: Snapshot, seconds: float = 2.0) -> list[str]:
+    """Of a process that shared the tests, after at most `seconds`: a thread that nobody waits for may have some."""
+    deadline = time.monotonic() + seconds
+    while True:
+        gc.collect()
+        left = [f"descriptor {line}" for line in sorted(descriptors() - before.descriptors)]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.05)
 
 
 def compare(before: Snapshot, now: Snapshot, basetemp: str) -> list[str]:

@@ -11,6 +11,8 @@ import pytest
 from clients_shared import IMAGE
 from engines import TestEngine
 from images_made import busybox_image, docker_archive
+from wardian.client.start import engine_answers, server_arguments
+from wardian.kernel.procfs import status
 
 FILE = {
     "labels": ["where=here"], "default-shm-size": "3m", "default-ulimits": {"nofile": {"Soft": 333, "Hard": 444}},
@@ -70,6 +72,21 @@ def test_reload(wardian, engine, config, wait_until):
     assert wardian.out("info", "-f", "{{json .Labels}}") == '["where=there"]'
     assert wardian.out("inspect", "-f", "{{.State.Running}}", identity) == "true"
     config.write_text(json.dumps(FILE))
+
+
+def test_a_reload_that_is_asked_for_while_it_starts(wardian, engine, config, wait_until):
+    assert engine.terminate() == 0
+    words = [sys.executable, "-m", "wardian.server", *server_arguments(engine.home), *engine.arguments]
+    with subprocess.Popen(words, cwd="/", stderr=subprocess.DEVNULL, start_new_session=True) as starting:
+        wait_until(lambda: int(status(starting.pid)["SigCgt"], 16) & 1 << signal.SIGHUP - 1, "it hears SIGHUP")
+        config.write_text(json.dumps(FILE | {"labels": ["where=meanwhile"]}))
+        starting.send_signal(signal.SIGHUP)
+        wait_until(lambda: engine_answers(engine.socket), "the engine answers")
+        assert wardian.out("info", "-f", "{{json .Labels}}") == '["where=meanwhile"]'
+        starting.terminate()
+        assert starting.wait(20) == 0
+    config.write_text(json.dumps(FILE))
+    engine.start()
 
 
 def test_serve_passes_it_on(tmp_path):

@@ -1,7 +1,6 @@
 """What the engine must not wait for: file systems that do not answer, clients that left, images being removed."""
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import socket
@@ -14,8 +13,8 @@ from typing import Any
 
 import pytest
 
-import needs
 from benches import Bench, refused
+from hanging import unread
 from images_made import busybox_layer
 from wardian.engine import AttachOptions, Engine, attach, deadline
 from wardian.engine import engine as engine_module
@@ -23,7 +22,6 @@ from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.storage import lock_root
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_DETACH = 2
 
 
 @pytest.fixture
@@ -32,25 +30,12 @@ def hanging(tmp_path: Path) -> Iterator[str]:
 
     It is let go after a few seconds in any case, so that an engine that waits with its loop fails, and does not hang.
     """
-    if not os.path.exists("/dev/fuse"):
-        needs.missing("no /dev/fuse")
-    path = tmp_path / "hanging"
-    path.mkdir()
-    fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
-    if _LIBC.mount(b"test", os.fsencode(path), b"fuse", 6, options):
-        number = ctypes.get_errno()
-        os.close(fuse)
-        needs.missing(f"no FUSE mounts here: {os.strerror(number)}")
-    answers = contextlib.ExitStack()  # closed, the mount answers with an error
-    answers.callback(os.close, fuse)
-    let_go = threading.Timer(5, answers.close)
-    let_go.start()
-    yield str(path)
-    let_go.cancel()
-    let_go.join()
-    answers.close()
-    _LIBC.umount2(os.fsencode(path), _DETACH)
+    with unread(tmp_path / "hanging") as answers:
+        let_go = threading.Timer(5, answers.close)
+        let_go.start()
+        yield str(tmp_path / "hanging")
+        let_go.cancel()
+        let_go.join()
 
 
 async def _longest_stall(operation: Awaitable[Any]) -> tuple[float, BaseException | None]:

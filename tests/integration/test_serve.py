@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines import TestEngine
+from hanging import unread
 from wardian.client import Client, Target
 from wardian.client.start import engine_answers, engine_log, server_arguments, start_engine
 from wardian.errors import WardianError
@@ -55,6 +56,22 @@ def test_it_ends_when_told(engine: TestEngine, number: signal.Signals) -> None:
         time.sleep(0.01)
     assert not os.path.exists(engine.socket)
     assert engine.terminate() == 0
+    engine.start()
+
+
+@pytest.mark.soak
+def test_its_end_waits_for_no_thread_for_ever(new_engine: Callable[[], TestEngine]) -> None:
+    """One that walks over a tree of which a part is on a file system that nobody answers for."""
+    engine = new_engine()
+    engine.client.call("POST", "/volumes/create", {"Name": "far"})
+    with unread(Path(engine.home.data_root, "volumes", "far", "_data", "x")), socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(engine.socket)
+        asking.sendall(b"GET /system/df HTTP/1.1\r\nHost: x\r\n\r\n")
+        while "GET /system/df" not in engine.log_text():
+            time.sleep(0.01)
+        os.kill(engine.pid, signal.SIGTERM)
+        assert engine.process.wait(30) == 0
+        assert "the end waits no longer for asyncio_" in engine.log_text()
     engine.start()
 
 

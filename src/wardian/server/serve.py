@@ -2,6 +2,7 @@
 
     lock DATA_ROOT/engine.lock ─▶ Engine.start ─▶ listen ─▶ … SIGTERM, INT, HUP or /wardian/shutdown ─▶ Engine.close
 
+Each step of the end has a deadline, and who is at work in a thread for longer ends with the process.
 The lock says who is the engine (flock: it ends with the process, however that ends). The socket appears under its name
 when the engine answers: readiness is a connect that works. Containers run on when the engine ends.
 """
@@ -15,6 +16,7 @@ import gc
 import logging
 import os
 import signal
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -60,9 +62,29 @@ def serve(
     lock = _lock(home.data_root)
     try:
         listeners.refuse_living()
-        asyncio.run(_serve(home, listeners, policy, metrics, defaults, reload))
+        with asyncio.Runner() as runner:
+            try:
+                runner.run(_serve(home, listeners, policy, metrics, defaults, reload))
+            except Exception as error:
+                _end_soon(1, str(error))
+                raise
+            _end_soon(0)
     finally:
         os.close(lock)
+
+
+def _end_soon(status: int, error: str = "") -> None:
+    """All is let go of. What a thread is still at (a walk over a large tree, a call that the kernel does not answer) is
+    for nobody any more, and Python would wait for it."""
+    timer = threading.Timer(_CLOSE_GRACE, _end, (status, error))
+    timer.daemon = True
+    timer.start()
+
+
+def _end(status: int, error: str) -> None:
+    at_work = (one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread())
+    log.warning("%sthe end waits no longer for %s", f"{error}; " if error else "", ", ".join(at_work))
+    os._exit(status)
 
 
 def _lock(data_root: str) -> int:
@@ -107,8 +129,9 @@ async def _serve(
     loop.set_exception_handler(LoopErrors())
     end = asyncio.Event()
     reloads = reload is not None and not has_terminal()
+    asked_early = asyncio.Event()
     if reloads:
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # not before the engine is there to hear of it
+        loop.add_signal_handler(signal.SIGHUP, asked_early.set)  # until the engine is there to hear of it
     for number in _ending_signals(reloads):
         loop.add_signal_handler(number, end.set)
     engine = Engine(home, defaults)
@@ -118,6 +141,8 @@ async def _serve(
     await loaded
     if reload is not None and reloads:
         loop.add_signal_handler(signal.SIGHUP, reload, engine)
+        if asked_early.is_set():
+            reload(engine)
     try:
         from wardian.server.application import Application
 
