@@ -15,7 +15,6 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from wardian.errors import CONFLICT, SYSTEM, WardianError
@@ -140,40 +139,69 @@ class Database:
         """All rows of a query, seen as of the last commit of either connection."""
         return self._volatile.execute(sql, parameters).fetchall()
 
-    @contextmanager
-    def durable(self, adds: bool = False) -> Iterator[sqlite3.Connection]:
+    def durable(self, adds: bool = False) -> "_Transaction":
         """One transaction, on disk when the block ends; rolled back when it raises. One that `adds` is refused while
         the disk is nearly full."""
-        yield from self._transaction(self._durable, adds)
+        return _Transaction(self, self._durable, adds)
 
-    @contextmanager
-    def volatile(self) -> Iterator[sqlite3.Connection]:
+    def volatile(self) -> "_Transaction":
         """One transaction without a sync, seen by every later reader; a power loss may undo it."""
-        yield from self._transaction(self._volatile, False)
+        return _Transaction(self, self._volatile, False)
 
-    def _transaction(self, connection: sqlite3.Connection, adds: bool) -> Iterator[sqlite3.Connection]:
-        """Raises WardianError with ENOSPC when the disk is full; nothing of the transaction is there then."""
+    def begin(self, connection: sqlite3.Connection, adds: bool) -> bool:
+        """Whether the disk is nearly full: an `adds` is refused then with ENOSPC, and the log begins anew."""
         short = self._reserve.short
         if short and adds:
             raise _disk_full(os.path.dirname(self.path))
         if short:
             self._empty_log()
-        try:
-            with _said_when_full(os.path.dirname(self.path)):
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-        except BaseException:
-            # SQLite itself has rolled back after some errors of a disk (https://www.sqlite.org/lang_transaction.html)
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+        connection.execute("BEGIN IMMEDIATE")
+        return short
+
+    def committed(self, short: bool) -> None:
         if not short:
             self._reserve.make()
 
     def close(self) -> None:
         self._volatile.close()
         self._durable.close()
+
+
+class _Transaction:
+    """A block between BEGIN and COMMIT. By hand, not by `contextmanager`: every step of a container's life is one.
+    Raises WardianError with ENOSPC when the disk is full; nothing of the transaction is there then."""
+
+    __slots__ = ("_adds", "_connection", "_database", "_short")
+
+    def __init__(self, database: Database, connection: sqlite3.Connection, adds: bool) -> None:
+        self._database = database
+        self._connection = connection
+        self._adds = adds
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._short = self._database.begin(self._connection, self._adds)
+        except BaseException as error:
+            self._undo(error)
+            raise
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._undo(error)
+            return
+        try:
+            self._connection.execute("COMMIT")
+        except BaseException as failed:
+            self._undo(failed)
+            raise
+        self._database.committed(self._short)
+
+    def _undo(self, error: BaseException) -> None:
+        """SQLite itself has rolled back after some errors of a disk (https://www.sqlite.org/lang_transaction.html)."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        _raise_if_full(error, os.path.dirname(self._database.path))
 
 
 def _sync(path: str) -> None:
@@ -185,18 +213,16 @@ def _sync(path: str) -> None:
         os.close(fd)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _said_when_full(directory: str) -> Iterator[None]:
-    """SQLite has several words for it: its shared index is grown by another call than its files."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in _FULL:
-            raise _disk_full(directory) from error
+        _raise_if_full(error, directory)
         raise
 
 
-@contextmanager
+@contextlib.contextmanager
 def _said_when_unreadable(path: str) -> Iterator[None]:
     """Something else has its name, or a part of it is lost. Nothing is repaired or begun anew: what it says of
     containers and images may still be had from it, or from a copy."""
@@ -206,6 +232,12 @@ def _said_when_unreadable(path: str) -> Iterator[None]:
         message = f"{path}: {error}"
         hint = "it is left as it is: put back a copy of it, or use another data root"
         raise WardianError(SYSTEM, message, operation="open state", subject=path, hint=hint) from error
+
+
+def _raise_if_full(error: BaseException, directory: str) -> None:
+    """SQLite has several words for it: its shared index is grown by another call than its files."""
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in _FULL:
+        raise _disk_full(directory) from error
 
 
 def _disk_full(directory: str) -> WardianError:

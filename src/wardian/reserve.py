@@ -24,7 +24,7 @@ class Reserve:
     def short(self) -> bool:
         """There is no space for more. Once given up, the reserve comes first."""
         free = self._free()
-        return free < (_LOW if self.held else _ENOUGH)
+        return free < _ENOUGH and (free < _LOW or not self.held)
 
     @property
     def held(self) -> bool:

@@ -1,6 +1,7 @@
 """Control groups (cgroups(7)): OCI resources as files of version 1 and 2, and v2's device rules as BPF."""
 
 import contextlib
+import functools
 import os
 import struct
 from collections.abc import Iterable
@@ -55,9 +56,9 @@ _THROTTLES = (
 def v1_settings(resources: dict[str, Any], controllers: frozenset[str]) -> list[Setting]:
     """What these controllers' group gets, in the order that the kernel accepts."""
     result = []
-    for path, controller, file, may_fail in _V1:
+    for path, file, may_fail in _v1_rows(controllers):
         value = _at(resources, path)
-        if controller in controllers and (value or (value == 0 and path in _ZERO_COUNTS)):
+        if value or (value == 0 and path in _ZERO_COUNTS):
             result.append(Setting(file, _text(path, value), may_fail))
     if "blkio" in controllers:
         for row in (resources.get("blockIO") or {}).get("weightDevice") or ():
@@ -72,6 +73,12 @@ def v1_settings(resources: dict[str, Any], controllers: frozenset[str]) -> list[
         for row in resources.get("hugepageLimits") or ():
             result.append(Setting(f"hugetlb.{row['pageSize']}.limit_in_bytes", str(row["limit"])))
     return result
+
+
+@functools.cache
+def _v1_rows(controllers: frozenset[str]) -> tuple[tuple[str, str, bool], ...]:
+    """The rows of one hierarchy, of which most have none: there are a dozen hierarchies and forty rows."""
+    return tuple((path, file, may_fail) for path, controller, file, may_fail in _V1 if controller in controllers)
 
 
 def v2_settings(resources: dict[str, Any]) -> list[Setting]:

@@ -4,6 +4,7 @@ v1: every hierarchy gets a group; the child enters by writing `0` to each `tasks
 v2: CLONE_INTO_CGROUP. Hybrid hosts have the controllers in v1 and a bare v2 hierarchy; its group serves cgroup.kill.
 """
 
+import functools
 import re
 from typing import Any, NamedTuple
 
@@ -67,15 +68,13 @@ def plan_cgroups(resources: dict[str, Any], host: HostFacts, placement: Placemen
     child: list[Step] = []
     handles: list[str] = []
     for controllers, mount in host.cgroup_mounts:
-        handle = f"group {controllers}"
-        names = controllers.split(",")
-        steps.append(Step(ops.CgroupMake(handle, f"{mount}/{placement.cgroup}", 0), HOST))
-        if "cpuset" in names:
-            steps += [Step(ops.CgroupInherit(handle, f"cpuset.{file}"), HOST) for file in ("cpus", "mems")]
-        steps += [_write(handle, setting) for setting in cgroups.v1_settings(resources, frozenset(names))]
-        steps.append(Step(ops.CgroupTasks(f"tasks {controllers}", handle, "tasks"), HOST))
-        child.append(Step(ops.CgroupEnter(f"tasks {controllers}"), CHILD))
-        handles.append(handle)
+        group = _group_steps(controllers)
+        steps.append(Step(ops.CgroupMake(group.handle, f"{mount}/{placement.cgroup}", 0), HOST))
+        steps += group.inherit
+        steps += [_write(group.handle, setting) for setting in cgroups.v1_settings(resources, group.controllers)]
+        steps.append(group.tasks)
+        child.append(group.enter)
+        handles.append(group.handle)
     clone_into = ""
     if host.cgroup2:
         clone_into = "group unified"
@@ -83,6 +82,33 @@ def plan_cgroups(resources: dict[str, Any], host: HostFacts, placement: Placemen
         handles.append(clone_into)
     _check_version1(resources, host)
     return CgroupSteps(tuple(steps), tuple(child), clone_into, tuple(handles))
+
+
+class _GroupSteps(NamedTuple):
+    """Of one hierarchy: its controllers, its group's handle, and the steps that are every container's."""
+
+    controllers: frozenset[str]
+    handle: str
+    inherit: tuple[Step, ...]
+    tasks: Step
+    enter: Step
+
+
+@functools.cache
+def _group_steps(controllers: str) -> _GroupSteps:
+    names, handle, tasks = frozenset(controllers.split(",")), f"group {controllers}", f"tasks {controllers}"
+    return _GroupSteps(
+        names,
+        handle,
+        _inherit(handle) if "cpuset" in names else (),
+        Step(ops.CgroupTasks(tasks, handle, "tasks"), HOST),
+        Step(ops.CgroupEnter(tasks), CHILD),
+    )
+
+
+def _inherit(handle: str) -> tuple[Step, ...]:
+    """A new group of cpuset's has no processors and no memory, and nothing can enter it."""
+    return tuple(Step(ops.CgroupInherit(handle, f"cpuset.{file}"), HOST) for file in ("cpus", "mems"))
 
 
 def plan_enter(host: HostFacts, cgroup: str, supervisor_cgroup: str) -> CgroupSteps:
@@ -96,7 +122,7 @@ def plan_enter(host: HostFacts, cgroup: str, supervisor_cgroup: str) -> CgroupSt
         for controllers, mount in host.cgroup_mounts:
             tasks = f"tasks {controllers}"
             steps.append(Step(ops.Open(tasks, f"{mount}/{cgroup}/tasks", ops.O_WRONLY), HOST))
-            child.append(Step(ops.CgroupEnter(tasks), CHILD))
+            child.append(_group_steps(controllers).enter)
     clone_into = ""
     if host.cgroup2:
         clone_into = "group unified"
@@ -124,7 +150,7 @@ def _supervisor_steps(host: HostFacts, path: str) -> tuple[Step, ...]:
         handle, tasks = f"supervisors {controllers}", f"supervisors' tasks {controllers}"
         steps.append(Step(ops.CgroupMake(handle, f"{mount}/{path}", 1), HOST))
         if "cpuset" in controllers.split(","):
-            steps += [Step(ops.CgroupInherit(handle, f"cpuset.{file}"), HOST) for file in ("cpus", "mems")]
+            steps += _inherit(handle)
         file = "cgroup.procs" if controllers == "unified" else "tasks"
         steps.append(Step(ops.CgroupTasks(tasks, handle, file), HOST))
         steps.append(Step(ops.CgroupEnter(tasks), HOST))

@@ -1,5 +1,6 @@
 """The plan's root and mounts: a detached root made by the launcher, and what the child attaches before pivot_root."""
 
+import functools
 import posixpath
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -85,6 +86,11 @@ class MountSteps(NamedTuple):
 
 def sort_options(options: Iterable[str]) -> Options:
     """The spec's mount options by kind; what is none of ours is the filesystem's own."""
+    return _sorted_options(tuple(options))
+
+
+@functools.lru_cache
+def _sorted_options(options: tuple[str, ...]) -> Options:
     result = Options()
     for option in options:
         if option in ATTRIBUTES:
@@ -405,11 +411,15 @@ def _cgroup_mount(
 
 
 def _bind_group(handle: str, path: str, target: str, attributes: int) -> tuple[list[Step], list[Step]]:
-    made = [
-        Step(ops.Tree(handle, path, 0), HOST),
-        Step(ops.SetMount(handle, attributes, 0, mounts.MS_PRIVATE, 0), HOST),
-    ]
-    return made, [Step(ops.Attach(handle, ROOT, target, CREATE["DIRECTORY"]), CHILD)]
+    private, attached = _group_steps(handle, target, attributes)
+    return [Step(ops.Tree(handle, path, 0), HOST), private], [attached]
+
+
+@functools.lru_cache
+def _group_steps(handle: str, target: str, attributes: int) -> tuple[Step, Step]:
+    """Those of a bound group that are every container's."""
+    private = Step(ops.SetMount(handle, attributes, 0, mounts.MS_PRIVATE, 0), HOST)
+    return private, Step(ops.Attach(handle, ROOT, target, CREATE["DIRECTORY"]), CHILD)
 
 
 def _devices(spec: Spec, in_userns: bool) -> tuple[list[Step], list[Step]]:
@@ -420,7 +430,10 @@ def _devices(spec: Spec, in_userns: bool) -> tuple[list[Step], list[Step]]:
     kinds = {point["destination"]: point for point in spec.get("mounts") or ()}
     if "/dev" not in kinds or "bind" in {kinds["/dev"].get("type"), *(kinds["/dev"].get("options") or ())}:
         return [], []
-    by_path = {device["path"]: device for device in (*DEVICES, *((spec.get("linux") or {}).get("devices") or ()))}
+    more = (spec.get("linux") or {}).get("devices") or ()
+    if not more and not in_userns:
+        return [], _own_nodes()
+    by_path = {device["path"]: device for device in (*DEVICES, *more)}
     made: list[Step] = []
     child: list[Step] = []
     for path, device in by_path.items():
@@ -429,7 +442,17 @@ def _devices(spec: Spec, in_userns: bool) -> tuple[list[Step], list[Step]]:
             child.append(Step(ops.Attach(f"device {path}", ROOT, path, CREATE["FILE"]), CHILD))
         else:
             child.append(Step(_node(device), CHILD))
-    return made, child + [Step(ops.Symlink(ROOT, path, target), CHILD) for path, target in LINKS]
+    return made, child + _links()
+
+
+@functools.cache
+def _own_nodes() -> list[Step]:
+    """What nearly every container's /dev gets, and nothing else."""
+    return [*(Step(_node(device), CHILD) for device in DEVICES), *_links()]
+
+
+def _links() -> list[Step]:
+    return [Step(ops.Symlink(ROOT, path, target), CHILD) for path, target in LINKS]
 
 
 def _node(device: Device) -> ops.Mknod:
@@ -442,11 +465,15 @@ def _node(device: Device) -> ops.Mknod:
     return ops.Mknod(ROOT, device["path"], mode, number, device.get("uid", 0), device.get("gid", 0))
 
 
-def _covers(spec: Spec, host: HostFacts) -> list[Step]:
+def _covers(spec: Spec, host: HostFacts) -> tuple[Step, ...]:
     """Masked and read-only paths. Docker masks each CPU's thermal_throttle: those are facts of the host."""
     linux = spec.get("linux") or {}
-    masked = list(linux.get("maskedPaths") or ())
+    return _cover_steps(tuple(linux.get("maskedPaths") or ()), tuple(linux.get("readonlyPaths") or ()), host.devices)
+
+
+@functools.lru_cache
+def _cover_steps(masked: tuple[str, ...], read_only: tuple[str, ...], devices: tuple[str, ...]) -> tuple[Step, ...]:
     if masked:
-        masked += [path for path in host.devices if path not in masked]
-    steps = [Step(ops.ReadOnly(ROOT, path), CHILD) for path in linux.get("readonlyPaths") or ()]
-    return steps + [Step(ops.Mask(ROOT, path), CHILD) for path in masked]
+        masked += tuple(path for path in devices if path not in masked)
+    steps = [Step(ops.ReadOnly(ROOT, path), CHILD) for path in read_only]
+    return (*steps, *(Step(ops.Mask(ROOT, path), CHILD) for path in masked))
