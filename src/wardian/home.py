@@ -55,6 +55,11 @@ class Home(_Fields):
         return os.path.join(self.data_root, "staging")
 
     @property
+    def run_staging(self) -> str:
+        """The same for volatile directories, of containers and of execs."""
+        return os.path.join(self.run_root, "staging")
+
+    @property
     def trash(self) -> str:
         """What was removed (renamed to here) and is being deleted in the background."""
         return os.path.join(self.data_root, "trash")

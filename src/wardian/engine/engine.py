@@ -45,7 +45,7 @@ from wardian.kernel import cgroups, procfs
 from wardian.network import SCHEMA as NETWORK_SCHEMA
 from wardian.network import Networks as HostNetworks
 from wardian.runtime import keep_none, keep_ready, launcher_path, probe_host
-from wardian.storage import VOLUME_SCHEMA, LayerStore, Snapshots, Trash, VolumeStore
+from wardian.storage import VOLUME_SCHEMA, LayerStore, Places, Snapshots, Trash, VolumeStore, remove_tree
 
 HELLO = "wardian/hello"
 
@@ -89,6 +89,7 @@ class Engine:
         trash = Trash(home.trash)
         layers = LayerStore(home, trash)
         registry = Registry()
+        _empty(home.run_staging)
         self._parts = parts = Parts(
             home=home,
             host=probe_host(files=True),
@@ -100,6 +101,7 @@ class Engine:
             layers=layers,
             snapshots=Snapshots(home, layers, trash),
             trash=trash,
+            run_places=Places(home.run_staging),
             networks=HostNetworks(home, database, partial(open_network, registry), partial(open_left_behind, registry)),
             volumes=VolumeStore(home, database, trash),
             volume_pins=Pins(),
@@ -181,6 +183,7 @@ class Engine:
                     steps.callback(self._tell, "stop")
                 steps.callback(self._lifecycle.close)
                 steps.callback(keep_none)
+                steps.callback(_empty, parts.home.run_staging)
                 steps.callback(self.execs.close)
                 steps.push_async_callback(_until, end, "the health checks", self._health_checks.close)
                 steps.push_async_callback(_until, end, "the watch over exits", partial(_end_watches, parts.registry))
@@ -197,6 +200,13 @@ async def _until(end: float, what: str, step: Callable[[], Coroutine[None, None,
         message = f"the engine's end: {what} did not end within {seconds:.0f} s"
         raise WardianError(UNAVAILABLE, message, operation="close", subject=what)
     task.result()
+
+
+def _empty(directory: str) -> None:
+    """There it is, with nothing in it."""
+    if os.path.isdir(directory):
+        remove_tree(*os.path.split(directory))
+    os.mkdir(directory, 0o711)
 
 
 async def _end_watches(registry: Registry) -> None:

@@ -11,7 +11,7 @@ from wardian.home import Home
 from wardian.images import ImageStore
 from wardian.network import Networks
 from wardian.runtime import HostFacts
-from wardian.storage import IdMap, LayerStore, Snapshots, Trash, VolumeStore
+from wardian.storage import IdMap, LayerStore, Places, Snapshots, Trash, VolumeStore
 
 if TYPE_CHECKING:
     from wardian.engine.options.defaults import ContainerDefaults
@@ -29,6 +29,7 @@ class Parts(NamedTuple):
     layers: LayerStore
     snapshots: Snapshots
     trash: Trash
+    run_places: Places  # of the containers' volatile directories
     networks: Networks
     volumes: VolumeStore
     volume_pins: "Pins"

@@ -17,6 +17,7 @@ from wardian.storage.layers import LayerFacts, LayerStore, StagedLayer, sync_dir
 from wardian.storage.locks import RootLock, lock_root
 from wardian.storage.naming import Naming
 from wardian.storage.pack import Packing, batched, pack_directory, pack_entry
+from wardian.storage.places import Places
 from wardian.storage.snapshots import ContainerRoot, Snapshots
 from wardian.storage.spares import Spares
 from wardian.storage.tarwriter import END as TAR_END
@@ -43,6 +44,7 @@ __all__ = [
     "LayerStore",
     "Naming",
     "Packing",
+    "Places",
     "RootLock",
     "Snapshots",
     "Spares",

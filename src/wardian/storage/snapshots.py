@@ -13,6 +13,7 @@ from typing import NamedTuple
 from wardian.home import Home
 from wardian.kernel.mounts import Mount
 from wardian.storage.layers import LayerStore
+from wardian.storage.places import Places
 from wardian.storage.spares import Spares, make_container_directory
 from wardian.storage.trash import Trash
 from wardian.storage.usage import tree_size
@@ -33,7 +34,7 @@ class Snapshots:
         self._home = home
         self._layers = layers
         self._trash = trash
-        self._spares = Spares(home.staging, make_container_directory)
+        self._spares = Spares(Places(home.staging), make_container_directory)
         os.makedirs(os.path.dirname(home.container("ID")), mode=0o710, exist_ok=True)
 
     def prepare(self, container_id: str, layer_ids: Sequence[str]) -> ContainerRoot:

@@ -1,17 +1,18 @@
 """Directories made ahead: a container's `upper` and `work` cost ext4 half a millisecond, a rename a fiftieth of that.
 
-A few wait in staging; each one taken is made up for by a background thread. What is left of them when the engine ends
-is swept with the rest of staging.
+A few wait in places of their own; each one taken is made up for by a background thread. What is left of them when the
+engine ends is swept with these.
 """
 
 import contextlib
 import logging
 import os
 import queue
-import secrets
 import threading
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
+
+from wardian.storage.places import Places
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,10 @@ class _Spare(NamedTuple, Generic[T]):
 
 
 class Spares(Generic[T]):
-    """A pool of what `make(path)` makes in `staging`. Thread-safe. Its thread starts with the first `take`."""
+    """A pool of what `make(path)` makes in `places`. Thread-safe. Its thread starts with the first `take`."""
 
-    def __init__(self, staging: str, make: Callable[[str], T]) -> None:
-        self._staging = staging
+    def __init__(self, places: Places, make: Callable[[str], T]) -> None:
+        self._places = places
         self._make = make
         self._ready: queue.SimpleQueue[_Spare[T]] = queue.SimpleQueue()
         self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -39,14 +40,14 @@ class Spares(Generic[T]):
         self._thread: threading.Thread | None = None
 
     def take(self, target: str) -> T:
-        """A spare gets the name `target`, which nothing may have yet; without one it is made there now. Returns what
-        `make` did. Raises OSError."""
+        """A spare gets the name `target`, which nothing may have yet; without one it is made now. Returns what `make`
+        did. Raises OSError."""
         self._start()
         try:
             spare = self._ready.get_nowait()
+            self._wanted.put(True)
         except queue.Empty:
-            return self._make(target)
-        self._wanted.put(True)
+            spare = self._new()
         try:
             os.rename(spare.path, target)
         except OSError:  # swept away, or the target is there with something in it: what is missing is made
@@ -88,10 +89,13 @@ class Spares(Generic[T]):
             for _ in range(owed):
                 self._make_one()
 
+    def _new(self) -> _Spare[T]:
+        path = self._places.fresh()
+        return _Spare(path, self._make(path))
+
     def _make_one(self) -> None:
-        path = os.path.join(self._staging, f"spare.{secrets.token_hex(8)}")
         try:
-            self._ready.put(_Spare(path, self._make(path)))
+            self._ready.put(self._new())
         except OSError as error:  # a full disk, say: the next one is made, or refused, in its own call
             log.warning("storage: cannot make a spare directory: %s", error)
 

@@ -46,7 +46,7 @@ class Execs:
         self._forgetting: asyncio.TimerHandle | None = None
         self._directory = os.path.join(parts.home.run_root, "execs")
         os.makedirs(self._directory, mode=0o711, exist_ok=True)
-        self._spares = Spares(self._directory, exec_record.make_directory)
+        self._spares = Spares(parts.run_places, exec_record.make_directory)
 
     # --- calls ---
 

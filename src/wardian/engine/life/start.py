@@ -225,10 +225,10 @@ def _fresh_run_directory(parts: Parts, identity: str) -> str:
     """The record of an earlier run must not be taken for this one's."""
     path = parts.home.run_container(identity)
     try:
-        os.mkdir(path, 0o700)
+        parts.run_places.make(path, 0o700)
     except FileExistsError:
         create.remove_run_directory(parts, identity)
-        os.mkdir(path, 0o700)
+        parts.run_places.make(path, 0o700)
     return path
 
 
