@@ -92,8 +92,8 @@ struct child {
 
 /* supervise.c; each returns 0 or an errno unless said otherwise. */
 void stdio_prepare(void); /* before the plan comes: the input of a process that has none */
-/* Before clone: pipes (or nothing for a tty), log, socket. */
 int stdio_listen_on(int socket); /* one that was made before, for stdio_open to leave as it is; 0 or an errno */
+/* Before clone: pipes (or nothing for a tty), log, socket. */
 int stdio_open(struct supervision *supervision, struct stdio *stdio);
 /* In the child: dup2 onto 0, 1, 2; a pipe's owner may reopen /dev/stdout. */
 int stdio_child(struct stdio *stdio, uid_t owner);

@@ -8,7 +8,7 @@ from wardian.runtime import ops, protocol
 from wardian.runtime.ops import Step
 
 JSON_VERSION = 1
-# Most steps of a plan are those of the plan before: devices, masks, the groups' hierarchies, the filter.
+# Most short steps of a plan are those of the plan before: devices, masks, the groups' hierarchies.
 _REMEMBERED = 2048
 _SHORT = 512  # bytes: no environment, no filter
 _known: dict[tuple[Any, ...], bytes] = {}

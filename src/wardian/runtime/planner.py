@@ -77,8 +77,7 @@ def plan(
         *limits,
         *plan_identity(process, host, root, linux.get("seccomp"), init=supervision.init),
     ]
-    brought = (supervision.listener,) if supervision.listener else ()
-    return Plan(tuple(steps), (*spaces.descriptors, *layout.descriptors, *brought), warnings)
+    return Plan(tuple(steps), (*spaces.descriptors, *layout.descriptors, *_brought(supervision)), warnings)
 
 
 def plan_exec(process: Process, host: HostFacts, root: RootFacts, target: ExecTarget, supervision: Supervision) -> Plan:
@@ -100,7 +99,12 @@ def plan_exec(process: Process, host: HostFacts, root: RootFacts, target: ExecTa
         *limits,
         *plan_identity(process, host, root, target.seccomp),
     ]
-    return Plan(tuple(steps), (supervision.listener,) if supervision.listener else (), warnings)
+    return Plan(tuple(steps), _brought(supervision), warnings)
+
+
+def _brought(supervision: Supervision) -> tuple[str, ...]:
+    """The supervisor's socket, when it was made before."""
+    return (supervision.listener,) if supervision.listener else ()
 
 
 def _ranges(linux: Linux) -> tuple[tuple[int, int, int], ...]:

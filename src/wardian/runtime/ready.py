@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.kernel.spawn import spawn
+from wardian.restock import orders
 from wardian.runtime.program import protected
 
 _STOCK = 2  # one is made while the other is at work
-_LATER = 0.02  # seconds: a launch is under way, from which the making of the next would take a processor
 _PATIENCE = 1.0  # seconds, for one that is being made when the last has to go
 # What Python ignores or a terminal may have set: the container starts with the kernel's defaults.
 _DEFAULT_SIGNALS = (
@@ -52,16 +52,9 @@ _waiting: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting]" = wea
 
 
 def _fill(launchers: "collections.deque[Launcher]", wanted: "queue.SimpleQueue[bool]") -> None:
-    while wanted.get():
-        owed = 1
-        if launchers:
-            with contextlib.suppress(queue.Empty):
-                if not wanted.get(timeout=_LATER):
-                    return
-                owed = 2
-        for _ in range(owed):
-            with contextlib.suppress(OSError, WardianError):  # who takes one hears why
-                launchers.append(start())
+    for _ in orders(wanted, lambda: bool(launchers)):
+        with contextlib.suppress(OSError, WardianError):  # who takes one hears why
+            launchers.append(start())
 
 
 def launcher_path() -> str:

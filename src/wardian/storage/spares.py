@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
+from wardian.restock import orders
 from wardian.storage.places import Places
 
 log = logging.getLogger(__name__)
 
 _READY = 4
 _CLOSE_SECONDS = 1.0
-_LATER = 0.02  # seconds: who takes one is in a hurry, and the next is not needed yet
 
 T = TypeVar("T")
 
@@ -58,10 +58,10 @@ class Spares(Generic[T]):
         with self._lock:
             if self._thread is not None:
                 return
+            for _ in range(_READY):
+                self._wanted.put(True)
             self._thread = threading.Thread(target=self._work, name="wardian-spares", daemon=True)
-        for _ in range(_READY):
-            self._wanted.put(True)
-        self._thread.start()
+            self._thread.start()
 
     def close(self) -> list[T]:
         """No more are made. What `make` returned for those that nobody took; they stay where they are."""
@@ -77,17 +77,8 @@ class Spares(Generic[T]):
         return left
 
     def _work(self) -> None:
-        while True:
-            if not self._wanted.get():
-                return
-            owed = 1
-            if not self._ready.empty():
-                with contextlib.suppress(queue.Empty):
-                    if not self._wanted.get(timeout=_LATER):
-                        return
-                    owed = 2
-            for _ in range(owed):
-                self._make_one()
+        for _ in orders(self._wanted, lambda: not self._ready.empty()):
+            self._make_one()
 
     def _new(self) -> _Spare[T]:
         path = self._places.fresh()
