@@ -315,18 +315,38 @@ void control_event(struct supervisor *s, unsigned slot, uint32_t events) {
     }
 }
 
-int control_add(struct supervisor *s, int fd) {
-    for (unsigned slot = 0; slot < MAX_CLIENTS; slot++) {
-        struct client *client = &s->clients[slot];
-        if (client->fd >= 0)
-            continue;
-        *client = (struct client){.fd = fd, .generation = ++s->generations};
-        if (!watch(s, fd, TAG_CLIENT, slot, client->generation, &client->watched, EPOLLIN))
-            s->unheard = true;
-        return (int)slot;
-    }
-    close(fd);
+static int free_slot(const struct supervisor *s) {
+    for (unsigned slot = 0; slot < MAX_CLIENTS; slot++)
+        if (s->clients[slot].fd < 0)
+            return (int)slot;
     return -1;
+}
+
+/* Nobody is turned away: who comes may be the engine, which would take its supervisor for lost, and end the container.
+ * An engine waits for the end, and one lives at a time: the oldest of those who do not wait goes, or else of all. */
+static unsigned make_room(struct supervisor *s) {
+    for (unsigned slot = 0; slot < MAX_CLIENTS; slot++)
+        control_event(s, slot, 0); /* who has asked is answered, who has gone is gone */
+    int gone = free_slot(s);
+    if (gone >= 0)
+        return (unsigned)gone;
+    unsigned least = 0;
+    for (unsigned slot = 1; slot < MAX_CLIENTS; slot++) {
+        const struct client *one = &s->clients[slot], *other = &s->clients[least];
+        if (one->waits == other->waits ? one->generation < other->generation : other->waits)
+            least = slot;
+    }
+    client_drop(s, least);
+    return least;
+}
+
+void control_add(struct supervisor *s, int fd, bool waits) {
+    int found = free_slot(s);
+    unsigned slot = found >= 0 ? (unsigned)found : make_room(s);
+    struct client *client = &s->clients[slot];
+    *client = (struct client){.fd = fd, .generation = ++s->generations, .waits = waits};
+    if (!watch(s, fd, TAG_CLIENT, slot, client->generation, &client->watched, EPOLLIN))
+        s->unheard = true;
 }
 
 /* The listener is looked at, or not while no descriptor is free for who waits there: it would be ready all the time. */
@@ -359,7 +379,7 @@ void control_accept(struct supervisor *s) {
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || (peer.uid != 0 && peer.uid != geteuid()))
         close(fd);
     else
-        control_add(s, fd);
+        control_add(s, fd, false);
 }
 
 void control_announce_exit(struct supervisor *s) {

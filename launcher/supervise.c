@@ -105,9 +105,8 @@ static int set_up(struct supervisor *s, int control) {
     take_streams(s);
     if (s->listener >= 0)
         control_hear(s, true);
-    int first = control >= 0 ? control_add(s, control) : -1;
-    if (first >= 0)
-        s->clients[first].waits = true;
+    if (control >= 0)
+        control_add(s, control, true);
     if (!sink_watch(s, false) || !control_take_early_attachers(s)) /* before anything is read from the container */
         return -1;
     for (int which = 0; which < SOURCES; which++)

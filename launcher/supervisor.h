@@ -154,7 +154,7 @@ int tty_resize(int master, bool tty, uint32_t rows, uint32_t columns); /* 0 or a
 int control_listen(int run_dir);
 void control_accept(struct supervisor *s);
 void control_hear(struct supervisor *s, bool hear);
-int control_add(struct supervisor *s, int fd);
+void control_add(struct supervisor *s, int fd, bool waits); /* `waits`: for the end, unasked */
 void control_event(struct supervisor *s, unsigned slot, uint32_t events);
 void control_ask_unheard(struct supervisor *s);
 bool control_take_early_attachers(struct supervisor *s); /* false: one cannot be watched */

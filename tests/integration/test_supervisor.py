@@ -322,6 +322,43 @@ def test_later_engine_finds_it_again(start: Test) -> None:
     run(test())
 
 
+def test_an_engine_gets_in_however_many_are_connected(start: Test) -> None:
+    """And that which is there, and waits for the end, is not put out for it."""
+
+    async def test() -> None:
+        async with start("read x; exit 4", OPEN_STDIN) as s:
+            idle = []
+            for _ in range(3):
+                for _ in range(20):
+                    idle.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                    idle[-1].connect(os.path.join(s.directory, "supervisor.sock"))
+                await s.client.status()  # those before it have been let in, or wait in the backlog
+                await _taken(s)
+            later = await SupervisorClient.connect(s.directory)
+            waiting = asyncio.ensure_future(later.wait_exit())
+            assert (await later.status()).pid == s.pid
+            for _ in range(20):
+                idle.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                idle[-1].connect(os.path.join(s.directory, "supervisor.sock"))
+            await _taken(s)
+            assert (await later.status()).pid == (await s.client.status()).pid
+            await later.close_stdin()
+            assert (await waiting).exit_code == (await s.exit()).exit_code
+            later.close()
+            for one in idle:
+                one.close()
+
+    run(test())
+
+
+async def _taken(s: Supervised) -> None:
+    """The backlog is empty: who comes now is answered at once."""
+    async with asyncio.timeout(20):
+        later = await SupervisorClient.connect(s.directory)
+        await later.status()
+        later.close()
+
+
 def test_log_sync(start: Test) -> None:
     async def test() -> None:
         async with start("echo one; read x", OPEN_STDIN) as s:
