@@ -153,6 +153,12 @@ class Failure(Exception):
         self.code = code
 
 
+def plain_error(error: OSError) -> str:
+    """What the kernel says, as Go writes it."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
+
+
 class UsageFailure(Failure):
     """`message`, then the usage line of the command and a pointer to its help, as Docker shows a wrong command line."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 
-from wardian.cli.command import Failure
+from wardian.cli.command import Failure, plain_error
+from wardian.cli.pairs import file_pairs, pairs
 from wardian.cli.pflag import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any
 
     from wardian.cli.pflag import Flag, Parsed
@@ -52,14 +53,9 @@ def create_body(flags: tuple[Flag, ...], parsed: Parsed) -> dict[str, Any]:
         _networks(body, host, parsed)
         _life(body, host, parsed)
     except OSError as error:
-        raise BodyError(f"open {error.filename}: {_strerror(error)}") from None
+        raise BodyError(f"open {error.filename}: {plain_error(error)}") from None
     _check(host, parsed)
     return body
-
-
-def _strerror(error: OSError) -> str:
-    text = error.strerror or str(error)
-    return text[:1].lower() + text[1:]
 
 
 def _empty_body() -> dict[str, Any]:
@@ -111,11 +107,6 @@ def _fill(body: dict[str, Any], path: str, value: object) -> None:
     target[name] = value
 
 
-def pairs(texts: Iterable[str]) -> dict[str, str]:
-    """key=value words → a map; a bare key has the empty value."""
-    return dict(text.partition("=")[::2] for text in texts)
-
-
 def _streams(body: dict[str, Any], parsed: Parsed) -> None:
     asked = set(parsed["attach"])
     interactive = parsed["interactive"]
@@ -129,53 +120,20 @@ def _program(body: dict[str, Any], parsed: Parsed) -> None:
     if "entrypoint" in parsed.given:
         body["Entrypoint"] = [parsed["entrypoint"]]
     ours = [f"{name}={value}" for name, value in os.environ.items()] if parsed["env-host"] else []
-    said = file_pairs(parsed["env-file"], "env", from_environment=True) + parsed["env"]
+    said = _lines(parsed["env-file"], "env", from_environment=True) + parsed["env"]
     # a bare name takes a variable away; what is said goes over what our environment says
     body["Env"] = [*ours, *parsed["unsetenv"], *said] or None
 
 
-def file_pairs(paths: Iterable[str], what: str, from_environment: bool) -> list[str]:
-    """The lines `NAME=value` of files ("env" or "label" files). Raises BodyError.
-
-    Comments and empty lines are skipped; a bare NAME is taken from our environment, or left out where it has none.
-    """
-    lines = []
-    for path in paths:
-        try:
-            with open(path, "rb") as file:
-                content = file.read()
-        except OSError as error:
-            raise BodyError(f"open {path}: {_strerror(error)}") from None
-        try:
-            for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
-                lines += _pair(raw, number, from_environment)
-        except ValueError as error:
-            raise BodyError(f"invalid {what} file ({path}): {error}") from None
-    return lines
-
-
-def _pair(raw: bytes, number: int, from_environment: bool) -> list[str]:
-    """What one line of such a file says: nothing, or one pair. Raises ValueError."""
+def _lines(paths: list[str], what: str, *, from_environment: bool) -> list[str]:
     try:
-        line = raw.decode().lstrip(" \t")
-    except UnicodeDecodeError:
-        raise ValueError(f"invalid utf8 bytes at line {number}: {go_quote(raw.decode('latin-1'))}") from None
-    if not line or line.startswith("#"):
-        return []
-    name, equals, _ = line.partition("=")
-    if not name:
-        raise ValueError(f"no variable name on line '{line}'")
-    if " " in name.rstrip(" ") or "\t" in name or name != name.rstrip():
-        raise ValueError(f"variable '{name}' contains whitespaces")
-    if equals:
-        return [line]
-    if not from_environment:
-        return [name]
-    return [f"{name}={os.environ[name]}"] if name in os.environ else []
+        return file_pairs(paths, what, from_environment=from_environment)
+    except ValueError as error:
+        raise BodyError(str(error)) from None
 
 
 def _annotate(body: dict[str, Any], parsed: Parsed) -> None:
-    from_files = file_pairs(parsed["label-file"], "label", from_environment=False)
+    from_files = _lines(parsed["label-file"], "label", from_environment=False)
     body["Labels"] = pairs(from_files + parsed["label"])
     if parsed["annotation"]:
         body["HostConfig"]["Annotations"] = pairs(parsed["annotation"])
@@ -266,7 +224,7 @@ def _security_option(text: str) -> str:
             with open(value, "rb") as file:
                 return "seccomp=" + jsontext.encode(jsontext.decode(file.read())).decode()
         except OSError as error:
-            raise BodyError(f"opening seccomp profile ({value}) failed: open {value}: {_strerror(error)}") from None
+            raise BodyError(f"opening seccomp profile ({value}) failed: open {value}: {plain_error(error)}") from None
         except ValueError as error:
             raise BodyError(f"compacting json for seccomp profile ({value}) failed: {error}") from None
     return text

@@ -37,12 +37,12 @@ def execute(invocation: Invocation) -> int:
 def _body(invocation: Invocation, detach: bool, stdin: bool, tty: bool, keys: str) -> dict[str, Any]:
     environment = invocation.words("env")
     if invocation.words("env-file"):
-        from wardian.cli.create_body import BodyError, file_pairs
+        from wardian.cli.pairs import file_pairs
 
         try:
             lines = file_pairs(invocation.words("env-file"), "env", from_environment=True)
-        except BodyError as error:
-            raise Failure(error.message) from None
+        except ValueError as error:
+            raise Failure(str(error)) from None
         environment = lines + environment
     size = None
     if tty:

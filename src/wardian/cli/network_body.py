@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from wardian.cli.command import Failure, path_name
-from wardian.cli.create_body import pairs
+from wardian.cli.pairs import pairs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

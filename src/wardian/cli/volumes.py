@@ -61,7 +61,7 @@ def _record(volume: dict[str, Any]) -> Record:
 
 
 def create(invocation: Invocation) -> int:
-    from wardian.cli.create_body import pairs
+    from wardian.cli.pairs import pairs
 
     if invocation.given("name") and invocation.args:
         message = "conflicting options: cannot specify a volume-name through both --name and as a positional arg"
