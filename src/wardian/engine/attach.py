@@ -17,7 +17,7 @@ from wardian.detach_keys import UnknownKey, read_detach_keys
 from wardian.engine.logging import LogOptions, LogReader, is_readable, log_path
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, WardianError
-from wardian.runtime import Attacher, SupervisorClient
+from wardian.runtime import Attacher, SupervisorClient, has_ended
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,9 @@ class AttachSession:
             nonlocal held
             try:
                 held = await supervisor.attach(attacher._replace(held=True))
-            except (OSError, WardianError):
-                if self._container.state.live:
+            except (OSError, WardianError) as error:
+                # its state says so a moment later
+                if self._container.state.live and not has_ended(error):
                     raise
 
         try:
@@ -145,8 +146,8 @@ async def give(container: Container, attacher: Attacher) -> None:
     """To the supervisor of a running container; a container that ended meanwhile just ends the stream."""
     try:
         await container.supervisor.attach(attacher)
-    except (OSError, WardianError):
-        if container.state.live:
+    except (OSError, WardianError) as error:
+        if container.state.live and not has_ended(error):
             raise
     finally:
         os.close(attacher.fd)

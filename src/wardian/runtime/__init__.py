@@ -12,7 +12,7 @@ from wardian.runtime.plan_cgroups import group_path
 from wardian.runtime.planner import plan, plan_exec
 from wardian.runtime.ready import keep_none, keep_ready, launcher_path
 from wardian.runtime.rootfacts import NOT_AT_ONCE, RootFacts, read_root_facts, resolve_user
-from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient, listen
+from wardian.runtime.supervisor import Attacher, Publication, SupervisorClient, has_ended, listen
 from wardian.runtime.userns import UserSpaces, make_user_spaces
 
 LAUNCHER = launcher_path()
@@ -44,6 +44,7 @@ __all__ = [
     "end_lost",
     "freezer_directory",
     "group_path",
+    "has_ended",
     "keep_none",
     "keep_ready",
     "launch",

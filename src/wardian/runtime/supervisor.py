@@ -24,6 +24,7 @@ _FLAGS = protocol.ATTACHER_FLAGS
 _HEADER = protocol.CONTROL_HEADER.size
 _MAX_MESSAGE = 4096
 _BACKLOG = 32  # MAX_CLIENTS of launcher/supervisor.h
+_ENDED = (errno.ESRCH, errno.EPIPE, errno.ECONNRESET, errno.EBADF)  # the last once the connection is closed
 _DEADLINE = 10.0  # of an answer: a supervisor answers at once, or its machine has stopped
 
 
@@ -140,6 +141,11 @@ def _address(directory: int) -> str:
     return f"/proc/self/fd/{directory}/supervisor.sock"
 
 
+def has_ended(error: Exception) -> bool:
+    """Whether that is why a supervisor did not do what it was asked: its container has ended, and all is in the log."""
+    return isinstance(error, WardianError) and error.errno in _ENDED
+
+
 class SupervisorClient:
     """A connection to one supervisor, for the event loop's thread.
 
@@ -156,6 +162,8 @@ class SupervisorClient:
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._exit: asyncio.Future[ExitRecord] = self._loop.create_future()
         self._waits = waits
+        self._held = 0  # attachers that are, or are to be
+        self._closed = False
         control.setblocking(False)
         self._loop.add_reader(control.fileno(), self._readable)
 
@@ -185,22 +193,30 @@ class SupervisorClient:
         return cls(control, run_dir)
 
     async def attach(self, attacher: Attacher) -> int:
-        """Hand a client over, and return what `release` names it by when it is held. Raises WardianError(CONFLICT) when
-        the container has ended."""
-        serial: int = protocol.ANSWER.unpack_from(await self._ask("ATTACH", attacher=attacher))[0]
+        """Hand a client over, and return what `release` names it by when it is held, as it must then be. Raises
+        WardianError(CONFLICT) when the container has ended."""
+        self._held += attacher.held
+        try:
+            serial: int = protocol.ANSWER.unpack_from(await self._ask("ATTACH", attacher=attacher))[0]
+        except BaseException:
+            self._let_go(attacher.held)
+            raise
         return serial
 
     async def holds(self) -> bool:
         """False: an earlier version's, which does not know that an attacher is to be held and takes it as any other."""
         try:
-            await self.release(protocol.NONE)  # nobody's
+            await self._ask("RELEASE", protocol.NONE)  # nobody's
         except WardianError as error:
             return error.errno != errno.ENOSYS
         return True
 
     async def release(self, held: int) -> None:
         """From here on the attacher gets what the container writes, and it writes on."""
-        await self._ask("RELEASE", held)
+        try:
+            await self._ask("RELEASE", held)
+        finally:
+            self._let_go(1)
 
     async def resize(self, height: int, width: int) -> None:
         """Set the terminal's size (TIOCSWINSZ, tty_ioctl(4)). Raises WardianError(CONFLICT) without a terminal."""
@@ -235,13 +251,18 @@ class SupervisorClient:
         return await asyncio.shield(self._exit)
 
     def close(self) -> None:
-        """The container goes on; who waits gets a CancelledError."""
-        if self._control.fileno() >= 0:
+        """The container goes on; who waits for its end gets a CancelledError. Who has asked for something is answered
+        first, and who is held gets the rest: with the connection both would end."""
+        self._exit.cancel()
+        self._closed = True
+        self._let_go(0)
+
+    def _let_go(self, held: int) -> None:
+        """So many are held no more."""
+        self._held -= held
+        if self._closed and not self._held and not self._answers and self._control.fileno() >= 0:
             self._loop.remove_reader(self._control.fileno())
             self._control.close()
-        for future in self._answers.values():
-            future.cancel()
-        self._exit.cancel()
 
     async def _ask(
         self,
@@ -259,6 +280,7 @@ class SupervisorClient:
             raise WardianError(UNAVAILABLE, f"the supervisor did not answer {kind} within {_DEADLINE:.0f} s") from None
         finally:
             self._answers.pop(serial, None)
+            self._let_go(0)
         error = protocol.ANSWER.unpack_from(data)[1]
         if error:
             raise WardianError(CONFLICT, f"supervisor: {kind}: {os.strerror(error)}", operation=kind, errno=error)
@@ -319,7 +341,7 @@ class SupervisorClient:
         self._loop.remove_reader(self._control.fileno())
         for future in self._answers.values():
             if not future.done():
-                future.set_exception(WardianError(CONFLICT, "the container has ended"))
+                future.set_exception(WardianError(CONFLICT, "the container has ended", errno=errno.ESRCH))
         self._settle(lambda: read_exit(self._run_dir) if self._run_dir else None)
 
     def _settle(self, record_of: Callable[[], ExitRecord | None]) -> None:
