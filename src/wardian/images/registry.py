@@ -1,5 +1,5 @@
 """A registry's client: the OCI distribution-spec over urllib3, used from worker threads. Reading is here, and what both
-halves need: authentication, redirects, errors; writing is in uploads.py.
+halves need: redirects, errors; writing is in uploads.py, authentication in authorizer.py.
 
 Where credentials go (CVE-2020-15157 and its family):
 
@@ -11,34 +11,30 @@ Where credentials go (CVE-2020-15157 and its family):
 urllib3 is imported with this module, which is imported at the first pull.
 """
 
-import base64
-import contextlib
-import re
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
 from wardian.errors import FORBIDDEN, INVALID, SYSTEM, UNAVAILABLE, WardianError
+from wardian.images.answers import Answers
 from wardian.images.auth import RegistryAuth
+from wardian.images.authorizer import Authorizer
 from wardian.images.connections import connections, is_loopback
 from wardian.images.content import digest_of, mismatch
 from wardian.images.manifests import ACCEPTED, MANIFEST_LIMIT, Descriptor
 from wardian.images.progress import Cancelled
 from wardian.images.reference import DEFAULT_DOMAIN, Reference
-from wardian.images.refusals import LOGIN, PULL, PUSH, denial, json_object, refusal
+from wardian.images.refusals import PULL, refusal
 from wardian.images.streams import CHUNK
-from wardian.images.unreachable import failure
+from wardian.images.unreachable import unreachable
 
 _HUB = "registry-1.docker.io"
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _RESUMES = 5  # how often a broken download goes on where it stopped
 _ERROR_LIMIT = 1 << 16
-_SHORT = 4096  # bytes of a body nobody asked for that are read, to keep its connection; past it the connection ends
-_CHALLENGE = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"', re.ASCII)
 
 
 class Said(NamedTuple):
@@ -65,35 +61,29 @@ class RegistryClient:
     ) -> None:
         self._reference = reference
         self._operation = operation
-        self._sources = sources
-        self.identity_token = ""  # that a token server gave at a login
         host = _HUB if reference.domain == DEFAULT_DOMAIN else reference.domain
         self._plain = is_loopback(reference.domain)
         self._base = f"{'http' if self._plain else 'https'}://{host}"
-        self._auth = auth if auth and auth.is_for(reference.domain) else None
-        self._authorization = f"Bearer {self._auth.registry_token}" if self._auth and self._auth.registry_token else ""
-        self._lock = threading.Lock()
+        self._answers = Answers(reference.domain, operation)
+        self._authorizer = Authorizer(reference, self._base, auth, operation, sources, self._answers)
         self._pool = connections(self._base)
-        self._live_lock = threading.Lock()  # never held while anything is waited for, as the other is for a token
-        self._live: set[urllib3.BaseHTTPResponse] = set()
-        self._aborted = False
 
     @property
     def name(self) -> str:
         """The image's, in full, for errors."""
         return str(self._reference)
 
+    @property
+    def identity_token(self) -> str:
+        """That a token server gave at a login, or ""."""
+        return self._authorizer.identity_token
+
     def close(self) -> None:
         self._pool.clear()
 
     def abort(self) -> None:
         """End the answers that are under way, from another thread: a registry may have fallen silent."""
-        with self._live_lock:
-            self._aborted = True
-            live = tuple(self._live)
-        for response in live:
-            with contextlib.suppress(ValueError, RuntimeError, OSError):  # it ends by itself just now
-                response.shutdown()
+        self._answers.abort()
 
     def manifest(self, at: str) -> tuple[bytes, str, str]:
         """A manifest or index by tag or digest: bytes, digest, media type. Verified when `at` is a digest."""
@@ -103,7 +93,7 @@ class RegistryClient:
             data = self._body(response, MANIFEST_LIMIT, path)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         finally:
-            self._end(response)
+            self._answers.end(response)
         digest = digest_of(data)
         if at.startswith("sha256:") and digest != at:
             raise mismatch(at, digest, self._reference.domain)
@@ -134,7 +124,7 @@ class RegistryClient:
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 if done == wanted.size:
                     return
-                if self._aborted:
+                if self._answers.aborted:
                     raise Cancelled from None
                 attempts += 1
                 if attempts > _RESUMES:
@@ -151,33 +141,7 @@ class RegistryClient:
                 yield chunk[skip:]
                 skip = 0
         finally:
-            self._end(response)
-
-    def _begin(self, response: urllib3.BaseHTTPResponse) -> None:
-        """From here to its `_end`, `abort` ends this answer too."""
-        with self._live_lock:
-            self._live.add(response)
-            aborted = self._aborted
-        if aborted:
-            self._end(response)
-            raise Cancelled
-
-    def _end(self, response: urllib3.BaseHTTPResponse) -> None:
-        with self._live_lock:
-            self._live.discard(response)
-        response.close()  # whatever was not read ends with its connection; one read to its end was given back before
-        response.release_conn()
-
-    def _skip(self, response: urllib3.BaseHTTPResponse) -> None:
-        """End an answer that matters by its head only. urllib3's drain_conn would read a body without end."""
-        length = response.headers.get("Content-Length", "")
-        try:
-            if length.isdecimal() and len(length) <= 4 and int(length) <= _SHORT:
-                response.read(decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError):
-            pass  # its connection ends then
-        finally:
-            self._end(response)
+            self._answers.end(response)
 
     def ask(
         self,
@@ -194,7 +158,7 @@ class RegistryClient:
             data = self._body(response, MANIFEST_LIMIT, path) if method != "HEAD" else b""
             return Said(response.status, {name.lower(): text for name, text in response.headers.items()}, data)
         finally:
-            self._end(response)
+            self._answers.end(response)
 
     def location(self, path: str, said: Said) -> str:
         """Where a registry says that an upload goes on. Raises WardianError."""
@@ -223,15 +187,13 @@ class RegistryClient:
 
         A body that comes in pieces is sent once: what it goes to has let us in just before.
         """
-        authorization = self._authorization
+        authorization = self._authorizer.header
         response, own = self._follow(method, path, headers, body, authorization)
         if response.status == 401 and own and (body is None or isinstance(body, bytes)) and 401 not in expected:
             challenge = response.headers.get("WWW-Authenticate", "")
-            self._skip(response)
-            with self._lock:  # one thread gets the token, the others take it
-                if self._authorization == authorization:
-                    self._authorization = self._authorize(challenge, self._url(path))
-            response, _ = self._follow(method, path, headers, body, self._authorization)
+            self._answers.skip(response)
+            authorization = self._authorizer.renewed(authorization, challenge, self._url(path))
+            response, _ = self._follow(method, path, headers, body, authorization)
         if response.status not in expected:
             try:
                 data = self._body(response, _ERROR_LIMIT, path) if method != "HEAD" else b""
@@ -242,10 +204,10 @@ class RegistryClient:
                     response.reason or "",
                     data,
                     self._url(path),
-                    known=self._auth is not None,
+                    known=self._authorizer.known,
                 )
             finally:
-                self._end(response)
+                self._answers.end(response)
         return response
 
     def _follow(
@@ -267,11 +229,11 @@ class RegistryClient:
                 )
             except urllib3.exceptions.HTTPError as error:
                 raise self._unreachable(url, error) from error
-            self._begin(response)
+            self._answers.begin(response)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location or method not in ("GET", "HEAD"):
                 return response, own
-            self._skip(response)
+            self._answers.skip(response)
             url = self._redirected(url, location)
         raise WardianError(UNAVAILABLE, f"registry {self._reference.domain} redirects without end", subject=path)
 
@@ -286,98 +248,13 @@ class RegistryClient:
             raise WardianError(FORBIDDEN, f"registry {name} redirects to {following[:200]}, which is not https")
         return following
 
-    def _authorize(self, challenge: str, url: str) -> str:
-        """The Authorization header that answers a challenge (RFC 9110 11.6.1; distribution's token specification)."""
-        scheme, _, rest = challenge.partition(" ")
-        fields = {key.lower(): value for key, value in _CHALLENGE.findall(rest)}
-        if scheme.lower() == "basic":
-            if self._auth is None or not self._auth.username:
-                said = (
-                    "no basic auth credentials"
-                    if self._operation == PUSH
-                    else f'Get "{url}": no basic auth credentials'
-                )
-                raise WardianError(SYSTEM, said, operation=self._operation, hint="docker login first")
-            return _basic(self._auth)
-        if scheme.lower() != "bearer" or not fields.get("realm"):
-            raise WardianError(SYSTEM, f'Get "{url}": unsupported authentication {scheme or "without a scheme"!r}')
-        return f"Bearer {self._token(fields)}"
-
-    def _token(self, fields: dict[str, str]) -> str:
-        realm = fields["realm"]
-        try:
-            scheme, host = urlsplit(realm)[:2]
-        except ValueError:
-            scheme = host = ""
-        if scheme != "https" and not (scheme == "http" and self._plain and is_loopback(host)):
-            message = f"token server {realm[:200]} of {self._reference.domain} is not https: refused"
-            raise WardianError(FORBIDDEN, message, operation=self._operation, subject=self._reference.domain)
-        pool = connections(realm)
-        try:
-            response = self._ask_for_token(pool, realm, fields.get("service", ""))
-            self._begin(response)
-            try:
-                data = self._body(response, MANIFEST_LIMIT, realm)
-            finally:
-                self._end(response)
-        except urllib3.exceptions.HTTPError as error:
-            raise self._unreachable(realm, error) from error
-        finally:
-            pool.clear()
-        if response.status != 200:
-            known = self._auth is not None
-            raise denial(self._operation, self._reference, data, response.status, self._base + "/v2/", known=known)
-        self.identity_token = str(json_object(data).get("refresh_token") or "")
-        token = json_object(data).get("token") or json_object(data).get("access_token")
-        if not isinstance(token, str) or not token:
-            raise WardianError(SYSTEM, f"token server {realm} gave no token", operation=self._operation)
-        return token
-
-    def _ask_for_token(self, pool: urllib3.PoolManager, realm: str, service: str) -> urllib3.BaseHTTPResponse:
-        scopes = [] if self._operation == LOGIN else [f"repository:{self._reference.path}:{self._access()}"]
-        scopes += [f"repository:{source}:pull" for source in self._sources]
-        if self._auth is not None and self._auth.identity_token:
-            form = {"service": service, "scope": " ".join(scopes), "client_id": "wardian"}
-            body = urlencode({**form, "grant_type": "refresh_token", "refresh_token": self._auth.identity_token})
-            headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            return pool.request("POST", realm, body=body, headers=headers, redirect=False, preload_content=False)
-        query = [("service", service), *(("scope", scope) for scope in scopes)]
-        if self._operation == LOGIN:
-            query += [("client_id", "wardian"), ("offline_token", "true")]
-        joint = "&" if urlsplit(realm).query else "?"
-        headers = {"Authorization": _basic(self._auth)} if self._auth and self._auth.username else {}
-        url = f"{realm}{joint}{urlencode([pair for pair in query if pair[1]])}"
-        return pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
-
-    def _access(self) -> str:
-        return "pull,push" if self._operation == PUSH else "pull"
-
     def _body(self, response: urllib3.BaseHTTPResponse, limit: int, path: str) -> bytes:
-        try:
-            data = response.read(limit + 1)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            if self._aborted:
-                raise Cancelled from None
-            raise self._unreachable(path, error) from error
-        if self._aborted:  # what there is of it may be the first half
-            raise Cancelled
-        if len(data) > limit:
-            raise WardianError(INVALID, f"{self._reference.domain}{path} is larger than {limit} bytes")
-        return data
+        return self._answers.body(response, limit, path, self._url(path))
 
     def _unreachable(self, path: str, error: Exception) -> WardianError:
-        url = self._url(path)
-        text, number = failure(error, url)
-        message = f'Get "{url}": {text}'
-        return WardianError(
-            UNAVAILABLE, message, operation=self._operation, subject=self._reference.domain, errno=number
-        )
+        return unreachable(error, self._url(path), self._operation, self._reference.domain)
 
 
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _basic(auth: RegistryAuth) -> str:
-    return "Basic " + base64.b64encode(f"{auth.username}:{auth.password}".encode()).decode()

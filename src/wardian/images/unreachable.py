@@ -9,8 +9,16 @@ from urllib.parse import urlsplit
 
 from urllib3 import exceptions
 
+from wardian.errors import UNAVAILABLE, WardianError
+
 # Each try of a connection is a warning to urllib3; what came of them all is our one error.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def unreachable(error: Exception, url: str, operation: str, domain: str) -> WardianError:
+    """The error of an operation with the registry `domain`, for what kept `url` from it."""
+    text, number = failure(error, url)
+    return WardianError(UNAVAILABLE, f'Get "{url}": {text}', operation=operation, subject=domain, errno=number)
 
 
 def failure(error: BaseException, url: str) -> tuple[str, int]:
