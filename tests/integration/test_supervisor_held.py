@@ -91,10 +91,26 @@ def test_the_end_of_who_holds_it_frees_the_container(start: Test) -> None:
             other = await SupervisorClient.connect(s.directory)
             far, _ = await _held(other)
             await s.client.close_stdin()
-            other.close()
+            other._loop.remove_reader(other._control.fileno())
+            other._control.close()  # the engine that it was is gone
             assert await far.read() == b""
             assert (await s.exit()).exit_code == 0
             assert s.logged().endswith("2999\n")
+            far.close()
+
+    run(test())
+
+
+def test_a_connection_that_is_let_go_lasts_until_who_is_held_is_released(start: Test) -> None:
+    async def test() -> None:
+        async with start("read x; echo said", OPEN_STDIN) as s:
+            other = await SupervisorClient.connect(s.directory)
+            far, serial = await _held(other)
+            other.close()
+            await s.client.close_stdin()
+            await other.release(serial)
+            assert frames(await far.read())[1] == b"said\n"
+            assert other._control.fileno() == -1
             far.close()
 
     run(test())
