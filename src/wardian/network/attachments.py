@@ -9,29 +9,18 @@ hears of anything, and forgotten last: a crash in between costs no more than `re
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from typing import TypeVar
 
 from wardian.errors import CONFLICT, FORBIDDEN, WardianError
 from wardian.kernel import netns
-from wardian.network.gateways import families_of, gateways, host_binding, interface_name, leads_somewhere, target_of
+from wardian.network.gateways import families_of, gateways, interface_name, leads_somewhere, target_of
 from wardian.network.hostside import HostSide
 from wardian.network.names import ResolverSockets, prepare_inside
 from wardian.network.naming import Naming, has_names, named, view_of
 from wardian.network.plumbing import Placed
-from wardian.network.ports import close_ports
-from wardian.network.publishing import (
-    NOTHING,
-    Clock,
-    Published,
-    describe_host_port,
-    describe_lead,
-    describe_want,
-    of_endpoint,
-    short_ways,
-    stored,
-)
+from wardian.network.published import PublishedPorts
+from wardian.network.publishing import Clock, Published, describe_want
 from wardian.network.state import EndpointRow, NetworkRows
 from wardian.network.values import (
     Attachment,
@@ -45,9 +34,7 @@ from wardian.network.values import (
     SandboxWant,
     ShortWay,
 )
-from wardian.uncancelled import done, to_the_end
-
-_T = TypeVar("_T")
+from wardian.uncancelled import to_the_end
 
 
 class Attachments:
@@ -66,7 +53,7 @@ class Attachments:
         self._naming = naming
         self._left_behind = left_behind
         self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
-        self._published: dict[str, Published] = {}
+        self._ports = PublishedPorts(rows, host)
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._read_rows()
 
@@ -78,7 +65,7 @@ class Attachments:
 
     def published(self, sandbox: str) -> tuple[HeldPort, ...]:
         """The host's ports that lead to it, without descriptors."""
-        return self._published.get(sandbox, NOTHING).held
+        return self._ports.of(sandbox).held
 
     def planned(self, sandbox: str, want: SandboxWant) -> list[Done]:
         """What `attach` would do, as far as it is known before: no time was spent, nothing is given or made."""
@@ -117,8 +104,8 @@ class Attachments:
             steps += plumbed.steps
             sockets = plumbed.names if isinstance(plumbed.names, ResolverSockets) else None
             with _closed_on_failure(sockets):
-                published, done = await self._publish(endpoints, want, undo)
-                await self._see_short_ways(sandbox, endpoints, published, undo)
+                published, done = await self._ports.publish(endpoints, want, undo)
+                await self._ports.see_short_ways(sandbox, (), endpoints, published, undo)
             steps += done
             steps += await self._tell(sandbox, endpoints, want, plumbed.netns_fd, sockets, undo)
             self._remember(sandbox, endpoints, published)
@@ -134,19 +121,12 @@ class Attachments:
         free is on no link. Raises WardianError, and gives nothing back, when a link cannot be taken out."""
         async with self._turn(sandbox), AsyncExitStack() as steps:  # carried out from the last to the first
             await self._take_out(sandbox)
-            short = self._short_ways(sandbox)
             endpoints = self._endpoints.pop(sandbox, ())
-            published = self._published.pop(sandbox, NOTHING)
             for one in endpoints:
                 steps.callback(self._rows.release, sandbox, one.network.id)
                 steps.callback(self._naming.remove, one)
             steps.callback(self._naming.forget, sandbox)
-            if published.held:
-                steps.callback(self._rows.set_published, sandbox, ())
-            if short:
-                steps.push_async_callback(self._host.work, lambda: self._host.board.forget_short_ways(sandbox))
-            if published.rules:
-                await self._host.work(lambda: self._host.board.withdraw(published))
+            await self._ports.withdraw(sandbox, endpoints)
 
     async def _take_out(self, sandbox: str) -> None:
         endpoints = self.endpoints(sandbox)
@@ -166,14 +146,14 @@ class Attachments:
         """One more endpoint, in the namespace that the sandbox lives in. `whole`: what it asks with this one."""
         async with self._turn(sandbox), AsyncExitStack() as undo:
             await self._open(want.network)
-            before, ports = self.endpoints(sandbox), self._published.get(sandbox, NOTHING)
+            before, ports = self.endpoints(sandbox), self._ports.of(sandbox)
             endpoint = self._allocate_one(sandbox, want, [one.interface for one in before], whole.names, undo)
             after = (*before, endpoint)
             placed = next(one for one in _placed(after, whole) if one.endpoint is endpoint)
             steps = [_given(endpoint, 0), *await self._plumbing.connect(placed, netns_fd)]
             undo.push_async_callback(self._plumbing.disconnect, endpoint, netns_fd, _placed(before, whole))
-            published, done = await self._lead(sandbox, after, whole, undo)
-            await self._see_short_ways(sandbox, after, published, undo)
+            published, done = await self._ports.lead(sandbox, after, whole, undo)
+            await self._ports.see_short_ways(sandbox, before, after, published, undo)
             steps += done
             steps += await self._tell(sandbox, after, whole, netns_fd, None, undo)
             self._remember(sandbox, after, published)
@@ -187,14 +167,14 @@ class Attachments:
 
     async def _disconnect(self, sandbox: str, network: str, netns_fd: int, whole: SandboxWant) -> Changed:
         async with self._turn(sandbox), AsyncExitStack() as undo:
-            before, ports = self.endpoints(sandbox), self._published.get(sandbox, NOTHING)
+            before, ports = self.endpoints(sandbox), self._ports.of(sandbox)
             endpoint = next((one for one in before if one.network.id == network), None)
             if endpoint is None:
                 message = f"container {sandbox} is not connected to the network {network}"
                 raise WardianError(FORBIDDEN, message, operation="disconnect", subject=sandbox)
             after = tuple(one for one in before if one is not endpoint)
-            published, steps = await self._lead(sandbox, after, whole, undo)
-            await self._see_short_ways(sandbox, after, published, undo)
+            published, steps = await self._ports.lead(sandbox, after, whole, undo)
+            await self._ports.see_short_ways(sandbox, before, after, published, undo)
             steps += await self._plumbing.disconnect(endpoint, netns_fd, _placed(after, whole))
             undo.pop_all()
             self._naming.remove(endpoint)
@@ -218,11 +198,11 @@ class Attachments:
 
     def rules(self) -> list[PortRule]:
         """Where the ports of those that an earlier engine attached lead."""
-        return [rule for one in self._published.values() for rule in one.rules]
+        return self._ports.rules()
 
     def short_ways(self) -> dict[str, frozenset[ShortWay]]:
         """Of those of them that publish ports and have several links."""
-        found = {sandbox: self._short_ways(sandbox) for sandbox in self._published}
+        found = {one: self._ports.short_ways(one, self.endpoints(one)) for one in self._ports.sandboxes()}
         return {sandbox: ways for sandbox, ways in found.items() if ways}
 
     def begin(self) -> set[str]:
@@ -233,13 +213,13 @@ class Attachments:
 
     def standing(self, sandbox: str) -> Changed:
         """What holds now, for a supervisor that an earlier engine may have told nothing of its last change."""
-        published = self._published.get(sandbox, NOTHING)
+        published = self._ports.of(sandbox)
         released = not published.held
         return Changed(published.publications(), (), released, (), self._naming.answers(sandbox))
 
     def attached(self) -> set[str]:
         """Whoever has anything here."""
-        return {*self._endpoints, *self._published}
+        return {*self._endpoints, *self._ports.sandboxes()}
 
     def resume(self, live: Mapping[str, SandboxWant]) -> None:
         """The living answer to their names again, and nobody else does."""
@@ -253,7 +233,6 @@ class Attachments:
             config = self._rows.network(row.network)
             if config is not None:
                 self._endpoints[row.sandbox] = (*self.endpoints(row.sandbox), endpoint_of(config, row))
-        self._published.update({sandbox: stored(rows) for sandbox, rows in self._rows.published().items()})
 
     # ---- steps ----
 
@@ -280,79 +259,6 @@ class Attachments:
         assert config is not None, "an address of it was given"
         return named(endpoint_of(config, row), names)
 
-    async def _publish(
-        self, endpoints: Sequence[Endpoint], want: SandboxWant, undo: AsyncExitStack
-    ) -> tuple[Published, list[Done]]:
-        """Sockets and rules for what is asked, where an endpoint leads outward."""
-        ways = gateways(endpoints)
-        target = target_of(ways)
-        if not want.ports or not leads_somewhere(target):
-            return NOTHING, []
-        binding = host_binding(ways)
-        board = self._host.board
-        try:
-            published, done = await self._whole(
-                lambda: board.publish(want.ports, target, binding), lambda made: self._unpublish(made[0])
-            )
-        except WardianError as error:
-            leading = next(iter(ways.values()))
-            raise of_endpoint(error, next(iter(want.names), leading.sandbox), leading.id) from error
-        undo.push_async_callback(self._unpublish, published)
-        return published, list(done)
-
-    async def _lead(
-        self, sandbox: str, after: Sequence[Endpoint], whole: SandboxWant, undo: AsyncExitStack
-    ) -> tuple[Published, list[Done]]:
-        """The published ports of a sandbox whose endpoints change: those that it has lead to where it is outward now,
-        and are given back when that is nowhere."""
-        before, board = self._published.get(sandbox, NOTHING), self._host.board
-        target = target_of(gateways(after))
-        if not before.held:
-            return await self._publish(after, whole, undo)
-        if not leads_somewhere(target):
-
-            def restored(_: None = None) -> Awaitable[None]:
-                return self._host.work(lambda: board.restore(before))
-
-            await self._whole(lambda: board.withdraw(before), restored)
-            undo.push_async_callback(restored)
-            return NOTHING, [Done("rule", f"{describe_host_port(one)} leads nowhere", 0) for one in before.leads]
-
-        def led_back(led: Published) -> Awaitable[None]:
-            return self._host.work(lambda: board.lead_back(led, before))
-
-        led = await self._whole(lambda: board.lead(before, target), led_back)
-        undo.push_async_callback(led_back, led)
-        return led, [Done("rule", describe_lead(one), 0) for one in led.leads if one not in before.leads]
-
-    def _short_ways(self, sandbox: str) -> frozenset[ShortWay]:
-        return short_ways(self._published.get(sandbox, NOTHING).rules, self.endpoints(sandbox))
-
-    async def _see_short_ways(
-        self, sandbox: str, endpoints: Sequence[Endpoint], published: Published, undo: AsyncExitStack
-    ) -> None:
-        before, after = self._short_ways(sandbox), short_ways(published.rules, endpoints)
-        if before == after:
-            return
-
-        def back(_: None = None) -> Awaitable[None]:
-            return self._host.work(lambda: self._host.board.know_short_ways({sandbox: before}))
-
-        await self._whole(lambda: self._host.board.know_short_ways({sandbox: after}), back)
-        undo.push_async_callback(back)
-
-    async def _whole(self, job: Callable[[], _T], back: Callable[[_T], Awaitable[None]]) -> _T:
-        """`job` in the host's thread, which nobody can stop: who is cancelled meanwhile waits for it and takes back
-        what it did."""
-        running = asyncio.ensure_future(self._host.work(job))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await done(running)
-            if not running.cancelled() and running.exception() is None:
-                await done(asyncio.ensure_future(back(running.result())))
-            raise
-
     async def _tell(
         self,
         sandbox: str,
@@ -370,7 +276,7 @@ class Attachments:
             return []
         clock = Clock()
         if sockets is None and not self._naming.answers(sandbox):
-            sockets = await self._whole(lambda: netns.run_inside(netns_fd, prepare_inside), _close_sockets)
+            sockets = await self._host.whole(lambda: netns.run_inside(netns_fd, prepare_inside), _close_sockets)
         fresh = not self._naming.answers(sandbox)
         self._naming.tell(sandbox, view_of(endpoints, want, bool(gateways(endpoints))), sockets)
         if fresh:
@@ -382,12 +288,8 @@ class Attachments:
         return [_known_as(one, spent) for one in mine]
 
     def _remember(self, sandbox: str, endpoints: tuple[Endpoint, ...], published: Published) -> None:
-        """In memory, and the ports' rows: the endpoints' were written when they were given."""
-        if published.leads != self._published.get(sandbox, NOTHING).leads:
-            self._rows.set_published(sandbox, published.leads)
-        self._published.pop(sandbox, None)
-        if published.held:
-            self._published[sandbox] = published.handed_over()
+        """The endpoints' rows were written when they were given."""
+        self._ports.remember(sandbox, published)
         self._endpoints[sandbox] = endpoints
 
     def _changed(self, sandbox: str, before: Published, after: Published, steps: Sequence[Done]) -> Changed:
@@ -395,12 +297,6 @@ class Attachments:
         publishing = after.publications() if after.leads != before.leads else ()
         released = bool(before.held and not after.held)
         return Changed(publishing, held, released, tuple(steps), self._naming.answers(sandbox))
-
-    async def _unpublish(self, published: Published) -> None:
-        try:
-            await self._host.work(lambda: self._host.board.withdraw(published))
-        finally:
-            close_ports(published.held)
 
     @asynccontextmanager
     async def _turn(self, sandbox: str) -> AsyncIterator[None]:

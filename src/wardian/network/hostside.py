@@ -7,7 +7,7 @@ because sockets to the kernel serve one thread at a time. A start of a container
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import TypeVar
@@ -25,6 +25,7 @@ from wardian.network.plumbing import Plumbing
 from wardian.network.ports import PortBook
 from wardian.network.publishing import PortBoard
 from wardian.network.values import NetworkConfig, PortRule, PortWant, ShortWay
+from wardian.uncancelled import done
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -199,6 +200,17 @@ class HostSide:
         if self._thread is None:
             raise WardianError(UNAVAILABLE, "the networks are not started", operation="network")
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+    async def whole(self, job: Callable[[], _T], back: Callable[[_T], Awaitable[None]]) -> _T:
+        """`work`, which nobody can stop: who is cancelled meanwhile waits for it and takes `back` what it did."""
+        running = asyncio.ensure_future(self.work(job))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await done(running)
+            if not running.cancelled() and running.exception() is None:
+                await done(asyncio.ensure_future(back(running.result())))
+            raise
 
     # ---- what the catalogue asks of it ----
 
