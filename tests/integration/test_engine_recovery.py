@@ -213,6 +213,7 @@ def test_an_exec_outlives_its_engine(bench: Bench) -> None:
     ends = bench.run(begin("sh", "-c", "sleep 0.3; exit 5"))
     runs = bench.run(begin("sh", "-c", "sleep 4; exit 6"))
     bench.run(bench.engine.close())
+    assert os.listdir(bench.home.run_staging) == [], "what was made ahead goes with its engine"
     bench.loop.run_until_complete(asyncio.sleep(0.6))
     bench.engine = Engine(bench.home)
     bench.run(bench.engine.start())

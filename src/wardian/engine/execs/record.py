@@ -3,7 +3,7 @@
 RUN_ROOT/execs/ID/exec.json          whose it is and what was asked, written before it is launched
 RUN_ROOT/execs/ID/supervisor.sock    while it runs (and in a spare)
 RUN_ROOT/execs/ID/exit               once it has ended
-RUN_ROOT/execs/spare.X/              made ahead, with files that are to be filled: to make each costs more than the rest
+RUN_ROOT/staging/…/spare.X/          made ahead, with files that are to be filled: to make each costs more than the rest
 """
 
 import logging
