@@ -1,24 +1,23 @@
-"""When a store of things made ahead is filled up again: the thread that makes them takes its orders here."""
+"""When a store of things made ahead is filled up again: a thread makes them, and takes its orders from a queue.
 
+A thread that wakes up takes the interpreter, and its making takes a processor, from who has just taken one and is in a
+hurry. So while there are some left the order comes a moment later.
+"""
+
+import asyncio
 import queue
-from collections.abc import Callable, Iterator
 
-LATER = 0.02  # seconds: who took one is in a hurry, and the making of the next would take a processor from it
+LATER = 0.02  # seconds
+
+Orders = queue.SimpleQueue[bool]  # True: make one; False: end
 
 
-def orders(wanted: "queue.SimpleQueue[bool]", in_store: Callable[[], bool]) -> Iterator[None]:
-    """Once for each thing that is to be made, until False comes; for ever, so for a thread of its own.
-
-    While there are some in store it waits a moment first, or for the second to be taken: then both are made.
-    """
-    while wanted.get():
-        owed = 1
-        if in_store():
-            try:
-                if not wanted.get(timeout=LATER):
-                    return
-                owed = 2
-            except queue.Empty:
-                pass
-        for _ in range(owed):
-            yield
+def order(orders: Orders, some_left: bool) -> None:
+    """One more is to be made. At once from a thread that has no event loop."""
+    if some_left:
+        try:
+            asyncio.get_running_loop().call_later(LATER, orders.put, True)
+            return
+        except RuntimeError:
+            pass
+    orders.put(True)

@@ -18,11 +18,21 @@ class MountInfo(NamedTuple):
 def read(path: str) -> str:
     """The text of a file of /proc or /sys; "" when it is not there or not readable."""
     try:
-        # Unbuffered: a text file's set-up takes longer than the kernel's answer, and every inspect asks.
-        with open(path, "rb", buffering=0) as file:
-            return file.readall().decode("utf-8", "replace")
+        return _bytes(path).decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def _bytes(path: str) -> bytes:
+    """By descriptor: the set-up of a file object takes longer than the kernel's answer, and every exec asks."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = [os.read(fd, 8 << 10)]
+        while pieces[-1]:  # fewer than asked for are no end: /proc gives whole lines
+            pieces.append(os.read(fd, 64 << 10))
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
 
 
 def boot_id() -> str:

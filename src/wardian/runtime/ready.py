@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.kernel.spawn import spawn
-from wardian.restock import orders
+from wardian.restock import Orders, order
 from wardian.runtime.program import protected
 
 _STOCK = 2  # one is made while the other is at work
@@ -41,9 +41,9 @@ class _Waiting:
 
     def __init__(self) -> None:
         self.launchers: collections.deque[Launcher] = collections.deque()
-        self.wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.orders: Orders = queue.SimpleQueue()
         self.thread = threading.Thread(
-            target=_fill, args=(self.launchers, self.wanted), name="wardian-ready", daemon=True
+            target=_fill, args=(self.launchers, self.orders), name="wardian-ready", daemon=True
         )
         self.thread.start()
 
@@ -51,8 +51,8 @@ class _Waiting:
 _waiting: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting]" = weakref.WeakKeyDictionary()
 
 
-def _fill(launchers: "collections.deque[Launcher]", wanted: "queue.SimpleQueue[bool]") -> None:
-    for _ in orders(wanted, lambda: bool(launchers)):
+def _fill(launchers: "collections.deque[Launcher]", orders: Orders) -> None:
+    while orders.get():
         with contextlib.suppress(OSError, WardianError):  # who takes one hears why
             launchers.append(start())
 
@@ -68,14 +68,14 @@ def keep_ready() -> None:
     if loop not in _waiting:
         _waiting[loop] = _Waiting()
         for _ in range(_STOCK):
-            _waiting[loop].wanted.put(True)
+            _waiting[loop].orders.put(True)
 
 
 def keep_none() -> None:
     waiting = _waiting.pop(asyncio.get_running_loop(), None)
     if waiting is None:
         return
-    waiting.wanted.put(False)
+    waiting.orders.put(False)
     waiting.thread.join(_PATIENCE)
     while waiting.launchers:
         launcher = waiting.launchers.popleft()
@@ -90,7 +90,7 @@ def take() -> Launcher:
     waiting = _waiting.get(asyncio.get_running_loop())
     while waiting is not None and waiting.launchers:
         found = waiting.launchers.popleft()
-        waiting.wanted.put(True)
+        order(waiting.orders, some_left=bool(waiting.launchers))
         if _lives(found):
             return found
     return start()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from wardian.errors import FORBIDDEN, INVALID, WardianError
+from wardian.kernel import procfs
 from wardian.server.routes import ADMIN, BUILD, PUSH, READ, RUN, Route
 
 _UCRED = struct.Struct("iII")
@@ -46,12 +47,8 @@ def _program(pid: int) -> str:
     """Its command name, for people only: the process chose it. "" where it is gone, or in no namespace of ours."""
     if pid <= 0:
         return ""
-    try:
-        with open(f"/proc/{pid}/comm", "rb") as file:
-            name = file.read(64).decode("utf-8", "replace").strip()
-    except OSError:
-        return ""
-    return "".join(letter for letter in name if letter.isprintable())
+    name = procfs.read(f"/proc/{pid}/comm").strip()
+    return name if name.isprintable() else "".join(letter for letter in name if letter.isprintable())
 
 
 class Policy:

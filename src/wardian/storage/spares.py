@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from wardian.restock import orders
+from wardian.restock import Orders, order
 from wardian.storage.places import Places
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Spares(Generic[T]):
         self._places = places
         self._make = make
         self._ready: queue.SimpleQueue[_Spare[T]] = queue.SimpleQueue()
-        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._orders: Orders = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -45,7 +45,7 @@ class Spares(Generic[T]):
         self._start()
         try:
             spare = self._ready.get_nowait()
-            self._wanted.put(True)
+            order(self._orders, some_left=not self._ready.empty())
         except queue.Empty:
             spare = self._new()
         try:
@@ -59,7 +59,7 @@ class Spares(Generic[T]):
             if self._thread is not None:
                 return
             for _ in range(_READY):
-                self._wanted.put(True)
+                self._orders.put(True)
             self._thread = threading.Thread(target=self._work, name="wardian-spares", daemon=True)
             self._thread.start()
 
@@ -68,7 +68,7 @@ class Spares(Generic[T]):
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
-            self._wanted.put(False)
+            self._orders.put(False)
             thread.join(_CLOSE_SECONDS)
         left: list[T] = []
         with contextlib.suppress(queue.Empty):
@@ -77,7 +77,7 @@ class Spares(Generic[T]):
         return left
 
     def _work(self) -> None:
-        for _ in orders(self._wanted, lambda: not self._ready.empty()):
+        while self._orders.get():
             self._make_one()
 
     def _new(self) -> _Spare[T]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from wardian.descriptors import write_all
 from wardian.runtime import listen
 from wardian.storage import Spares, remove_tree
 
@@ -35,11 +36,12 @@ def keep(run_dir: str, record: ExecRecord, spares: Spares[socket.socket]) -> soc
     path = os.path.join(run_dir, _FILE)
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        with open(fd, "wb") as file:
-            file.write(msgspec.json.encode(record._asdict()))
+        write_all(fd, msgspec.json.encode(record._asdict()))
     except OSError as error:
         error.filename = error.filename or path  # write(2) knows none
         raise
+    finally:
+        os.close(fd)
     return listener
 
 
