@@ -36,6 +36,7 @@ DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not w
 _KINDS = {number: name for name, number in protocol.KINDS.items()}
 _MAX_RECORDS = 1 << 17
 _REAP_AGAIN = 0.01
+_LAST_MOMENT = 1.0  # seconds
 
 
 class Record(NamedTuple):
@@ -94,7 +95,11 @@ async def launch(
             records, running = await _answer(control, plan)
     except BaseException as error:
         _abandon(control)
-        _reap(process)
+        try:
+            if isinstance(error, LaunchError):
+                await _gone(process)
+        finally:
+            _reap(process)
         raise _why(error, deadline) from error
     asyncio.get_running_loop().call_soon(_reap_at_end, process)
     pid, _, start_time, started_at = running
@@ -115,6 +120,14 @@ def _abandon(control: socket.socket) -> None:
             if protocol.CONTROL_HEADER.unpack_from(data)[2] == protocol.KINDS["RUNNING"]:
                 pid, _, start_time, _ = protocol.RUNNING.unpack_from(data, protocol.CONTROL_HEADER.size)
                 send_signal(pid, start_time, signal.SIGKILL)
+
+
+async def _gone(process: int) -> None:
+    """Waits a moment for the end of a launcher that fails: what was on its way to it, published ports' sockets too, is
+    let go of only then, and who hears of the failure may ask for these ports again."""
+    with contextlib.suppress(TimeoutError, ProcessLookupError):
+        async with asyncio.timeout(_LAST_MOMENT):
+            await _readable(asyncio.get_running_loop(), _Pidfd(process))
 
 
 def _why(error: BaseException, deadline: float) -> BaseException:
@@ -184,7 +197,7 @@ async def _answer(control: socket.socket, plan: Plan) -> tuple[tuple[Record, ...
             raise error
 
 
-async def _readable(loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
+async def _readable(loop: asyncio.AbstractEventLoop, control: "socket.socket | _Pidfd") -> None:
     future: asyncio.Future[None] = loop.create_future()
     loop.add_reader(control.fileno(), _settle, future)
     try:
