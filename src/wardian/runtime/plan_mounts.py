@@ -432,7 +432,7 @@ def _devices(spec: Spec, in_userns: bool) -> tuple[list[Step], list[Step]]:
         return [], []
     more = (spec.get("linux") or {}).get("devices") or ()
     if not more and not in_userns:
-        return [], _own_nodes()
+        return [], list(_own_nodes())
     by_path = {device["path"]: device for device in (*DEVICES, *more)}
     made: list[Step] = []
     child: list[Step] = []
@@ -446,9 +446,9 @@ def _devices(spec: Spec, in_userns: bool) -> tuple[list[Step], list[Step]]:
 
 
 @functools.cache
-def _own_nodes() -> list[Step]:
+def _own_nodes() -> tuple[Step, ...]:
     """What nearly every container's /dev gets, and nothing else."""
-    return [*(Step(_node(device), CHILD) for device in DEVICES), *_links()]
+    return (*(Step(_node(device), CHILD) for device in DEVICES), *_links())
 
 
 def _links() -> list[Step]:
