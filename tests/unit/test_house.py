@@ -130,7 +130,7 @@ def test_command_line_imports_little() -> None:
     done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": os.path.join(ROOT, "src")},
                           capture_output=True, text=True, check=True)  # fmt: skip
     heavy = {"asyncio", "http", "http.client", "argparse", "re", "dataclasses", "typing", "json", "socket",
-             "subprocess", "msgspec", "urllib3", "h11", "wsproto", "re2"}  # fmt: skip
+             "subprocess", "msgspec", "urllib3", "httptools", "wsproto", "re2"}  # fmt: skip
     assert not heavy & set(done.stdout.split())
 
 
@@ -140,9 +140,20 @@ def test_an_engine_begins_before_it_has_loaded_all() -> None:
     code = f"import sys, wardian.engine, {', '.join(f'wardian.server.{name}' for name in names)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": ":".join(sys.path)},
                           capture_output=True, text=True, check=True)  # fmt: skip
-    late = {"h11", "wsproto", "urllib3", "re2", "http.client", "email", "wardian.server.application",
+    late = {"httptools", "wsproto", "urllib3", "re2", "http.client", "email", "wardian.server.application",
             "wardian.server.connection", "wardian.server.messages", "wardian.images.made"}  # fmt: skip
     assert not late & set(done.stdout.split())
+
+
+def test_a_connection_imports_one_parser() -> None:
+    """h11 comes with wsproto, which comes with the first websocket."""
+    code = (
+        "import sys, wardian.server.application, wardian.server.connection, wardian.server.system; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": ":".join(sys.path)},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert "httptools" in done.stdout.split()
+    assert not {"h11", "wsproto"} & set(done.stdout.split())
 
 
 def test_the_resolver_imports_little() -> None:

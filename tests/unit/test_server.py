@@ -21,6 +21,7 @@ from wardian.home import make_home
 from wardian.server import archive
 from wardian.server.application import Application
 from wardian.server.connection import Connection
+from wardian.server.messages import Answer, Request
 
 
 class EchoSession:
@@ -435,7 +436,12 @@ def test_an_answer_that_comes_before_the_upload_ends_is_seen(client: Client) -> 
         (b"nonsense\r\n\r\n", b" 400 "),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", b" 400 "),
         (b"GET / HTTP/1.1\r\n\r\n", b" 400 "),
-        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b" 400 "),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b" 431 "),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a: b\r\n" * 20_000, b" 431 "),
+        (b"GET / HTTP/1.1\nHost: a\n\n", b" 400 "),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", b" 505 "),
+        (b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n", b" 404 "),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", b" 501 "),
         (b'POST /containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n{"a', b" 400 "),
         (b"POST /containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n[1]\n", b" 400 "),
         (b"POST /containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", b" 400 "),
@@ -446,6 +452,35 @@ def test_bad_requests(server: RunningServer, request_bytes: bytes, status: bytes
     answer = server.raw(request_bytes)
     assert status in answer.partition(b"\r\n")[0]
     assert server.client().request("GET", "/_ping").status == 200
+
+
+def test_a_refused_request_is_the_last(server: RunningServer) -> None:
+    """What follows is not looked at: where it begins is not known."""
+    answer = server.raw(b"POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\nGET /_ping HTTP/1.1\r\nHost: a\r\n\r\n")
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert b"Connection: close" in head.split(b"\r\n")
+    assert json.loads(content) == {"message": "bad request: the Host header is there twice"}
+
+
+def test_no_value_writes_another_header(server: RunningServer) -> None:
+    async def labelled(request: Request) -> Answer:
+        return Answer(200, b"OK", headers=(("Label", "a\r\nSet-Cookie: b\r\n\r\nmore"),))
+
+    server.application._handlers["system:ping"] = labelled
+    answer = server.client().request("GET", "/_ping")
+    assert answer.status == 500
+    assert "set-cookie" not in answer.headers
+    assert "no header can say 'Label'" in answer.error().message
+
+
+def test_early_bytes_behind_a_body_in_chunks(server: RunningServer) -> None:
+    head = b"POST /exec/x/start HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    body = b'd\r\n{"Tty":false}\r\n0\r\n\r\n'
+    for request in (head + body + b"GET /early,", head + body[:-1]):
+        answer = server.raw(request, then=(head + body + b"GET /early,")[len(request) :] + b"late,")
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert answer.partition(b"\r\n\r\n")[2] == b"GET /early,late,goodbye"
 
 
 def test_a_json_body_has_a_limit(client: Client) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wardian import __version__
 from wardian.server import MAX_API_VERSION
 from wardian.server.callers import Policy
+from wardian.server.heads import encode_fields
 from wardian.server.messages import Handler
 from wardian.server.metrics import Times
 from wardian.server.routes import ROUTES, Route
@@ -31,12 +32,12 @@ class Application:
         self.router = Router(ROUTES)
         self.connections: set[Connection] = set()
         self.times = Times()
-        self.headers = (
+        self.fields = encode_fields((
             ("Api-Version", format_version(MAX_API_VERSION)),
             ("Docker-Experimental", "false"),
             ("Ostype", "linux"),
             ("Server", f"Wardian/{__version__} (linux)"),
-        )
+        ))  # fmt: skip
         self._handlers: dict[str, Handler] = {}
 
     def handler(self, route: Route) -> Handler:

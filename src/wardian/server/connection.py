@@ -1,30 +1,30 @@
-"""One client's connection: HTTP/1.1 by h11, one request at a time, a handler in a task of its own.
+"""One client's connection: HTTP/1.1, one request at a time, a handler in a task of its own.
 
-    bytes ─▶ h11 ─▶ Request ─▶ task: router → handler → reply ─▶ h11 ─▶ bytes
-                    Data ────▶ Body (bounded: past its mark the socket is not read)
+    bytes ─▶ Http1 ─▶ Head ──▶ task: router → handler → reply ─▶ Http1 ─▶ bytes
+                      bytes ─▶ Body (bounded: past its mark the socket is not read)
 
 A route that is handed over (handover.py) stops reading at the end of its request, so that nothing of what follows
-enters this process but what came in the same read: h11's trailing data.
+enters this process but what came in the same read: what then waits in Http1.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Coroutine
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-import h11
-
 from wardian.caller import calling
-from wardian.errors import INVALID, NOT_IMPLEMENTED, STATUS, WardianError
+from wardian.errors import NOT_IMPLEMENTED, STATUS, WardianError
 from wardian.server.body import Body
 from wardian.server.callers import Caller, peer
 from wardian.server.errors import explain_error, log_error
 from wardian.server.handover import ClientGone, detach
+from wardian.server.heads import Head, Refused, encode_fields
+from wardian.server.http1 import END, LEFT, WITHOUT_CONTENT, Http1
 from wardian.server.messages import JSON_BODY_LIMIT, Answer, Handover, Reply, Request, Streamed, Upgraded, json_answer
 from wardian.server.query import Query
 from wardian.server.refusals import reason
@@ -36,11 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wardian.server")
 
-HEAD_LIMIT = 64 << 10
 _PIPELINE_LIMIT = 64 << 10
 _DISCARD_SECONDS = 2.0
-# clients show the words: docker-py puts them into its errors
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _INTERNAL = Route("GET", "", "", "read")
 
 
@@ -53,11 +50,10 @@ class Connection(asyncio.Protocol):
         self._caller = caller
         self._caller_text = ""
         self._loop = asyncio.get_running_loop()
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
+        self._http = Http1()
         self._task: asyncio.Task[None] | None = None
         self._body: Body | None = None
         self._kind = PLAIN
-        self._wants_content = True
         self._pauses: set[str] = set()
         self._client_left = False
         self._handed_over = False
@@ -74,12 +70,12 @@ class Connection(asyncio.Protocol):
         self._application.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        self._http.receive_data(data)
+        self._http.receive(data)
         self._advance()
 
     def eof_received(self) -> bool:
         """True keeps the transport: a client may end its side and still read its answer."""
-        self._http.receive_data(b"")
+        self._http.receive_end()
         self._advance()
         return not self._transport.is_closing()
 
@@ -98,43 +94,38 @@ class Connection(asyncio.Protocol):
     # Reading.
 
     def _advance(self) -> None:
-        """Takes what h11 has understood, as far as it goes."""
+        """Takes what there is, as far as it goes."""
         while True:
             try:
                 event = self._http.next_event()
-            except h11.RemoteProtocolError as error:
+            except Refused as error:
                 self._refuse(error)
                 return
-            if isinstance(event, h11.Request):
+            if isinstance(event, Head):
                 self._begin(event)
-            elif isinstance(event, h11.Data):
+            elif isinstance(event, bytes):
                 if self._body is not None:
-                    self._body.feed(bytes(event.data))
-            elif isinstance(event, h11.EndOfMessage):
+                    self._body.feed(event)
+            elif event is END:
                 self._end_of_request()
-            elif isinstance(event, h11.ConnectionClosed):
+            elif event is LEFT:
                 self._leave()
                 return
-            else:  # NEED_DATA or PAUSED
-                waiting = len(self._http.trailing_data[0]) if event is h11.PAUSED else 0
-                self._pause("pipeline", waiting > _PIPELINE_LIMIT)
+            else:
+                self._pause("pipeline", self._http.waiting > _PIPELINE_LIMIT)
                 return
 
-    def _begin(self, head: h11.Request) -> None:
+    def _begin(self, head: Head) -> None:
         self._body = Body(self._continue, lambda on: self._pause("body", on))
-        target = head.target.decode("latin-1")
-        path, mark, query = target.partition("?")
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-        self._wants_content = head.method != b"HEAD"
+        path, mark, query = head.target.partition("?")
         self._kind = PLAIN
         try:
-            _check_size(head)
             if (decoded := unquote(path)) != (cleaned := clean_path(decoded)):
                 self._start(self._redirect(quote(cleaned) + mark + query))
                 return
-            match = self._application.router.match(head.method.decode("latin-1"), decoded)
+            match = self._application.router.match(head.method, decoded)
         except WardianError as error:
-            self._start(self._answer_error(error, f"{head.method.decode('latin-1')} {path}"))
+            self._start(self._answer_error(error, f"{head.method} {path}"))
             return
         self._kind = match.route.kind
         assert self._caller is not None
@@ -143,7 +134,7 @@ class Connection(asyncio.Protocol):
             match.route,
             match.parameters,
             Query(query),
-            headers,
+            head.fields,
             match.version,
             self._caller,
             self._body,
@@ -180,16 +171,16 @@ class Connection(asyncio.Protocol):
         if self._kind == STREAM:
             self._task.cancel()
 
-    def _refuse(self, error: h11.RemoteProtocolError) -> None:
+    def _refuse(self, error: Refused) -> None:
         """Not HTTP, or too long: one answer, of the operation under way if there is one, then the end."""
         if self._task is not None:
             if self._body is not None and not self._body.ended:
                 self._body.feed_end(broken=True)
             self._client_left = True
             return
-        status = error.error_status_hint
-        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._write_answer(json_answer({"message": f"bad request: {error}"}, status).encoded(_INTERNAL, (1, 51)))
+        if not self._http.begun:
+            told = json_answer({"message": f"bad request: {error}"}, error.status)
+            self._write_answer(told.encoded(_INTERNAL, (1, 51)))
         self._transport.close()
 
     def _pause(self, reason: str, on: bool) -> None:
@@ -202,8 +193,8 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _continue(self) -> None:
-        if self._http.they_are_waiting_for_100_continue:
-            self._send(h11.InformationalResponse(status_code=100, headers=[]))
+        if said := self._http.go_on():
+            self._transport.write(said)
 
     # Answering.
 
@@ -255,7 +246,7 @@ class Connection(asyncio.Protocol):
         log_error(what, error)
         if self._handed_over:
             return
-        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        if self._http.begun:
             # The head is out: a body without its end says that something went wrong.
             self._transport.abort()
             return
@@ -278,33 +269,26 @@ class Connection(asyncio.Protocol):
 
     def _write_answer(self, answer: Answer) -> None:
         """A whole response in one write."""
-        without = answer.status in (204, 304)
-        content = b"" if without else answer.content
-        headers = [*self._application.headers, *answer.headers]
-        if answer.content_type and not without:
-            headers.append(("Content-Type", answer.content_type))
-        if not without:
-            headers.append(("Content-Length", str(len(content))))
-        response = h11.Response(status_code=answer.status, headers=headers, reason=_REASONS.get(answer.status, b""))
-        data = self._http.send(response) or b""
-        if content and self._wants_content:
-            data += self._http.send(h11.Data(data=content)) or b""
-        data += self._http.send(h11.EndOfMessage()) or b""
-        self._transport.write(data)
+        fields = self._application.fields
+        if answer.headers:
+            fields += encode_fields(answer.headers)
+        if answer.content_type and answer.status not in WITHOUT_CONTENT:
+            fields += _content_type(answer.content_type)
+        self._transport.write(self._http.answer(answer.status, fields, answer.content))
 
     async def _send_stream(self, reply: Streamed) -> None:
-        pieces = reply.pieces
+        pieces, write = reply.pieces, self._transport.write
         try:
             first = b"" if reply.eager else await anext(pieces, b"")
-            headers = [*self._application.headers, *reply.headers, ("Content-Type", reply.content_type)]
-            self._send(h11.Response(status_code=200, headers=headers, reason=b"OK"))
+            fields = self._application.fields + encode_fields(reply.headers) + _content_type(reply.content_type)
+            write(self._http.start(200, fields))
             if first:
-                self._send(h11.Data(data=first))
+                write(self._http.piece(first))
             async for piece in pieces:
                 if piece:
-                    self._send(h11.Data(data=piece))
+                    write(self._http.piece(piece))
                     await self._drain(reply.patience)
-            self._send(h11.EndOfMessage())
+            write(self._http.finish())
             await self._drain(reply.patience)
         finally:
             close = getattr(pieces, "aclose", None)
@@ -315,12 +299,11 @@ class Connection(asyncio.Protocol):
         """The socket itself goes to others, or another protocol has the transport for as long as it talks."""
         assert self._body is not None
         await self._body.read(JSON_BODY_LIMIT)
-        offered = self._http.their_state is not h11.DONE  # else MIGHT_SWITCH_PROTOCOL
-        early = self._http.trailing_data[0]
+        early = self._http.take_waiting()
         if self._transport.is_closing():
             raise ClientGone
         if isinstance(reply, Handover):
-            duplicate = await detach(self._transport, reply, offered, self._drain)
+            duplicate = await detach(self._transport, reply, self._http.offers_upgrade, self._drain)
             self._handed_over = True
             self._transport.close()
             await reply.take(duplicate, early)
@@ -331,11 +314,6 @@ class Connection(asyncio.Protocol):
             await reply.talk(self._transport, early)
         finally:
             self._application.connections.discard(self)
-
-    def _send(self, event: h11.Event) -> None:
-        data = self._http.send(event)
-        if data:
-            self._transport.write(data)
 
     async def _drain(self, patience: float = 0.0) -> None:
         """Waits while the client reads slower than we write. Raises ClientGone when it left, or read nothing for
@@ -359,8 +337,7 @@ class Connection(asyncio.Protocol):
         self._task = None
         if self._handed_over:
             return
-        waiting_for_continue = self._http.they_are_waiting_for_100_continue
-        if self._http.their_state is h11.SEND_BODY and not waiting_for_continue and not self._client_left:
+        if self._http.in_body and not self._client_left:
             # An answer that came before the end of an upload: closing now would take the answer from the client.
             self._body = None
             self._pauses.clear()
@@ -374,10 +351,9 @@ class Connection(asyncio.Protocol):
             self._discarding.cancel()
             self._discarding = None
         self._body = None
-        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE or self._client_left:
+        if self._client_left or not self._http.next_request():
             self._transport.close()
             return
-        self._http.start_next_cycle()
         self._pauses.clear()
         self._transport.resume_reading()
         self._advance()
@@ -394,8 +370,6 @@ class Connection(asyncio.Protocol):
         return self._task is not None and not self._task.done()
 
 
-def _check_size(head: h11.Request) -> None:
-    """h11 bounds a head that is not whole yet; one that came whole in a single read is measured here."""
-    size = len(head.target) + sum(len(name) + len(value) for name, value in head.headers)
-    if size > HEAD_LIMIT:
-        raise WardianError(INVALID, f"the request's head is longer than {HEAD_LIMIT} bytes", operation="read head")
+@functools.lru_cache(maxsize=64)
+def _content_type(value: str) -> bytes:
+    return encode_fields((("Content-Type", value),))
