@@ -14,7 +14,7 @@ from wardian.engine.changes import keep_change
 from wardian.engine.files.names import write_all_names
 from wardian.engine.life.sandbox import open_namespace, sandbox_want
 from wardian.engine.links import host_lines, linked, tell_linking
-from wardian.engine.options.endpoints import WITHOUT_LINKS, as_want, check_settings, refuse_connect, wanted
+from wardian.engine.options.endpoints import as_want, check_settings, refuse_connect, wanted
 from wardian.engine.options.network_checks import Settings, endpoint_settings
 from wardian.engine.options.table import ENDPOINTS
 from wardian.engine.parts import Parts
@@ -59,19 +59,6 @@ async def disconnect(parts: Parts, container: Container, ref: str, force: bool =
         _store(parts, container, left)
         undo.pop_all()
     if was_live and network is not None:
-        publish(parts, container, "disconnect", network)
-
-
-def finish_disconnects(parts: Parts, container: Container) -> None:
-    """After an engine's start, of a container that lives: what it is on no more was a disconnect that an engine was
-    killed in. It was done before it was stored, and cannot be had back as it was: it is stored now."""
-    given = {one.network.id for one in parts.networks.endpoints(container.id)}
-    for name in wanted(container.config):
-        network = _known(parts, name, force=True)
-        if network is None or name in WITHOUT_LINKS or network.id in given:
-            continue
-        log.warning("container %s: its disconnect from network %s is finished", container.id[:12], name)
-        _store(parts, container, {one: settings for one, settings in wanted(container.config).items() if one != name})
         publish(parts, container, "disconnect", network)
 
 

@@ -80,7 +80,6 @@ async def _tell_standing(parts: Parts, identity: str, changed: Changed | None) -
         if sandbox.has_links(container.config):
             lines = links.host_lines(links.linked(parts, container))
             write_hosts(container.config, parts.networks.endpoints(identity), parts.networks.host_gateway, lines)
-        connections.finish_disconnects(parts, container)
     except (OSError, WardianError) as error:
         log.warning("container %s: its networks as it was told of them: %s", identity[:12], error)
 
