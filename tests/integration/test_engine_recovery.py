@@ -1,7 +1,10 @@
 """What a new engine makes of what an earlier one left: killed at the worst moment, or gone with its host."""
 
 import asyncio
+import errno
+import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -70,6 +73,24 @@ def test_a_launch_that_was_not_written_down_yet_is_found_running(bench: Bench) -
     between_engines(bench, sql(bench, "DELETE FROM container_state"))
     assert bench.state(identity)["Running"] and bench.state(identity)["Pid"] == pid
     assert bench.finish(identity) == 7
+
+
+def test_it_is_found_so_by_an_engine_that_may_not_change_its_limits(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """prlimit(2) of another user's process takes CAP_SYS_RESOURCE, which is not in the default set of a container."""
+
+    def refused(pid: int, *_: object) -> tuple[int, int]:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    asked = [{"Name": "nofile", "Soft": 512, "Hard": 600}]
+    identity = bench.start("sleep", "60", Ulimits=asked, fields={"User": "1000"})
+    monkeypatch.setattr(resource, "prlimit", refused)
+    between_engines(bench, sql(bench, "DELETE FROM container_state"))
+    assert bench.state(identity)["Running"]
+    with closing(sqlite3.connect(bench.home.database)) as database:
+        rows = database.execute("SELECT record FROM container_state WHERE id = ?", (identity,)).fetchall()
+    assert json.loads(rows[0][0])["open_files"] == [512, 600]
 
 
 def test_a_run_that_was_not_written_down_at_all_has_its_exit_code(bench: Bench) -> None:

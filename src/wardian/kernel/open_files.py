@@ -6,7 +6,10 @@ written for a small one.
 """
 
 import os
+import re
 import resource
+
+from wardian.kernel import procfs
 
 _given: tuple[int, int] | None = None  # as we were started, once the limit is raised
 
@@ -21,6 +24,13 @@ def raise_limit() -> None:
 def given() -> tuple[int, int]:
     """Soft and hard limit as we were started."""
     return _given or resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+def limits_of(pid: int) -> tuple[int, int] | None:
+    """Soft and hard limit of another process (proc(5), limits), which anybody may read: prlimit(2) of another user's
+    takes CAP_SYS_RESOURCE. None when it has ended."""
+    found = re.search(r"^Max open files +(\d+) +(\d+) ", procfs.read(f"/proc/{pid}/limits"), re.MULTILINE)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def left() -> int:

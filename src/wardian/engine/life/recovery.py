@@ -16,7 +16,6 @@ import asyncio
 import errno
 import logging
 import os
-import resource
 import time
 
 from wardian.engine import connections, links
@@ -28,7 +27,7 @@ from wardian.engine.life.state import State
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.errors import WardianError
-from wardian.kernel import procfs
+from wardian.kernel import open_files, procfs
 from wardian.network import Changed, SandboxWant
 from wardian.runtime import ExitRecord, SupervisorClient, read_exit
 
@@ -124,8 +123,7 @@ async def _take_up(parts: Parts, lifecycle: Lifecycle, container: Container, sup
     """It was launched, and the engine ended before it could say so."""
     pid = (await supervisor.status()).pid
     launched = os.stat(os.path.join(parts.home.run_container(container.id), "supervisor.sock")).st_mtime_ns
-    open_files = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    lifecycle.launched(container, pid, procfs.start_time(pid), launched, open_files)
+    lifecycle.launched(container, pid, procfs.start_time(pid), launched, open_files.limits_of(pid))
 
 
 async def _settle(parts: Parts, lifecycle: Lifecycle, container: Container) -> None:
