@@ -5,6 +5,7 @@ The child is held in a step by a fifo: open(2) for writing waits for a reader (f
 """
 
 import asyncio
+import errno
 import os
 import resource
 import secrets
@@ -80,6 +81,20 @@ def test_a_step_that_hangs_ends_with_the_deadline(run_dir: str) -> None:
         await until(lambda: gone(launcher) and gone(child))
         assert not os.path.exists(f"{run_dir}/supervisor.sock")
 
+    run(test())
+
+
+def test_why_it_failed_is_told_also_without_a_descriptor_to_wait_by(
+    run_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def test() -> None:
+        with pytest.raises(LaunchError, match="/nowhere/at/all"):
+            await launch(plan(run_dir, "true", child=(ops.Write("/nowhere/at/all", b"x"),)), {}, (), run_dir)
+
+    monkeypatch.setattr(os, "pidfd_open", none_left)
     run(test())
 
 

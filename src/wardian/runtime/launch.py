@@ -124,8 +124,9 @@ def _abandon(control: socket.socket) -> None:
 
 async def _gone(process: int) -> None:
     """Waits a moment for the end of a launcher that fails: what was on its way to it, published ports' sockets too, is
-    let go of only then, and who hears of the failure may ask for these ports again."""
-    with contextlib.suppress(TimeoutError, ProcessLookupError):
+    let go of only then, and who hears of the failure may ask for these ports again. Without a descriptor to wait by
+    (EMFILE), the failure is what is told."""
+    with contextlib.suppress(OSError):
         async with asyncio.timeout(_LAST_MOMENT):
             await _readable(asyncio.get_running_loop(), _Pidfd(process))
 
