@@ -31,6 +31,9 @@ ENGINE_SCHEMA = Schema(
         """
         CREATE TABLE removed_container (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, exit_code INTEGER NOT NULL)
         """,
+        # Each new field of RunState brings one without a statement: a Wardian that does not know it refuses the file by
+        # name, and drops nothing from it unseen.
+        "",  # open_files
     ],
 )
 
@@ -118,10 +121,12 @@ def _record(text: str, name: str) -> ContainerRecord:
 
 
 def _state(text: str | None) -> RunState:
+    """What it has besides is of a Wardian that knew another field."""
     if text is None:
         return RunState()
     fields = msgspec.json.decode(text)
     asks = tuple(Ask(*one) for one in fields.get("asks", ()))
     limit = fields.get("open_files")
     open_files = (limit[0], limit[1]) if limit else None
-    return RunState(**fields | {"state": State(fields["state"]), "asks": asks, "open_files": open_files})
+    known = {name: value for name, value in fields.items() if name in RunState._fields}
+    return RunState(**known | {"state": State(fields["state"]), "asks": asks, "open_files": open_files})
