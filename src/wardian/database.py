@@ -23,6 +23,7 @@ from wardian.reserve import Reserve
 DISK_FULL = "write state"  # the operation of the error that says so
 _LOG_SIZE = 3 << 19  # bytes
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)  # the lower byte: https://www.sqlite.org/rescode.html
 _LOG_PAGES = 256  # of 4 kB: then they go to the database itself, and the log is written from its beginning
 
 
@@ -59,9 +60,9 @@ class Database:
             with self.durable() as db:
                 self._migrate(db, schemas)
             self._volatile.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the log is there from here on
-        if not self._fill_log() and self._reserve.give_up():
-            self._fill_log()
-        self._empty_log()
+            if not self._fill_log() and self._reserve.give_up():
+                self._fill_log()
+            self._empty_log()
 
     def _create(self, schemas: Sequence[Schema]) -> None:
         """Under another name, without syncs until it is whole: one commit after another they made a first start wait
@@ -224,13 +225,15 @@ def _said_when_full(directory: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _said_when_unreadable(path: str) -> Iterator[None]:
-    """Something else has its name, or a part of it is lost. Nothing is repaired or begun anew: what it says of
-    containers and images may still be had from it, or from a copy."""
+    """When something else has its name, or a part of it is lost, nothing is repaired or begun anew: what it says of
+    containers and images may still be had from it, or from a copy. No right to it, say, is no reason to put one
+    back."""
     try:
         yield
     except sqlite3.Error as error:
         message = f"{path}: {error}"
-        hint = "it is left as it is: put back a copy of it, or use another data root"
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+        hint = "it is left as it is: put back a copy of it, or use another data root" if damaged else ""
         raise WardianError(SYSTEM, message, operation="open state", subject=path, hint=hint) from error
 
 

@@ -65,3 +65,30 @@ def test_what_is_no_database_is_named_and_left_as_it_is(tmp_path, lost):
     why = "file is not a database" if lost == "all" else "database disk image is malformed"
     assert caught.value.message == f"{path}: {why}" and "left as it is" in caught.value.hint
     assert path.read_bytes() == garbage[lost]
+
+
+def test_what_is_lost_under_the_log_is_named_too(tmp_path):
+    """The tables' first pages are there: it is the checkpoint that misses the rest."""
+    path, whole = tmp_path / "state.db", tmp_path / "whole.db"
+    database = Database(str(whole), [FIRST])
+    with database.durable() as db:
+        db.execute("INSERT INTO a VALUES (zeroblob(1000000))")
+    database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    with database.durable() as db:
+        db.execute("CREATE TABLE later (x)")
+    path.write_bytes(whole.read_bytes()[: 4 * 4096])
+    shutil.copy(f"{whole}-wal", f"{path}-wal")
+    database.close()
+    with pytest.raises(WardianError) as caught:
+        Database(str(path), [FIRST])
+    assert caught.value.message == f"{path}: database disk image is malformed"
+    assert "put back a copy" in caught.value.hint
+
+
+def test_what_cannot_be_opened_is_named_and_not_said_to_be_lost(tmp_path):
+    path = tmp_path / "state.db"
+    path.mkdir()
+    with pytest.raises(WardianError) as caught:
+        Database(str(path), [FIRST])
+    assert caught.value.message == f"{path}: unable to open database file"
+    assert not caught.value.hint
