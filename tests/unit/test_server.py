@@ -475,7 +475,7 @@ def test_no_value_writes_another_header(server: RunningServer) -> None:
 
 def test_early_bytes_behind_a_body_in_chunks(server: RunningServer) -> None:
     head = b"POST /exec/x/start HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    head += b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b'd\r\n{"Tty":false}\r\n0\r\n\r\n'
     for request in (head + body + b"GET /early,", head + body[:-1]):
         answer = server.raw(request, then=(head + body + b"GET /early,")[len(request) :] + b"late,")
@@ -561,3 +561,21 @@ def test_paths_as_docker_takes_them(server: RunningServer) -> None:
     assert head("GET /v1.51/_ping")[0].startswith(b"HTTP/1.1 200 ")
     for path in ("/v1.51/containers/json", "/version", "/nowhere"):
         assert head(f"OPTIONS {path}")[0].startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("said", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+def test_a_body_is_json_only_when_it_says_so(server: RunningServer, said: str | None) -> None:
+    """What a page of another site may send without a question before it does nothing."""
+    field = "" if said is None else f"Content-Type: {said}\r\n"
+    body = '{"Image":"x"}'
+    head = f"POST /containers/create HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{field}Content-Length: {len(body)}"
+    answer = server.raw(f"{head}\r\n\r\n{body}".encode())
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert f"unsupported Content-Type header ({said or ''}): must be 'application/json'".encode() in answer
+
+
+def test_the_type_of_a_body_may_have_parameters(server: RunningServer) -> None:
+    body = '{"Image":"x"}'
+    head = "POST /containers/create HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    head += f"Content-Type: Application/JSON; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert b"unsupported Content-Type" not in server.raw((head + body).encode())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GROUP = "wardian"
 TLS_PORT = 2376
-_BACKLOG = 1024
+_BACKLOG = 4096  # /proc/sys/net/core/somaxconn bounds it: an engine that is stalled for a moment turns nobody away
 
 
 class Tls(NamedTuple):
@@ -127,7 +127,9 @@ class Listeners:
         for path in self._paths:
             sock = _listen(path, self._group)
             self._made.append((path, os.stat(path).st_ino))
-            self._servers.append(await loop.create_unix_server(lambda: Connection(application), sock=sock))
+            self._servers.append(
+                await loop.create_unix_server(lambda: Connection(application), sock=sock, backlog=_BACKLOG)
+            )
             said.append(path)
         return said
 
@@ -137,10 +139,10 @@ class Listeners:
 
         loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(lambda: Connection(application), sock=sock)
+            return await loop.create_unix_server(lambda: Connection(application), sock=sock, backlog=_BACKLOG)
         context = self._context
         assert context is not None
-        return await loop.create_server(lambda: Relay(application, context), sock=sock)
+        return await loop.create_server(lambda: Relay(application, context), sock=sock, backlog=_BACKLOG)
 
     def close(self) -> None:
         """What systemd passed keeps its name: the next client starts the next engine by it."""

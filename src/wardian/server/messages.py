@@ -49,6 +49,7 @@ class Request(NamedTuple):
         content = await self.body.read(JSON_BODY_LIMIT)
         if not content.strip():
             return None
+        _check_type(self.headers.get("content-type", ""))
         try:
             value = msgspec.json.decode(content)
         except RecursionError:
@@ -65,6 +66,14 @@ class Request(NamedTuple):
         if not isinstance(value, dict):
             raise WardianError(INVALID, "invalid JSON: the body must be an object", operation="decode")
         return value
+
+
+def _check_type(said: str) -> None:
+    """In docker's words. What says that it is text, a page of another site may send by a browser that has a client's
+    certificate, and nobody asks us before (https://fetch.spec.whatwg.org/#cors-safelisted-request-header)."""
+    if said.partition(";")[0].strip().lower() != JSON:
+        message = f"unsupported Content-Type header ({said}): must be '{JSON}'"
+        raise WardianError(INVALID, message, operation="decode", subject="Content-Type")
 
 
 class Answer(NamedTuple):
