@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 from typing import Any
@@ -83,6 +84,7 @@ def _threads(pid: int) -> str:
 
 
 def _take_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored below nohup(1), and with that by who was started there
     import fcntl
     import termios
 
