@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from wardian.errors import UNAVAILABLE, WardianError
 from wardian.kernel.spawn import spawn
-from wardian.restock import Orders, order
+from wardian.restock import Orders, fill, order
 from wardian.runtime.program import protected
 
 _STOCK = 2  # one is made while the other is at work
@@ -52,9 +52,14 @@ _waiting: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting]" = wea
 
 
 def _fill(launchers: "collections.deque[Launcher]", orders: Orders) -> None:
-    while orders.get():
-        with contextlib.suppress(OSError, WardianError):  # who takes one hears why
+    def make() -> bool:
+        try:
             launchers.append(start())
+        except (OSError, WardianError):  # who takes one hears why
+            return False
+        return True
+
+    fill(orders, lambda: len(launchers) >= _STOCK, make)
 
 
 def launcher_path() -> str:
@@ -67,8 +72,7 @@ def keep_ready() -> None:
     loop = asyncio.get_running_loop()
     if loop not in _waiting:
         _waiting[loop] = _Waiting()
-        for _ in range(_STOCK):
-            _waiting[loop].orders.put(True)
+        _waiting[loop].orders.put(True)
 
 
 def keep_none() -> None:
@@ -93,6 +97,8 @@ def take() -> Launcher:
         order(waiting.orders, some_left=bool(waiting.launchers))
         if _lives(found):
             return found
+    if waiting is not None:
+        order(waiting.orders, some_left=False)
     return start()
 
 

@@ -1,7 +1,7 @@
 """Directories made ahead: a container's `upper` and `work` cost ext4 half a millisecond, a rename a fiftieth of that.
 
-A few wait in places of their own; each one taken is made up for by a background thread. What is left of them when the
-engine ends is swept with these.
+A few wait in places of their own, and a background thread makes up for those that were taken. What is left of them when
+the engine ends is swept with these.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from wardian.restock import Orders, order
+from wardian.restock import Orders, fill, order
 from wardian.storage.places import Places
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,15 @@ class _Spare(NamedTuple, Generic[T]):
 
 
 class Spares(Generic[T]):
-    """A pool of what `make(path)` makes in `places`. Thread-safe. Its thread starts with the first `take`."""
+    """A pool of what `make(path)` makes in `places`; `close` is for what it returned and nobody gets. Thread-safe. Its
+    thread starts with the first `take`."""
 
-    def __init__(self, places: Places, make: Callable[[str], T]) -> None:
+    def __init__(
+        self, places: Places, make: Callable[[str], T], close: Callable[[T], None] = lambda made: None
+    ) -> None:
         self._places = places
         self._make = make
+        self._close = close
         self._ready: queue.SimpleQueue[_Spare[T]] = queue.SimpleQueue()
         self._orders: Orders = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -45,12 +49,15 @@ class Spares(Generic[T]):
         self._start()
         try:
             spare = self._ready.get_nowait()
-            order(self._orders, some_left=not self._ready.empty())
         except queue.Empty:
+            order(self._orders, some_left=False)
             spare = self._new()
+        else:
+            order(self._orders, some_left=not self._ready.empty())
         try:
             os.rename(spare.path, target)
         except OSError:  # swept away, or the target is there with something in it: what is missing is made
+            self._close(spare.made)
             return self._make(target)
         return spare.made
 
@@ -58,37 +65,34 @@ class Spares(Generic[T]):
         with self._lock:
             if self._thread is not None:
                 return
-            for _ in range(_READY):
-                self._orders.put(True)
             self._thread = threading.Thread(target=self._work, name="wardian-spares", daemon=True)
             self._thread.start()
 
-    def close(self) -> list[T]:
-        """No more are made. What `make` returned for those that nobody took; they stay where they are."""
+    def close(self) -> None:
+        """No more are made. The directories of those that nobody took stay where they are."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._orders.put(False)
             thread.join(_CLOSE_SECONDS)
-        left: list[T] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                left.append(self._ready.get_nowait().made)
-        return left
+                self._close(self._ready.get_nowait().made)
 
     def _work(self) -> None:
-        while self._orders.get():
-            self._make_one()
+        fill(self._orders, lambda: self._ready.qsize() >= _READY, self._make_one)
 
     def _new(self) -> _Spare[T]:
         path = self._places.fresh()
         return _Spare(path, self._make(path))
 
-    def _make_one(self) -> None:
+    def _make_one(self) -> bool:
         try:
             self._ready.put(self._new())
         except OSError as error:  # a full disk, say: the next one is made, or refused, in its own call
             log.warning("storage: cannot make a spare directory: %s", error)
+            return False
+        return True
 
 
 def make_container_directory(path: str) -> None:

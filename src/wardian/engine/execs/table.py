@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import secrets
+import socket
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -46,7 +47,7 @@ class Execs:
         self._forgetting: asyncio.TimerHandle | None = None
         self._directory = os.path.join(parts.home.run_root, "execs")
         os.makedirs(self._directory, mode=0o711, exist_ok=True)
-        self._spares = Spares(parts.run_places, exec_record.make_directory)
+        self._spares = Spares(parts.run_places, exec_record.make_directory, socket.socket.close)
 
     # --- calls ---
 
@@ -203,8 +204,7 @@ class Execs:
         for found in self._execs.values():
             if found.watch is not None:
                 found.watch.cancel()
-        for listener in self._spares.close():
-            listener.close()
+        self._spares.close()
 
     # --- what is known ---
 
