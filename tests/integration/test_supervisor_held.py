@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 import needs
 from supervised import OPEN_STDIN, TTY, Client, Supervised, compile_c, frames, supervised
 from wardian.errors import WardianError
+from wardian.kernel import procfs
+from wardian.runtime import supervisor
 from wardian.runtime.supervisor import SupervisorClient
 
 Test = Callable[..., contextlib.AbstractAsyncContextManager[Supervised]]
@@ -112,6 +116,37 @@ def test_a_connection_that_is_let_go_lasts_until_who_is_held_is_released(start: 
             assert frames(await far.read())[1] == b"said\n"
             assert other._control.fileno() == -1
             far.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize("way", ["cancelled", "too late"])
+def test_who_got_no_answer_that_it_is_held_frees_the_container(
+    start: Test, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with start("read x; echo said; read y", OPEN_STDIN) as s:
+            talker, far = await s.attach(), Client()
+            os.kill(s.process.pid, signal.SIGSTOP)
+            async with asyncio.timeout(10):
+                while not procfs.status(s.process.pid)["State"].startswith("T"):
+                    await asyncio.sleep(0.005)
+            monkeypatch.setattr(supervisor, "_DEADLINE", 0.01 if way == "too late" else 60)
+            asked = asyncio.create_task(s.client.attach(far.attacher(stdin=False)._replace(held=True)))
+            await asyncio.sleep(0)  # now it is sent
+            if way == "cancelled":
+                asked.cancel()
+            with pytest.raises((WardianError, asyncio.CancelledError)):
+                await asked
+            monkeypatch.undo()
+            far.theirs.close()
+            os.kill(s.process.pid, signal.SIGCONT)
+            await talker.send(b"go\n")
+            await _until_logged(s, "said\n")
+            await talker.send(b"end\n")
+            assert frames(await far.read())[1] == b"said\n"
+            far.close()
+            talker.close()
 
     run(test())
 

@@ -5,6 +5,7 @@ The messages are drawn in `protocol`. Sockets are non-blocking and read by the e
 
 import array
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -142,7 +143,8 @@ def _address(directory: int) -> str:
 
 
 def has_ended(error: Exception) -> bool:
-    """Whether that is why a supervisor did not do what it was asked: its container has ended, and all is in the log."""
+    """Whether that is why a supervisor did not do what it was asked: its container has ended, and all is in the log; or
+    this engine has let go of it (`close`)."""
     return isinstance(error, WardianError) and error.errno in _ENDED
 
 
@@ -197,7 +199,14 @@ class SupervisorClient:
         WardianError(CONFLICT) when the container has ended."""
         self._held += attacher.held
         try:
-            serial: int = protocol.ANSWER.unpack_from(await self._ask("ATTACH", attacher=attacher))[0]
+            serial = self._request("ATTACH", attacher=attacher)
+            try:
+                await self._answered("ATTACH", serial)
+            except BaseException:
+                if attacher.held:  # it may be in spite of that, and with it the container: it did not answer in time
+                    with contextlib.suppress(WardianError):
+                        self._request("RELEASE", serial)
+                raise
         except BaseException:
             self._let_go(attacher.held)
             raise
@@ -269,10 +278,11 @@ class SupervisorClient:
         kind: str,
         first: int = 0,
         second: int = 0,
-        attacher: Attacher | None = None,
         batch: Sequence[Publication] = (),
     ) -> bytes:
-        serial = self._request(kind, first, second, attacher, batch)
+        return await self._answered(kind, self._request(kind, first, second, batch=batch))
+
+    async def _answered(self, kind: str, serial: int) -> bytes:
         future = self._answers[serial] = self._loop.create_future()
         try:
             data: bytes = await asyncio.wait_for(future, _DEADLINE)
@@ -289,8 +299,8 @@ class SupervisorClient:
     def _request(
         self,
         kind: str,
-        first: int,
-        second: int,
+        first: int = 0,
+        second: int = 0,
         attacher: Attacher | None = None,
         batch: Sequence[Publication] = (),
     ) -> int:
