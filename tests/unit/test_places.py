@@ -1,4 +1,4 @@
-"""Places for new directories: what is made has its name at once, whatever file system it is on."""
+"""Places for new directories: what is made has its name at once, whatever file system it is on, spread or not."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wardian.storage import Places
+from wardian.storage import Places, places
 
 
 @pytest.fixture(params=["/tmp", "/dev/shm"], ids=["disk", "tmpfs"])
@@ -15,29 +15,46 @@ def directory(request: pytest.FixtureRequest) -> Iterator[str]:
         yield path
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["together", "spread"])
+def spread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Also where the file system has a journal."""
+
+    def answer(directory: str) -> bool:
+        os.stat(directory)  # one that is not there is told of
+        return bool(request.param)
+
+    monkeypatch.setattr(places, "_passes_over_deleted", answer)
+    return bool(request.param)
+
+
+def test_they_are_apart_where_that_helps(directory: str, spread: bool) -> None:
+    made = Places(directory)
+    assert len({os.path.dirname(made.fresh()) for _ in range(4)}) == (4 if spread else 1)
+
+
 def test_a_directory_is_made_with_its_name_and_mode(directory: str) -> None:
-    places, target = Places(directory), os.path.join(directory, "one")
-    places.make(target, 0o700)
+    made, target = Places(directory), os.path.join(directory, "one")
+    made.make(target, 0o700)
     assert os.stat(target).st_mode & 0o7777 == 0o700
     assert os.listdir(target) == []
     assert not [name for _, names, _ in os.walk(directory) for name in names if name.startswith("spare.")]
 
 
 def test_nothing_that_is_there_is_covered(directory: str) -> None:
-    places, target = Places(directory), os.path.join(directory, "one")
-    places.make(target, 0o700)
+    made, target = Places(directory), os.path.join(directory, "one")
+    made.make(target, 0o700)
     with open(os.path.join(target, "kept"), "w"):
         pass
     with pytest.raises(FileExistsError):
-        places.make(target, 0o700)
+        made.make(target, 0o700)
     assert os.listdir(target) == ["kept"]
     assert not [name for _, names, _ in os.walk(directory) for name in names if name.startswith("spare.")]
 
 
 def test_places_that_were_swept_away_are_made_again(directory: str) -> None:
-    places = Places(directory)
+    made = Places(directory)
     for _ in range(2):
-        path = places.fresh()
+        path = made.fresh()
         assert not os.path.exists(path)
         os.mkdir(path)
         os.rmdir(path)
