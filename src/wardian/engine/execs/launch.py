@@ -34,12 +34,15 @@ from wardian.runtime import (
 )
 
 _LISTENER = "@listener"
-_RELATIVE = "Cwd must be an absolute path"
 
 
 class RunDirectory(NamedTuple):
     path: str
     listener: socket.socket  # its supervisor's, made already; whoever launches closes it
+
+
+class _RefusedUnstarted(WardianError):
+    """What Docker's runtime refuses before it starts anything, in its words."""
 
 
 class Exec:
@@ -101,9 +104,8 @@ async def launch_exec(
 
 
 def _refuse_relative(directory: str) -> None:
-    """In runc's words, which it has before it starts anything."""
     if not os.path.isabs(directory):
-        raise WardianError(SYSTEM, _RELATIVE, operation="exec", subject=directory)
+        raise _RefusedUnstarted(SYSTEM, "Cwd must be an absolute path", operation="exec", subject=directory)
 
 
 def _supervision(found: Exec, kept: RunDirectory | None, size: tuple[int, int]) -> Supervision:
@@ -142,14 +144,14 @@ def of_files(error: OSError) -> WardianError:
 
 def code_of(error: BaseException) -> int:
     """Of an exec that did not start: of what its runtime refused, Docker has another than of the rest."""
-    by_runtime = isinstance(error, LaunchError) or str(error) == _RELATIVE
+    by_runtime = isinstance(error, (LaunchError, _RefusedUnstarted))
     return failed_start_code(str(error), 128 if by_runtime else 126)
 
 
 def said_as_docker(error: WardianError, found: Exec) -> WardianError:
     """People search for these words, and clients make an exit code of them."""
     cause = say_launch_error(error, found.options["Cmd"][0]) if isinstance(error, LaunchError) else error
-    doing = "" if cause.message == _RELATIVE else "unable to start container process: "
+    doing = "" if isinstance(error, _RefusedUnstarted) else "unable to start container process: "
     message = f"OCI runtime exec failed: exec failed: {doing}{cause.message}"
     return WardianError(
         cause.kind, message, operation="exec", subject=cause.subject, errno=cause.errno, hint=cause.hint
