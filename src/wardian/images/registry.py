@@ -183,7 +183,8 @@ class RegistryClient:
         body: bytes | Iterable[bytes] | None = None,
         expected: Sequence[int] = (200, 206),
     ) -> urllib3.BaseHTTPResponse:
-        """With authentication and redirects; an answer that is expected, for the caller to `_end`, or WardianError.
+        """With authentication and redirects; an answer that is expected, which the caller ends (`Answers.end`), or
+        WardianError.
 
         A body that comes in pieces is sent once: what it goes to has let us in just before.
         """
