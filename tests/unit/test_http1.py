@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import h11
 import pytest
+from httptools import HttpRequestParser
 
+from wardian.server import chunks
 from wardian.server.heads import HEAD_LIMIT, Head, Refused, encode_fields, read_head
 from wardian.server.http1 import CONTINUE, END, LEFT, Http1
 
@@ -338,6 +340,49 @@ def test_many_small_chunks_are_one_piece() -> None:
     http.receive(b"0\r\n\r\n" + PLAIN)
     assert http.next_event() is END
     assert (http.next_event(), http.waiting) == (None, len(PLAIN))
+
+
+class Counted(HttpRequestParser):
+    """llhttp, and how often it was called for the bytes that are looked at."""
+
+    calls = 0
+
+    def feed_data(self, data: bytes | memoryview) -> None:
+        Counted.calls += 1
+        super().feed_data(data)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"%x\r\n" % (256 << 10) + b"\r\n" * (128 << 10) + b"\r\n",
+        b"5\r\n0\r\n\r\n\r\n" * 20_000,
+        b"1\r\n\r\r\n" * 40_000,
+        b"1;a=b\r\nx\r\n" * 20_000,
+    ],
+    ids=["empty lines", "ends", "small chunks", "extensions"],
+)
+def test_no_content_costs_more_calls(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    """One for what came at once, whatever it is: who uploads empty lines would have the engine's loop for itself."""
+    monkeypatch.setattr(chunks, "HttpRequestParser", Counted)
+    http = Http1()
+    http.receive(CHUNKED)
+    assert isinstance(http.next_event(), Head)
+    for received in (body[:-1], body[-1:] + b"0\r\n\r\n" + PLAIN):
+        http.receive(received)
+        Counted.calls = 0
+        while http.next_event() not in (None, END):
+            pass
+        assert Counted.calls == 1
+    assert http.take_waiting() == PLAIN
+
+
+def test_an_end_that_only_one_of_two_sees() -> None:
+    """Where llhttp ends a body, and where its sizes say: a request must not begin between the two."""
+    read = chunks.Chunks()
+    read._frames._missing = 5  # as if they had come to differ
+    with pytest.raises(Refused, match="no clear end"):
+        read.feed(b"0\r\n\r\n")
 
 
 # The ends of both sides.
