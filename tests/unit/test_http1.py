@@ -442,6 +442,23 @@ def test_who_waits_for_100_continue() -> None:
     assert http.in_body and not http.next_request()
 
 
+def test_a_body_that_was_not_asked_for_may_not_come() -> None:
+    """What the client sends next is the body or its next request (RFC 9110 section 10.1.1): there is no next."""
+    for length, rest, closes in ((2, b"", True), (2, b"a", False), (0, b"", False)):
+        for streamed in (False, True):
+            http = Http1()
+            http.receive(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % length)
+            http.receive(rest)
+            while http.next_event() is not None:
+                pass
+            said = http.start(404, b"") + http.finish() if streamed else http.answer(404, b"", b"")
+            assert (b"\r\nConnection: close\r\n" in said) is closes
+            http.receive(b"ab"[len(rest) : length])
+            while http.next_event() is not None:
+                pass
+            assert http.next_request() is not closes
+
+
 # Answers.
 
 

@@ -421,6 +421,13 @@ def test_expect_100_continue(server: RunningServer) -> None:
         sock.sendall(b"abc")
         answer = sock.recv(4096)
         assert answer.startswith(b"HTTP/1.1 200")
+    with server.socket() as sock:
+        sock.sendall(b"POST /absent HTTP/1.1\r\nHost: a\r\nContent-Length: 64\r\nExpect: 100-continue\r\n\r\n")
+        answer = sock.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 404")
+        assert b"\r\nConnection: close\r\n" in answer
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(1) == b""
 
 
 def test_an_answer_that_comes_before_the_upload_ends_is_seen(client: Client) -> None:

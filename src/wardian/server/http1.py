@@ -214,6 +214,8 @@ class Http1:
     def _begin(self, state: _Ours) -> None:
         if self._ours is not _NOTHING:
             raise RuntimeError("a request has one answer")
+        if self.waits_for_continue:
+            self._keep_alive = False  # what comes next may be the body all the same, or a request in its place
         self._ours, self.waits_for_continue = state, False
 
     def _closing(self) -> bytes:
