@@ -459,6 +459,18 @@ def test_a_body_that_was_not_asked_for_may_not_come() -> None:
             assert http.next_request() is not closes
 
 
+@pytest.mark.parametrize("broken", [b"nonsense\r\n\r\n", b"\x16"])
+def test_a_refusal_says_why_after_a_head_too(broken: bytes) -> None:
+    http = asked(PLAIN.replace(b"GET", b"HEAD"))
+    http.answer(200, b"", b"hi")
+    assert http.next_request()
+    http.receive(broken)
+    assert refused(http).status == 400
+    assert http.answer(400, b"", b"why") == (
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\nConnection: close\r\n\r\nwhy"
+    )
+
+
 # Answers.
 
 

@@ -226,6 +226,7 @@ class Http1:
         if self._theirs is not _ENDED or self._ours is not _DONE or not self._keep_alive:
             return False
         self._theirs, self._ours = _HEAD, _NOTHING
+        self._wants_content = True  # a refusal too, where no head says otherwise
         return True
 
 
