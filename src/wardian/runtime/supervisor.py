@@ -199,14 +199,7 @@ class SupervisorClient:
         WardianError(CONFLICT) when the container has ended."""
         self._held += attacher.held
         try:
-            serial = self._request("ATTACH", attacher=attacher)
-            try:
-                await self._answered("ATTACH", serial)
-            except BaseException:
-                if attacher.held:  # it may be in spite of that, and with it the container: it did not answer in time
-                    with contextlib.suppress(WardianError):
-                        self._request("RELEASE", serial)
-                raise
+            serial: int = protocol.ANSWER.unpack_from(await self._ask("ATTACH", attacher=attacher))[0]
         except BaseException:
             self._let_go(attacher.held)
             raise
@@ -278,16 +271,21 @@ class SupervisorClient:
         kind: str,
         first: int = 0,
         second: int = 0,
+        attacher: Attacher | None = None,
         batch: Sequence[Publication] = (),
     ) -> bytes:
-        return await self._answered(kind, self._request(kind, first, second, batch=batch))
-
-    async def _answered(self, kind: str, serial: int) -> bytes:
+        serial = self._request(kind, first, second, attacher, batch)
         future = self._answers[serial] = self._loop.create_future()
         try:
             data: bytes = await asyncio.wait_for(future, _DEADLINE)
-        except TimeoutError:
-            raise WardianError(UNAVAILABLE, f"the supervisor did not answer {kind} within {_DEADLINE:.0f} s") from None
+        except (TimeoutError, asyncio.CancelledError) as unanswered:
+            if attacher is not None and attacher.held:  # it may be for all that, and the container stands still
+                with contextlib.suppress(WardianError):
+                    self._request("RELEASE", serial, 0)
+            if isinstance(unanswered, TimeoutError):
+                message = f"the supervisor did not answer {kind} within {_DEADLINE:.0f} s"
+                raise WardianError(UNAVAILABLE, message) from None
+            raise
         finally:
             self._answers.pop(serial, None)
             self._let_go(0)
@@ -299,8 +297,8 @@ class SupervisorClient:
     def _request(
         self,
         kind: str,
-        first: int = 0,
-        second: int = 0,
+        first: int,
+        second: int,
         attacher: Attacher | None = None,
         batch: Sequence[Publication] = (),
     ) -> int:
