@@ -20,7 +20,7 @@ import pytest
 
 from benches import Bench
 from wardian.engine import Engine
-from wardian.engine.execs import table as exec_table
+from wardian.engine.execs import ended
 from wardian.engine.store import EngineStore
 from wardian.errors import WardianError
 from wardian.storage import Snapshots
@@ -200,7 +200,7 @@ def test_who_finishes_a_removal_takes_the_volumes_that_were_to_go(
 
 def test_of_ended_execs_the_newest_are_known(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else an engine grows by what somebody starts a thousand times a minute."""
-    monkeypatch.setattr(exec_table, "_MOST_ENDED", 2)
+    monkeypatch.setattr(ended, "_MOST", 2)
     container = bench.start("sleep", "60")
 
     async def one() -> str:
@@ -209,7 +209,8 @@ def test_of_ended_execs_the_newest_are_known(bench: Bench, monkeypatch: pytest.M
         await execs.start(identity, {}).run_detached()
         while execs.inspect(identity)["Running"]:
             await asyncio.sleep(0.01)
-        await execs._execs[identity].ended()
+        while identity in execs._execs:
+            await asyncio.sleep(0.01)
         return identity
 
     first, *rest = [bench.run(one()) for _ in range(3)]

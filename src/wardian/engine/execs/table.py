@@ -9,7 +9,6 @@ import logging
 import os
 import secrets
 import socket
-from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from wardian.engine.deadline import look
 from wardian.engine.descriptors import refuse_without_descriptors
 from wardian.engine.execs import record as exec_record
+from wardian.engine.execs.ended import Ended
 from wardian.engine.execs.facts import check_user
 from wardian.engine.execs.launch import Exec, RunDirectory, code_of, launch_exec, of_files, said_as_docker
 from wardian.engine.execs.process import decode_exec, render_exec
@@ -31,9 +31,6 @@ from wardian.storage import Spares
 
 log = logging.getLogger(__name__)
 
-# docker's CLI asks for the exit code after the stream's end; then nobody asks any more
-_FORGET_AFTER = 300.0
-_MOST_ENDED = 1000  # of them are known so long: who starts more in that time would have the engine grow by them
 _LOST = 137
 _BACKSTOP = 5  # seconds
 _RECORD_VERSION = 1
@@ -43,9 +40,8 @@ class Execs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._execs: dict[str, Exec] = {}
-        self._ended: deque[tuple[float, Exec]] = deque()  # when to forget it, by the loop's clock; oldest first
-        self._forgetting: asyncio.TimerHandle | None = None
         self._directory = os.path.join(parts.home.run_root, "execs")
+        self._ended = Ended(partial(exec_record.forget, self._directory))
         os.makedirs(self._directory, mode=0o711, exist_ok=True)
         self._spares = Spares(parts.run_places, exec_record.make_directory, socket.socket.close)
 
@@ -68,19 +64,23 @@ class Execs:
 
     def start(self, identity: str, body: Mapping[str, Any]) -> ExecSession:
         """A promise to start it. Raises WardianError when it cannot be."""
+        if (ended := self._ended.answer(identity)) is not None:
+            self._refuse_ended(ended)
         found = self._find(identity)
         _refuse_second(found)
         refuse_without_descriptors("exec")
         return ExecSession(found.options, body, partial(self._launch, found))
 
     def inspect(self, identity: str) -> dict[str, Any]:
+        if (ended := self._ended.answer(identity)) is not None:
+            return ended
         found = self._find(identity)
         self._settle(found)
-        return render_exec(found.id, found.container.id, found.options, found.running, found.exit_code, found.pid)
+        return _render(found)
 
     async def resize(self, identity: str, height: int, width: int) -> None:
-        found = self._find(identity)
-        if found.supervisor is None:
+        found = self._find(identity) if self._ended.answer(identity) is None else None
+        if found is None or found.supervisor is None:
             raise WardianError(CONFLICT, f"exec {identity} is not running", operation="resize", subject=identity)
         if not found.options.get("Tty"):
             return  # as Docker
@@ -234,23 +234,20 @@ class Execs:
         found.container.execs.discard(found.id)
         if found.backstop:
             return
-        self._ended.append((asyncio.get_running_loop().time() + _FORGET_AFTER, found))
-        if len(self._ended) > _MOST_ENDED:
-            self._drop(self._ended.popleft()[1])
-        if self._forgetting is None:
-            self._forget_due()
-
-    def _forget_due(self) -> None:
-        """Those whose time has come, and again when that of the next has."""
-        loop = asyncio.get_running_loop()
-        while self._ended and self._ended[0][0] <= loop.time():
-            self._drop(self._ended.popleft()[1])
-        self._forgetting = loop.call_at(self._ended[0][0], self._forget_due) if self._ended else None
+        self._execs.pop(found.id, None)
+        self._ended.keep(found.id, _render(found))
 
     def _drop(self, found: Exec) -> None:
+        """It cannot be started any more."""
         self._execs.pop(found.id, None)
         found.container.execs.discard(found.id)
         exec_record.forget(self._directory, found.id)
+
+    def _refuse_ended(self, answer: Mapping[str, Any]) -> None:
+        container = self._parts.registry.get(answer["ContainerID"])
+        if container is not None:
+            _refuse_stopped(container)
+        raise _second(answer["ID"], "has already run")
 
     def _publish(self, found: Exec, action: str, **more: str) -> None:
         container = found.container
@@ -261,8 +258,15 @@ class Execs:
 def _refuse_second(found: Exec) -> None:
     _refuse_stopped(found.container)
     if found.started:
-        how = "is already running" if found.running else "has already run"
-        raise WardianError(CONFLICT, f"exec command {found.id} {how}", operation="exec", subject=found.id)
+        raise _second(found.id, "is already running" if found.running else "has already run")
+
+
+def _second(identity: str, how: str) -> WardianError:
+    return WardianError(CONFLICT, f"exec command {identity} {how}", operation="exec", subject=identity)
+
+
+def _render(found: Exec) -> dict[str, Any]:
+    return render_exec(found.id, found.container.id, found.options, found.running, found.exit_code, found.pid)
 
 
 def _refuse_stopped(container: Container, ref: str = "") -> None:
