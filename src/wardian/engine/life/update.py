@@ -24,7 +24,7 @@ from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.spec.resources import resources_of
 from wardian.engine.workers import work
-from wardian.errors import CONFLICT, SYSTEM, WardianError
+from wardian.errors import CONFLICT, INVALID, SYSTEM, WardianError
 from wardian.runtime import Write, carry_out, limit_writes, take_back
 
 _LIMITS = (
@@ -108,6 +108,9 @@ def _check_together(container: Container, old: ContainerConfig, changes: Mapping
         )
         raise _cannot(container, message)
     memory = new("Memory") or old[HOST + "Memory"]
+    if new("MemorySwap") > 0 and not memory:  # as at a create; to Docker its kernel says EINVAL
+        message = "You should always set the Memory limit when using Memoryswap limit, see usage"
+        raise _cannot(container, message, INVALID)
     if 0 < new("MemorySwap") < memory:
         raise _cannot(container, "Minimum memoryswap limit should be larger than memory limit, see usage")
     policy = changes.get(f"{HOST}{_POLICY}")
