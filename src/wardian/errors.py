@@ -12,6 +12,7 @@ FORBIDDEN = "forbidden"
 UNAUTHORIZED = "unauthorized"
 UNAVAILABLE = "unavailable"
 NOT_IMPLEMENTED = "not implemented"
+REFUSED = "refused"  # as INVALID and CONFLICT are, where Docker answers 500: no trouble of ours
 SYSTEM = "system"
 
 # The HTTP status that a kind is told by: the server writes it, the client reads it.
@@ -22,7 +23,8 @@ STATUS = {
     FORBIDDEN: 403,
     NOT_FOUND: 404,
     CONFLICT: 409,
-    SYSTEM: 500,
+    REFUSED: 500,
+    SYSTEM: 500,  # behind REFUSED: what a client takes a 500 for
     NOT_IMPLEMENTED: 501,
     UNAVAILABLE: 503,
 }

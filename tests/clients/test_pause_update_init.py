@@ -47,6 +47,23 @@ def test_update(docker):
     assert b"No such container" in docker("update", "--cpus", "1", "nobody", status=1).stderr
 
 
+def test_swap_without_a_limit_of_memory(docker):
+    docker("run", "-d", "--name", "unlimited", IMAGE, "sleep", "1000")
+    shown = ("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}", "unlimited")
+    refused = docker("update", "--memory-swap", "32m", "unlimited", status=1).stderr
+    assert b"You should always set the Memory limit when using Memoryswap limit, see usage" in refused
+    assert docker.out(*shown) == "0 0"
+    docker("update", "--memory-swap", "-1", "unlimited")
+
+
+def test_an_exec_in_no_directory(docker):
+    docker("run", "-d", "--name", "placed", IMAGE, "sleep", "1000")
+    done = docker("exec", "-w", "/nowhere", "placed", "true", status=127)
+    refused = done.stdout + done.stderr
+    assert b'chdir to cwd ("/nowhere") set in config.json failed: no such file or directory' in refused
+    assert b"step" not in refused
+
+
 def test_update_without_a_flag(docker):
     assert b"must provide one or more flags when using this command" in docker("update", "any", status=1).stderr
 

@@ -4,6 +4,7 @@ options ─▶ process (process.py) ─▶ facts of the container's root ─▶ 
 """
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -19,7 +20,7 @@ from wardian.engine.links import with_links
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.userns.choice import ids_of
-from wardian.errors import SYSTEM, WardianError
+from wardian.errors import INVALID, REFUSED, SYSTEM, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import send_signal
 from wardian.runtime import (
@@ -34,6 +35,7 @@ from wardian.runtime import (
 )
 
 _LISTENER = "@listener"
+_DIRECTORY = "working directory "  # the step that goes there (ops.Chdir)
 
 
 class RunDirectory(NamedTuple):
@@ -105,7 +107,7 @@ async def launch_exec(
 
 def _refuse_relative(directory: str) -> None:
     if not os.path.isabs(directory):
-        raise _RefusedUnstarted(SYSTEM, "Cwd must be an absolute path", operation="exec", subject=directory)
+        raise _RefusedUnstarted(REFUSED, "Cwd must be an absolute path", operation="exec", subject=directory)
 
 
 def _supervision(found: Exec, kept: RunDirectory | None, size: tuple[int, int]) -> Supervision:
@@ -148,9 +150,17 @@ def code_of(error: BaseException) -> int:
     return failed_start_code(str(error), 128 if by_runtime else 126)
 
 
+def _said(error: LaunchError, command: str) -> WardianError:
+    if not error.op.startswith(_DIRECTORY) or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+        return say_launch_error(error, command)
+    path, why = error.op.removeprefix(_DIRECTORY), os.strerror(error.errno).lower()
+    message = f'chdir to cwd ("{path}") set in config.json failed: {why}'  # there is no such file: runc's words
+    return WardianError(INVALID, message, operation="exec", subject=path, errno=error.errno)
+
+
 def said_as_docker(error: WardianError, found: Exec) -> WardianError:
     """People search for these words, and clients make an exit code of them."""
-    cause = say_launch_error(error, found.options["Cmd"][0]) if isinstance(error, LaunchError) else error
+    cause = _said(error, found.options["Cmd"][0]) if isinstance(error, LaunchError) else error
     doing = "" if isinstance(error, _RefusedUnstarted) else "unable to start container process: "
     message = f"OCI runtime exec failed: exec failed: {doing}{cause.message}"
     return WardianError(

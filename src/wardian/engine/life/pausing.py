@@ -12,7 +12,7 @@ from wardian.engine.life.state import Event, RunState, State
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.engine.workers import work
-from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
+from wardian.errors import CONFLICT, REFUSED, SYSTEM, UNAVAILABLE, WardianError
 from wardian.kernel import freezer
 from wardian.runtime import freezer_directory
 
@@ -39,7 +39,7 @@ def check_paused(container: Container) -> None:
     """Docker answers 500 to this one."""
     if container.state.state is not State.PAUSED:
         message = f"Container {container.id} is not paused"
-        raise WardianError(SYSTEM, message, operation="unpause", subject=container.id)
+        raise WardianError(REFUSED, message, operation="unpause", subject=container.id)
 
 
 async def freeze(parts: Parts, container: Container) -> None:
