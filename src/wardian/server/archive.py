@@ -7,7 +7,6 @@ import base64
 import msgspec
 
 from wardian.engine import CommitAsked
-from wardian.errors import INVALID, WardianError
 from wardian.server.messages import Answer, Request, Streamed, json_answer
 
 _TAR = "application/x-tar"
@@ -50,8 +49,6 @@ async def export(request: Request) -> Streamed:
 async def commit(request: Request) -> Answer:
     query = request.query
     config = await request.json()
-    if config is not None and not isinstance(config, dict):
-        raise WardianError(INVALID, "invalid JSON: the body must be an object", operation="commit")
     asked = CommitAsked(
         container=query.text("container"),
         repo=query.text("repo"),

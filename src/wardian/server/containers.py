@@ -39,7 +39,7 @@ async def index(request: Request) -> Answer:
 
 async def create(request: Request) -> Answer:
     body = await request.json()
-    if not isinstance(body, dict):
+    if body is None:
         raise WardianError(INVALID, "config cannot be empty in order to create a container", operation="create")
     name = request.query.text("name") or None
     platform = request.query.text("platform") or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,22 @@ JSON_BODY_LIMIT = 16 << 20
 NOTE_HEADER = "Wardian-Note"
 
 
+def _replacement(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return "\ufffd" * (error.end - error.start), error.end
+
+
+codecs.register_error("wardian-each-byte", _replacement)
+
+
+def decode_json(content: bytes) -> Any:
+    """JSON as Go takes it: each byte that is no UTF-8 is U+FFFD. Raises msgspec.DecodeError for what is no JSON."""
+    try:
+        return msgspec.json.decode(content)
+    except UnicodeDecodeError:
+        return msgspec.json.decode(content.decode("utf-8", "wardian-each-byte"))
+
+
 class Request(NamedTuple):
     """One operation as a handler sees it. `headers` has lower-case names; `version` is the API version asked for."""
 
@@ -43,29 +60,25 @@ class Request(NamedTuple):
     shut_down: Callable[[], None]
     times: Times
 
-    async def json(self) -> Any:
-        """The decoded body in the shape of its operation, None when there is none. Raises WardianError for one that is
-        too long, no JSON, or of other types."""
+    async def json(self) -> dict[str, Any] | None:
+        """The decoded body, an object in the shape of its operation; None when there is none, or null. Raises
+        WardianError for one that is too long, no JSON, or of other types."""
         content = await self.body.read(JSON_BODY_LIMIT)
         if not content.strip():
             return None
         _check_type(self.headers.get("content-type", ""))
         try:
-            value = msgspec.json.decode(content)
+            value = decode_json(content)
         except RecursionError:
             raise WardianError(INVALID, "invalid JSON: exceeded max depth", operation="decode") from None
-        if isinstance(value, dict):
-            value = shapes.conform(self.route.handler, value)
-        return versions.adapt_request(self.route, self.version, value)
+        conformed: dict[str, Any] | None = versions.adapt_request(
+            self.route, self.version, shapes.conform(self.route.handler, value)
+        )
+        return conformed
 
     async def json_object(self) -> dict[str, Any]:
-        """A body that must be a JSON object; {} when there is none."""
-        value = await self.json()
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise WardianError(INVALID, "invalid JSON: the body must be an object", operation="decode")
-        return value
+        """The same, {} when there is none."""
+        return await self.json() or {}
 
 
 def _check_type(said: str) -> None:

@@ -1,7 +1,8 @@
 """The shape of each JSON body: its fields with their types, as Go's decoder sees Docker's structs (api.md of Docker).
 
-Go matches a field's name in any case where none is exactly so, and takes null for "not said". A value of another type
-is refused in its words. What no shape knows is left to the operation, which refuses it or does not.
+Go matches a field's name in any case where none is exactly so. A null is "not said" for a field, and the zero value of
+its type in a list or under a key that is data: no operation sees one. A value of another type is refused in Go's words.
+What no shape knows is left to the operation, which refuses it or does not.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ class Many(NamedTuple):
 
 
 class Table(NamedTuple):
-    """An object whose keys are data."""
+    """An object whose keys are data. `pointers`: a null is none of its values, but nil, which is for its operation."""
 
     of: Shape
     go: str
+    pointers: bool = False
 
 
 class Fields(NamedTuple):
@@ -159,7 +161,8 @@ _ENDPOINT = Fields(
     },
 )
 _NETWORKING = Fields(
-    "network.NetworkingConfig", {"EndpointsConfig": Table(_ENDPOINT, "map[string]*network.EndpointSettings")}
+    "network.NetworkingConfig",
+    {"EndpointsConfig": Table(_ENDPOINT, "map[string]*network.EndpointSettings", pointers=True)},
 )
 _OWN = Fields("Wardian", _all(TEXT, "HealthOnFailure Rootfs Umask Timezone") | {"Timeout": NUMBER})
 _CREATE = Fields("CreateRequest", _CONFIG | {"HostConfig": _HOST, "NetworkingConfig": _NETWORKING, "Wardian": _OWN})
@@ -205,14 +208,29 @@ BODIES: Mapping[str, Fields] = {
 }
 
 
-def conform(handler: str, value: dict[str, Any]) -> dict[str, Any]:
-    """The body of this operation, its fields by their exact names. Raises INVALID for one of another type."""
+def conform(handler: str, value: Any) -> dict[str, Any] | None:
+    """The body of this operation, its fields by their exact names; None for null. Raises INVALID for one of another
+    type."""
+    if value is not None and not isinstance(value, dict):
+        message = f"invalid JSON: the body must be an object, not {_ARTICLES[_kind(value)]}"
+        raise WardianError(INVALID, message, operation="decode")
     shape = BODIES.get(handler)
-    return value if shape is None else _fields(shape, value, shape.go)
+    return value if shape is None or value is None else _fields(shape, value, shape.go)
+
+
+def nothing(shape: Shape) -> Any:
+    """Go's zero value: what null is where a value must be, in a list or under a key that is data."""
+    if isinstance(shape, Leaf):
+        return shape.kind()
+    if isinstance(shape, Many | Words):
+        return []
+    return None if isinstance(shape, Whatever) else {}
 
 
 def _conform(shape: Shape, value: Any, where: str) -> Any:
-    if value is None or isinstance(shape, Whatever):
+    if value is None:
+        return nothing(shape)
+    if isinstance(shape, Whatever):
         return value
     if isinstance(shape, Leaf):
         if type(value) is not shape.kind:
@@ -228,7 +246,10 @@ def _conform(shape: Shape, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _misshapen(value, where, shape.go)
     if isinstance(shape, Table):
-        return {key: _conform(shape.of, one, f"{where}.{key}") for key, one in value.items()}
+        return {
+            key: None if one is None and shape.pointers else _conform(shape.of, one, f"{where}.{key}")
+            for key, one in value.items()
+        }
     return _fields(shape, value, where)
 
 
@@ -243,12 +264,20 @@ def _fields(shape: Fields, value: dict[str, Any], where: str) -> dict[str, Any]:
             if name in value and name != key:
                 continue  # the exact one counts
         of = shape.known.get(name)
+        if one is None and of is not None:
+            continue  # not said
         found[name] = one if of is None else _conform(of, one, f"{where}.{name}")
     return found
 
 
 def _misshapen(value: object, where: str, go: str) -> WardianError:
-    kinds = ((bool, "bool"), (int, "number"), (float, "number"), (str, "string"), (list, "array"), (dict, "object"))
-    kind = next((name for one, name in kinds if isinstance(value, one)), "value")
-    message = f"invalid JSON: json: cannot unmarshal {kind} into Go struct field {where} of type {go}"
+    message = f"invalid JSON: json: cannot unmarshal {_kind(value)} into Go struct field {where} of type {go}"
     return WardianError(INVALID, message, operation="decode", subject=where)
+
+
+_KINDS = ((bool, "bool"), (int, "number"), (float, "number"), (str, "string"), (list, "array"), (dict, "object"))
+_ARTICLES = {"bool": "a bool", "number": "a number", "string": "a string", "array": "an array"}
+
+
+def _kind(value: object) -> str:
+    return next(name for one, name in _KINDS if isinstance(value, one))

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from wardian.engine.life.signals import signal_number
 from wardian.errors import INVALID, NOT_IMPLEMENTED, WardianError
 from wardian.runtime import group_path
@@ -29,8 +31,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
+def shown(value: object) -> str:
+    """A value in a message: as its JSON, and no words of Python's; a string as Docker quotes it."""
+    return repr(value) if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
+
+
 def invalid(path: str, value: object, why: str) -> WardianError:
-    return WardianError(INVALID, f"invalid {path} {value!r}: {why}", operation="create", subject=path)
+    return WardianError(INVALID, f"invalid {path} {shown(value)}: {why}", operation="create", subject=path)
 
 
 def not_built(path: str, what: str) -> WardianError:
@@ -267,10 +274,10 @@ def ulimits(value: Any, path: str) -> list[dict[str, Any]]:
     known = _words(_ULIMITS)
     limit = integer(-1)
     for item in json_list(value, path):
-        name = item.get("Name") if isinstance(item, dict) else None
+        name = (item.get("Name") or "") if isinstance(item, dict) else ""
         if name not in known:
             raise WardianError(INVALID, f"invalid ulimit type: {name}", operation="create", subject=path)
-        soft, hard = limit(item.get("Soft", 0), path), limit(item.get("Hard", 0), path)
+        soft, hard = limit(item.get("Soft") or 0, path), limit(item.get("Hard") or 0, path)
         if hard != -1 and (soft == -1 or soft > hard):
             message = f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
             raise WardianError(INVALID, message, operation="create", subject=path)
@@ -278,14 +285,14 @@ def ulimits(value: Any, path: str) -> list[dict[str, Any]]:
 
 
 def devices(value: Any, path: str) -> list[dict[str, Any]]:
+    names, found = ("PathOnHost", "PathInContainer", "CgroupPermissions"), []
     for item in json_list(value, path):
         if not isinstance(item, dict) or not str(item.get("PathOnHost", "")).startswith("/"):
             raise invalid(path, item, "needs an absolute PathOnHost")
-        for name in ("PathOnHost", "PathInContainer", "CgroupPermissions"):
-            text(item.get(name) or "", f"{path}.{name}")
+        found.append({name: text(item.get(name) or "", f"{path}.{name}") for name in names})
         if set(item.get("CgroupPermissions") or "rwm") - set("rwm"):
             raise invalid(path, item["CgroupPermissions"], "must be made of r, w and m")
-    return list(value)
+    return found
 
 
 def extra_hosts(value: Any, path: str) -> list[str]:
@@ -348,6 +355,6 @@ def only(*accepted: Any) -> Check:
         if value in accepted:
             return None
         name = path.rpartition(".")[2]
-        raise not_built(path, f"{name} = {value!r}")
+        raise not_built(path, f"{name} = {shown(value)}")
 
     return check

@@ -19,10 +19,10 @@ def throttle_devices(value: Any, path: str) -> list[dict[str, Any]]:
 
 def _rows(value: Any, path: str, key: str, low: int, high: int) -> list[dict[str, Any]]:
     for item in json_list(value, path):
-        if not isinstance(item, dict) or not text(item.get("Path"), f"{path}.Path").startswith("/"):
+        if not isinstance(item, dict) or not text(item.get("Path") or "", f"{path}.Path").startswith("/"):
             raise invalid(path, item, "needs an absolute Path")
-        integer(low, high)(item.get(key, 0), f"{path}.{key}")
-    return list(value)
+        integer(low, high)(item.get(key) or 0, f"{path}.{key}")
+    return [{key: 0, **item} for item in value]
 
 
 def device_rules(value: Any, path: str) -> list[str]:

@@ -60,12 +60,12 @@ def mount_specs(value: Any, path: str) -> list[dict[str, Any]]:
 
 
 def _mount_spec(item: dict[str, Any], path: str) -> None:
-    kind = item.get("Type")
+    kind = checks.text(item.get("Type") or "", path)
+    volume_checks.check_target(item.get("Target"), kind, path)
     if kind in ("cluster", "npipe"):
         raise checks.not_built(path, f"a mount of type {kind!r}")
     if kind not in _KINDS:
-        raise volume_checks.wrong_mount(str(kind), "mount type unknown", path)
-    volume_checks.check_target(item.get("Target"), kind, path)
+        raise volume_checks.wrong_mount(kind, "mount type unknown", path)
     source = checks.text(item.get("Source") or "", path)
     if kind == "bind" and not source.startswith("/"):
         raise volume_checks.wrong_mount(kind, f"invalid mount path: '{source}' mount path must be absolute", path)
