@@ -339,3 +339,20 @@ def test_no_sequence_of_events_leaves_the_table() -> None:
             continue
         assert state.state in TRANSITIONS
     assert set(TRANSITIONS) == set(State)
+
+
+def test_what_an_element_does_not_say_is_zero() -> None:
+    host = {"Ulimits": [{"Name": "nofile"}], "Devices": [{"PathOnHost": "/dev/null"}]}
+    host["BlkioDeviceReadBps"] = [{"Path": "/dev/sda"}]
+    values = decode({"HostConfig": host})
+    assert values["HostConfig.Ulimits"] == [{"Name": "nofile", "Hard": 0, "Soft": 0}]
+    assert values["HostConfig.Devices"] == [{"PathOnHost": "/dev/null", "PathInContainer": "", "CgroupPermissions": ""}]
+    assert values["HostConfig.BlkioDeviceReadBps"] == [{"Path": "/dev/sda", "Rate": 0}]
+
+
+def test_no_words_of_python_in_a_refusal() -> None:
+    for mount in ({}, {"Type": None}):
+        with pytest.raises(WardianError, match='invalid mount config for type "": field Target must not be empty'):
+            decode({"HostConfig": {"Mounts": [mount]}})
+    with pytest.raises(WardianError, match=r"invalid HostConfig.ShmSize true: must be a whole number"):
+        decode({"HostConfig": {"ShmSize": True}})

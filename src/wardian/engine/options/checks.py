@@ -281,7 +281,7 @@ def ulimits(value: Any, path: str) -> list[dict[str, Any]]:
         if hard != -1 and (soft == -1 or soft > hard):
             message = f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
             raise WardianError(INVALID, message, operation="create", subject=path)
-    return list(value)
+    return [{"Name": item["Name"], "Hard": 0, "Soft": 0, **item} for item in value]
 
 
 def devices(value: Any, path: str) -> list[dict[str, Any]]:
