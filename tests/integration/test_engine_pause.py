@@ -15,7 +15,7 @@ from engines import TestEngine
 from images_made import busybox_layer
 from wardian.engine.files.commit import Asked
 from wardian.engine.life import create, pausing
-from wardian.errors import CONFLICT, SYSTEM, WardianError
+from wardian.errors import CONFLICT, REFUSED, WardianError
 from wardian.kernel import freezer
 
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i > /dev/shm/i; done"
@@ -64,7 +64,7 @@ def test_what_cannot_be_is_refused_in_docker_s_words(bench: Bench) -> None:
     said = refused(CONFLICT, lambda: pause(bench, identity))
     assert said == f"container {identity} is not running"
     bench.run(containers.start(identity))
-    said = refused(SYSTEM, lambda: unpause(bench, identity))
+    said = refused(REFUSED, lambda: unpause(bench, identity))
     assert said == f"Container {identity} is not paused"
     pause(bench, identity)
     said = refused(CONFLICT, lambda: pause(bench, identity))
