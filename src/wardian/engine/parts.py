@@ -29,7 +29,7 @@ class Parts(NamedTuple):
     layers: LayerStore
     snapshots: Snapshots
     trash: Trash
-    run_places: Places  # of the containers' volatile directories
+    run_places: Places  # of the volatile directories, of containers and of execs
     networks: Networks
     volumes: VolumeStore
     volume_pins: "Pins"

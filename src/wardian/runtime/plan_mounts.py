@@ -411,12 +411,12 @@ def _cgroup_mount(
 
 
 def _bind_group(handle: str, path: str, target: str, attributes: int) -> tuple[list[Step], list[Step]]:
-    private, attached = _group_steps(handle, target, attributes)
+    private, attached = _bound_group_steps(handle, target, attributes)
     return [Step(ops.Tree(handle, path, 0), HOST), private], [attached]
 
 
 @functools.lru_cache
-def _group_steps(handle: str, target: str, attributes: int) -> tuple[Step, Step]:
+def _bound_group_steps(handle: str, target: str, attributes: int) -> tuple[Step, Step]:
     """Those of a bound group that are every container's."""
     private = Step(ops.SetMount(handle, attributes, 0, mounts.MS_PRIVATE, 0), HOST)
     return private, Step(ops.Attach(handle, ROOT, target, CREATE["DIRECTORY"]), CHILD)

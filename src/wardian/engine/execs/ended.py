@@ -5,6 +5,7 @@ megabytes, and what lives five minutes among what lives a moment keeps a heap fr
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -19,15 +20,19 @@ class Ended:
 
     def __init__(self, forget: Callable[[str], None]) -> None:
         self._forget = forget
-        self._answers: dict[str, tuple[float, bytes]] = {}  # when it goes, by the loop's clock; oldest first
+        # when it goes, by the loop's clock; oldest first. A dict finds its first slowly where others were before it.
+        self._answers: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     def keep(self, identity: str, answer: dict[str, Any]) -> None:
         self._answers[identity] = (asyncio.get_running_loop().time() + _FORGET_AFTER, msgspec.json.encode(answer))
         if len(self._answers) > _MOST:
-            self._drop(next(iter(self._answers)))
+            self._drop_oldest()
         if self._timer is None:
             self._drop_due()
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._answers
 
     def answer(self, identity: str) -> dict[str, Any] | None:
         found = self._answers.get(identity)
@@ -36,14 +41,16 @@ class Ended:
         answer: dict[str, Any] = msgspec.json.decode(found[1])
         return answer
 
-    def _drop(self, identity: str) -> None:
-        del self._answers[identity]
+    def _drop_oldest(self) -> None:
+        identity, _ = self._answers.popitem(last=False)
         self._forget(identity)
 
     def _drop_due(self) -> None:
         """Those whose time has come, and again when that of the next has."""
         loop = asyncio.get_running_loop()
-        for identity in [one for one, (due, _) in self._answers.items() if due <= loop.time()]:
-            self._drop(identity)
-        oldest = next(iter(self._answers.values()), None)
-        self._timer = loop.call_at(oldest[0], self._drop_due) if oldest is not None else None
+        while (due := self._next_due()) is not None and due <= loop.time():
+            self._drop_oldest()
+        self._timer = loop.call_at(due, self._drop_due) if due is not None else None
+
+    def _next_due(self) -> float | None:
+        return next((due for due, _ in self._answers.values()), None)

@@ -79,7 +79,7 @@ class Execs:
         return _render(found)
 
     async def resize(self, identity: str, height: int, width: int) -> None:
-        found = self._find(identity) if self._ended.answer(identity) is None else None
+        found = None if identity in self._ended else self._find(identity)
         if found is None or found.supervisor is None:
             raise WardianError(CONFLICT, f"exec {identity} is not running", operation="resize", subject=identity)
         if not found.options.get("Tty"):
