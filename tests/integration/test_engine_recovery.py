@@ -221,6 +221,29 @@ def test_of_ended_execs_the_newest_are_known(bench: Bench, monkeypatch: pytest.M
     assert kept == set(rest)
 
 
+def test_an_exec_that_has_ended_is_known_and_no_more(bench: Bench) -> None:
+    """Its exit code is; it cannot be started again, nor its terminal be resized, also when its container is gone."""
+    container, execs = bench.start("sleep", "60"), bench.engine.execs
+
+    async def ended() -> str:
+        identity = (await execs.create(container, {"Cmd": ["sh", "-c", "exit 3"]}))["Id"]
+        await execs.start(identity, {}).run_detached()
+        while identity in execs._execs:
+            await asyncio.sleep(0.01)
+        return identity
+
+    identity = bench.run(ended())
+    for _ in range(2):
+        found = execs.inspect(identity)
+        assert (found["ExitCode"], found["Running"], found["ContainerID"]) == (3, False, container)
+        with pytest.raises(WardianError, match="has already run"):
+            execs.start(identity, {})
+        with pytest.raises(WardianError, match="is not running"):
+            bench.run(execs.resize(identity, 24, 80))
+        if bench.engine.containers.list(all=True):
+            bench.run(bench.engine.containers.remove(container, force=True))
+
+
 def test_an_exec_outlives_its_engine(bench: Bench) -> None:
     container = bench.start("sleep", "60")
 
