@@ -22,6 +22,27 @@ def test_moments(text: str, nanoseconds: int) -> None:
     assert Query(f"since={text}").nanoseconds("since") == nanoseconds
 
 
+@pytest.mark.parametrize(("text", "told"), [
+    ("all=%zz", 'invalid URL escape "%zz"'),
+    ("all=1&%4", 'invalid URL escape "%4"'),
+    ("all=%", 'invalid URL escape "%"'),
+    ("all=1;limit=2", "invalid semicolon separator in query"),
+    ("a=%zz;", "invalid semicolon separator in query"),
+    ("a=%zz&b;", 'invalid URL escape "%zz"'),
+])  # fmt: skip
+def test_what_is_badly_written(text: str, told: str) -> None:
+    query = Query(text)  # refused by who asks for something of it
+    for asks in (query.flag, query.number, query.text, query.texts, query.nanoseconds, query.__contains__):
+        with pytest.raises(WardianError) as caught:
+            asks("limit")
+        assert (caught.value.kind, str(caught.value)) == (INVALID, told)
+
+
+def test_escapes() -> None:
+    query = Query("a=%3B%25zz&b=1+2&b=%C3%A9&c")
+    assert (query.text("a"), query.texts("b"), query.flag("c")) == (";%zz", ["1 2", "é"], False)
+
+
 @pytest.mark.parametrize("text", ["x", "2024-01-01T10:00:00.x", "10:00", "2024-13-01"])
 def test_what_is_none(text: str) -> None:
     with pytest.raises(WardianError) as caught:

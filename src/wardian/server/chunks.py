@@ -11,10 +11,11 @@ import re
 
 from httptools import HttpParserError, HttpRequestParser
 
-from wardian.server.heads import HEAD_LIMIT, Refused
+from wardian.server.heads import Refused
 
 # `close`: should llhttp get bytes behind the end in spite of all, they are an error to it and not the next request.
 _HEAD = b"POST / HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+_OVERHEAD_LIMIT = 64 << 10
 _LINE_END = b"\r\n"
 _EMPTY_LINE = b"\r\n\r\n"
 # 16 digits are 64 bits; what an extension may be is llhttp's matter
@@ -95,6 +96,6 @@ class Chunks:
         content = b"".join(found.pieces)
         found.pieces.clear()
         self._without_content = 0 if content else self._without_content + ours
-        if self._without_content > HEAD_LIMIT:
-            raise Refused(431, f"more than {HEAD_LIMIT} bytes of chunks without content")
+        if self._without_content > _OVERHEAD_LIMIT:
+            raise Refused(431, f"more than {_OVERHEAD_LIMIT} bytes of chunks without content")
         return content, data[ours:]

@@ -18,9 +18,12 @@ from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-HEAD_LIMIT = 64 << 10
+HEAD_LIMIT = 1 << 20  # as Go's net/http, and so Docker
 _REQUEST_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])(?=\r\n)")
 _SHOWN_LINE = b"GET / HTTP/1.1"
+# absolute-form, RFC 9112 section 3.2.2: the scheme, perhaps a user, the host, perhaps its port
+_ABSOLUTE = re.compile(r"[A-Za-z][-+.0-9A-Za-z]*://(?:[^/?#@]*@)?(?:\[[^]/?#@]*\]|[^]:/?#@%[]*)(?::[0-9]*)?(?=[/?]|$)")
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 _NEW, _OLD = b"1.1", b"1.0"
 # Lists, which may be told in several lines (RFC 9110 section 5.3).
 _LISTS = frozenset(("connection", "expect", "transfer-encoding", "upgrade"))
@@ -82,7 +85,31 @@ def read_head(data: bytes) -> Head:
     coding = fields.get("transfer-encoding")
     if coding is not None and coding.lower() != "chunked":
         raise _unknown_coding()
-    return Head(method.decode("ascii"), target.decode("ascii"), fields, version == _NEW)
+    return Head(method.decode("ascii"), _origin_form(target.decode("ascii")), fields, version == _NEW)
+
+
+def _origin_form(target: str) -> str:
+    """Path and query: of an absolute-form, which every server takes (RFC 9112 section 3.2.2), what is behind its host;
+    "*" stays. What is none of these is refused: who sends it (a client of CONNECT) means a proxy."""
+    if not target.startswith("/") and target != "*":
+        target = _behind_host(target)
+    if "%" in target and (wrong := first_no_escape(target.partition("?")[0])):
+        raise Refused(400, f'invalid URL escape "{wrong}"')
+    return target
+
+
+def _behind_host(target: str) -> str:
+    found = _ABSOLUTE.match(target)
+    if found is None:
+        raise Refused(400, f"the target {target!r} is neither a path nor an absolute URL")
+    rest = target[found.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def first_no_escape(text: str) -> str:
+    """The first "%" without two hexadecimal digits, and the characters in their place; "" when there is none."""
+    found = _NO_ESCAPE.search(text)
+    return found[0] if found else ""
 
 
 def _parsed(data: bytes) -> list[tuple[bytes, bytes]]:

@@ -126,7 +126,14 @@ class Http1:
         self._chunked_answer = head.new
         self._wants_content = head.method != "HEAD"
         self.offers_upgrade = bool(fields.get("upgrade", "").strip(", \t"))
-        self.waits_for_continue = head.new and head.says("expect", "100-continue")
+        if fields.get("expect"):
+            self._expect(head)
+
+    def _expect(self, head: Head) -> None:
+        """The one expectation there is (RFC 9110 section 10.1.1); HTTP/1.0 knew none, and nothing is said to it."""
+        if not head.says("expect", "100-continue"):
+            raise Refused(417, f"nobody here can meet the expectation {head.fields['expect']!r}")
+        self.waits_for_continue = head.new
 
     def _next_of_body(self) -> bytes | Mark | None:
         if not self._left:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from wardian.errors import INVALID, WardianError
+from wardian.server.heads import first_no_escape
 
 # What Docker takes as false (httputils.BoolValue); everything else that is not empty is true.
 _FALSE = frozenset({"", "0", "no", "false", "none"})
@@ -17,10 +18,19 @@ _FRACTION = re.compile(r"[.,](\d{1,64})")  # of RFC 3339's second: as many; date
 
 
 class Query:
-    """Decoded query parameters, the first value of a repeated one unless asked for all."""
+    """Decoded query parameters, the first value of a repeated one unless asked for all. Decoded when the first one is
+    asked for, and refused then: as Docker's, an operation that knows no parameter does not look whether they are well
+    written."""
 
     def __init__(self, text: str) -> None:
-        self._values = parse_qs(text, keep_blank_values=True) if text else {}
+        self._text = text
+        self._decoded: dict[str, list[str]] | None = None
+
+    @property
+    def _values(self) -> dict[str, list[str]]:
+        if self._decoded is None:
+            self._decoded = _decode(self._text) if self._text else {}
+        return self._decoded
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -32,7 +42,7 @@ class Query:
         return self._values.get(name, [])
 
     def flag(self, name: str, default: bool = False) -> bool:
-        if name not in self._values:
+        if name not in self:
             return default
         return self.text(name).strip().lower() not in _FALSE
 
@@ -76,6 +86,21 @@ class Query:
 
     def filters(self) -> dict[str, list[str]]:
         return decode_filters(self.text("filters"))
+
+
+def _decode(text: str) -> dict[str, list[str]]:
+    """Raises INVALID in the words of Go's net/url, which are Docker's."""
+    if "%" in text or ";" in text:
+        for pair in text.split("&"):
+            if ";" in pair:
+                raise _unreadable("invalid semicolon separator in query")
+            if wrong := first_no_escape(pair):
+                raise _unreadable(f'invalid URL escape "{wrong}"')
+    return parse_qs(text, keep_blank_values=True)
+
+
+def _unreadable(why: str) -> WardianError:
+    return WardianError(INVALID, why, operation="read the query")
 
 
 def _parse_date(name: str, text: str) -> int:
