@@ -23,7 +23,9 @@ from wardian.reserve import Reserve
 DISK_FULL = "write state"  # the operation of the error that says so
 _LOG_SIZE = 3 << 19  # bytes
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
-_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)  # the lower byte: https://www.sqlite.org/rescode.html
+# the lower byte: https://www.sqlite.org/rescode.html
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_OF_THE_FILE = (*_DAMAGED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY)
 _LOG_PAGES = 256  # of 4 kB: then they go to the database itself, and the log is written from its beginning
 
 
@@ -137,8 +139,13 @@ class Database:
             db.execute("INSERT OR REPLACE INTO schema_version VALUES (?, ?)", (schema.name, want))
 
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
-        """All rows of a query, seen as of the last commit of either connection."""
-        return self._volatile.execute(sql, parameters).fetchall()
+        """All rows of a query, seen as of the last commit of either connection. Raises WardianError when the file
+        cannot be read."""
+        try:
+            return self._volatile.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            _raise_if_of_the_file(error, self.path)
+            raise
 
     def durable(self, adds: bool = False) -> "_Transaction":
         """One transaction, on disk when the block ends; rolled back when it raises. One that `adds` is refused while
@@ -170,7 +177,7 @@ class Database:
 
 class _Transaction:
     """A block between BEGIN and COMMIT. By hand, not by `contextmanager`: every step of a container's life is one.
-    Raises WardianError with ENOSPC when the disk is full; nothing of the transaction is there then."""
+    Raises WardianError, with ENOSPC when the disk is full; nothing of the transaction is there then."""
 
     __slots__ = ("_adds", "_connection", "_database", "_short")
 
@@ -203,6 +210,7 @@ class _Transaction:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         _raise_if_full(error, os.path.dirname(self._database.path))
+        _raise_if_of_the_file(error, self._database.path)
 
 
 def _sync(path: str) -> None:
@@ -231,10 +239,23 @@ def _said_when_unreadable(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        message = f"{path}: {error}"
-        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-        hint = "it is left as it is: put back a copy of it, or use another data root" if damaged else ""
-        raise WardianError(SYSTEM, message, operation="open state", subject=path, hint=hint) from error
+        raise _unreadable(error, path, "open state") from error
+
+
+def _unreadable(error: sqlite3.Error, path: str, operation: str) -> WardianError:
+    damaged = _code(error) in _DAMAGED
+    hint = "it is left as it is: put back a copy of it, or use another data root" if damaged else ""
+    return WardianError(SYSTEM, f"{path}: {error}", operation=operation, subject=path, hint=hint)
+
+
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _raise_if_of_the_file(error: BaseException, path: str) -> None:
+    """A disk's error or a damage beside a running engine; a statement that is wrong is a fault of ours and stays."""
+    if isinstance(error, sqlite3.Error) and _code(error) in _OF_THE_FILE:
+        raise _unreadable(error, path, "use state") from error
 
 
 def _raise_if_full(error: BaseException, directory: str) -> None:

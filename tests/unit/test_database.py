@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 
 import pytest
 
@@ -92,3 +93,35 @@ def test_what_cannot_be_opened_is_named_and_not_said_to_be_lost(tmp_path):
         Database(str(path), [FIRST])
     assert caught.value.message == f"{path}: unable to open database file"
     assert not caught.value.hint
+
+
+def test_what_is_damaged_beside_a_running_engine_is_named(tmp_path):
+    path = tmp_path / "state.db"
+    database = Database(str(path), [FIRST])
+    with database.durable() as db:
+        db.execute("INSERT INTO a VALUES (zeroblob(1000000))")
+    database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    os.truncate(path, 3 * 4096)
+    for use in (_read, _write):
+        with pytest.raises(WardianError) as caught:
+            use(database)
+        assert caught.value.message.startswith(f"{path}: ") and "left as it is" in caught.value.hint
+    database.close()
+
+
+def test_a_wrong_statement_is_no_fault_of_the_file(tmp_path):
+    database = Database(str(tmp_path / "state.db"), [FIRST])
+    with pytest.raises(sqlite3.OperationalError):
+        database.read("SELECT * FROM nothing")
+    with pytest.raises(sqlite3.OperationalError), database.durable() as db:
+        db.execute("INSERT INTO nothing VALUES (1)")
+    database.close()
+
+
+def _read(database):
+    database.read("SELECT * FROM a")
+
+
+def _write(database):
+    with database.durable() as db:
+        db.execute("DELETE FROM a")
