@@ -31,6 +31,20 @@ def test_a_state_with_a_field_that_is_not_known_is_read(database: Database) -> N
     assert stored.state == RunState(State.EXITED, exit_code=3, open_files=(512, 600))
 
 
+def test_a_record_with_a_field_that_is_not_known_is_read_and_keeps_it(database: Database) -> None:
+    store, record = EngineStore(database), ContainerRecord("c1", "one", 1, "sha256:1", "bb", ("l1",), {"Tty": True})
+    store.add(record)
+    with database.durable() as db:
+        [[text]] = db.execute("SELECT record FROM container").fetchall()
+        db.execute("UPDATE container SET record = ?", (json.dumps(json.loads(text) | {"of_tomorrow": [1]}),))
+    assert [stored.record for stored in store.load()] == [record]
+    changed = record._replace(values={"Tty": False})
+    store.replace(changed)
+    assert [stored.record for stored in store.load()] == [changed]
+    [[text]] = database.read("SELECT record FROM container")
+    assert json.loads(text)["of_tomorrow"] == [1]
+
+
 def test_who_does_not_know_a_field_refuses_the_file(database: Database) -> None:
     """A field more is a version more (ENGINE_SCHEMA)."""
     assert (RunState._fields[-1], ENGINE_SCHEMA.migrations[-1]) == ("open_files", "")

@@ -82,10 +82,11 @@ class EngineStore:
             db.execute("UPDATE container SET name = ? WHERE id = ?", (name, identity))
 
     def replace(self, record: ContainerRecord) -> None:
-        """What it asks of the networks was changed."""
+        """What it asks of the networks was changed. Fields of another Wardian stay."""
         with self._database.durable() as db:
-            text = msgspec.json.encode(record._asdict()).decode()
-            db.execute("UPDATE container SET record = ? WHERE id = ?", (text, record.id))
+            for (old,) in db.execute("SELECT record FROM container WHERE id = ?", (record.id,)).fetchall():
+                text = msgspec.json.encode(msgspec.json.decode(old) | record._asdict()).decode()
+                db.execute("UPDATE container SET record = ? WHERE id = ?", (text, record.id))
 
     def remove(self, identity: str, exit_code: int = 0) -> None:
         with self._database.durable() as db:
@@ -116,8 +117,10 @@ class EngineStore:
 
 
 def _record(text: str, name: str) -> ContainerRecord:
+    """What it has besides is of a Wardian that knew another field."""
     fields = msgspec.json.decode(text)
-    return ContainerRecord(**fields | {"name": name, "layers": tuple(fields["layers"])})
+    known = {field: value for field, value in fields.items() if field in ContainerRecord._fields}
+    return ContainerRecord(**known | {"name": name, "layers": tuple(fields["layers"])})
 
 
 def _state(text: str | None) -> RunState:
