@@ -311,10 +311,10 @@ def _check(kind: str, options: Mapping[str, str]) -> None:
     for key in options:
         if key not in driver.options:
             raise _invalid(driver.unknown.format(key=key, kind=kind), key)
-    for key, value in options.items():
-        driver.options[key](value, key)
     if "max-buffer-size" in options and options.get("mode") != "non-blocking":
         raise _invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'", "max-buffer-size")
+    for key, value in options.items():
+        driver.options[key](value, key)
     if bool(options.get("syslog-tls-cert")) != bool(options.get("syslog-tls-key")):
         raise _invalid("syslog-tls-cert and syslog-tls-key go together", "syslog-tls-cert")
 

@@ -99,6 +99,21 @@ def mac_address(value: Any, path: str) -> str:
     return str(value).lower().replace("-", ":")
 
 
+def name_servers(value: Any, path: str) -> list[str]:
+    """The check of `--dns`. Docker's API takes any text at create and fails each start; what names no server is told
+    here at once. A scope (fe80::1%eth0) is the container's matter."""
+    found = checks.strings(value, path)
+    for text in found:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            message = f"bad nameserver address {text}: unable to parse IP"
+            raise WardianError(INVALID, message, operation="create", subject=path) from None
+        if len(text.split()) != 1:
+            raise WardianError(INVALID, f"bad nameserver address {text!r}", operation="create", subject=path)
+    return found
+
+
 def links(value: Any, path: str) -> list[str]:
     """The check of `--link`; who is meant is for the engine to find."""
     found = checks.strings(value, path)

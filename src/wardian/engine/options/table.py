@@ -181,7 +181,7 @@ TABLE: tuple[Option, ...] = (
     Option(HOST + "PortBindings", "--publish", network_checks.port_bindings, {}),
     Option(HOST + "PublishAllPorts", "--publish-all", checks.flag, False),
     # names
-    Option(HOST + "Dns", "--dns", checks.strings, []),
+    Option(HOST + "Dns", "--dns", network_checks.name_servers, []),
     Option(HOST + "DnsOptions", "--dns-option", checks.strings, []),
     Option(HOST + "DnsSearch", "--dns-search", checks.strings, []),
     Option(HOST + "ExtraHosts", "--add-host", checks.extra_hosts, []),
