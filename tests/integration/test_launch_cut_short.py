@@ -98,6 +98,29 @@ def test_why_it_failed_is_told_also_without_a_descriptor_to_wait_by(
     run(test())
 
 
+def test_a_launcher_is_waited_for_also_when_there_was_no_descriptor_at_first(
+    run_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, refused = os.pidfd_open, []
+
+    def none_left_at_first(pid: int) -> int:
+        if refused:
+            return opened(pid)
+        refused.append(pid)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def test() -> None:
+        launched = await launch(plan(run_dir, "exec sleep 1000"), {}, (), run_dir)
+        launcher = parent_of(launched.pid)
+        await until(lambda: refused == [launcher])
+        os.kill(launched.pid, signal.SIGKILL)
+        await until(lambda: not os.path.exists(f"/proc/{launcher}"))
+        launched.supervisor.close()
+
+    monkeypatch.setattr(os, "pidfd_open", none_left_at_first)
+    run(test())
+
+
 def test_without_its_launcher_a_child_does_not_exec(run_dir: str) -> None:
     async def test() -> None:
         made, fifo = held(run_dir, f"echo ran > {run_dir}/ran; exec sleep 1000")

@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def exit_code_of(error: WardianError) -> int:
     """127 for a command that is not there, 126 for one that cannot be run, 125 for a failure of our own."""
-    if not isinstance(error, CommandError) and not (isinstance(error, LaunchError) and error.op.startswith("exec")):
+    if not isinstance(error, CommandError) and not (isinstance(error, LaunchError) and error.at_exec):
         return 125
     return 127 if error.errno in NOT_THERE else 126 if error.errno in CANNOT_RUN else 125
 

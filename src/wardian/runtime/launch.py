@@ -18,6 +18,7 @@ from wardian.errors import SYSTEM, WardianError
 from wardian.kernel.fds import memory_file
 from wardian.kernel.pidfd import send_signal
 from wardian.runtime import protocol, ready
+from wardian.runtime.ops import Chdir, Exec, Step
 from wardian.runtime.plan import Plan
 from wardian.runtime.supervisor import (
     Attacher,
@@ -36,6 +37,7 @@ DEADLINE = 30.0  # of the whole launch: a mount on a dead server is named, not w
 _KINDS = {number: name for name, number in protocol.KINDS.items()}
 _MAX_RECORDS = 1 << 17
 _REAP_AGAIN = 0.01
+_PIDFD_AGAIN = 1.0
 _LAST_MOMENT = 1.0  # seconds
 
 
@@ -60,16 +62,29 @@ class Launched(NamedTuple):
 
 
 class LaunchError(WardianError):
-    """The launch failed and nothing is left. `step` is the index in the plan (-1: no step), `op` its description,
-    `records` what was done before it (and the failure itself)."""
+    """The launch failed and nothing is left. `step` is the index in the plan (-1: no step), `failed` the step itself,
+    `op` its description, `records` what was done before it (and the failure itself)."""
 
     records: tuple[Record, ...] = ()
 
-    def __init__(self, text: str, step: int = -1, op: str = "", errno: int = 0, detail: str = "") -> None:
-        super().__init__(SYSTEM, text, operation="launch", subject=op, errno=errno)
+    def __init__(
+        self, text: str, step: int = -1, failed: Step | None = None, errno: int = 0, detail: str = ""
+    ) -> None:
+        self.op = failed.describe() if failed is not None else ""
+        super().__init__(SYSTEM, text, operation="launch", subject=self.op, errno=errno)
         self.step = step
-        self.op = op
+        self.failed = failed
         self.detail = detail
+
+    @property
+    def at_exec(self) -> bool:
+        """All was ready, and the command itself could not be run."""
+        return self.failed is not None and isinstance(self.failed.op, Exec)
+
+    @property
+    def directory(self) -> str:
+        """The working directory, when it is there that the process could not go; otherwise ""."""
+        return self.failed.op.path if self.failed is not None and isinstance(self.failed.op, Chdir) else ""
 
 
 async def launch(
@@ -229,8 +244,9 @@ def _failure(kind: str, record: Record, plan: Plan) -> LaunchError:
     more = f", {record.text}" if record.text else ""
     if not 0 <= record.step < len(plan.ops):
         return LaunchError(f"the launcher: {what}{more}", errno=record.errno, detail=record.text)
-    op = plan.ops[record.step].describe()
-    return LaunchError(f"step {record.step}: {op}: {what}{more}", record.step, op, record.errno, record.text)
+    failed = plan.ops[record.step]
+    text = f"step {record.step}: {failed.describe()}: {what}{more}"
+    return LaunchError(text, record.step, failed, record.errno, record.text)
 
 
 def _reap(process: int) -> bool:
@@ -258,11 +274,15 @@ class _Pidfd:
 
 
 def _reap_at_end(process: int) -> None:
-    """Once its container has ended the launcher ends too: its pidfd says when."""
+    """Once its container has ended the launcher ends too: its pidfd says when. Without a descriptor for one (EMFILE)
+    that is tried again: a child that nobody waits for stays a zombie."""
     loop = asyncio.get_running_loop()
     try:
         pidfd = _Pidfd(process)
     except ProcessLookupError:
+        return
+    except OSError:
+        loop.call_later(_PIDFD_AGAIN, _reap_at_end, process)
         return
 
     def ended() -> None:

@@ -35,7 +35,6 @@ from wardian.runtime import (
 )
 
 _LISTENER = "@listener"
-_DIRECTORY = "working directory "  # the step that goes there (ops.Chdir)
 
 
 class RunDirectory(NamedTuple):
@@ -151,9 +150,9 @@ def code_of(error: BaseException) -> int:
 
 
 def _said(error: LaunchError, command: str) -> WardianError:
-    if not error.op.startswith(_DIRECTORY) or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+    if not error.directory or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
         return say_launch_error(error, command)
-    path, why = error.op.removeprefix(_DIRECTORY), os.strerror(error.errno).lower()
+    path, why = error.directory, os.strerror(error.errno).lower()
     message = f'chdir to cwd ("{path}") set in config.json failed: {why}'  # there is no such file: runc's words
     return WardianError(INVALID, message, operation="exec", subject=path, errno=error.errno)
 

@@ -126,7 +126,7 @@ def say_launch_error(error: LaunchError, command: str) -> WardianError:
     """In the words from which docker's clients make 126 and 127, when the step that failed is the exec itself."""
     import errno
 
-    if not error.op.startswith("exec"):
+    if not error.at_exec:
         return error
     words = {
         errno.ENOENT: "no such file or directory",
