@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, SYSTEM, WardianError
+from wardian.server.handshakes import Handshakes
 from wardian.tls import server_context
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Listeners:
         from wardian.server.connection import Connection  # an engine's start loads it beside other things: serve()
 
         loop = asyncio.get_running_loop()
+        self._handshakes = Handshakes()
         said = []
         for sock in self._inherited:
             said.append(f"{_shown(sock)} (systemd's)")
@@ -140,9 +142,9 @@ class Listeners:
         loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
             return await loop.create_unix_server(lambda: Connection(application), sock=sock, backlog=_BACKLOG)
-        context = self._context
+        context, handshakes = self._context, self._handshakes
         assert context is not None
-        return await loop.create_server(lambda: Relay(application, context), sock=sock, backlog=_BACKLOG)
+        return await loop.create_server(lambda: Relay(application, context, handshakes), sock=sock, backlog=_BACKLOG)
 
     def close(self) -> None:
         """What systemd passed keeps its name: the next client starts the next engine by it."""

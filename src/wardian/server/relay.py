@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from wardian.server.callers import Caller
 from wardian.server.connection import Connection
+from wardian.server.handshakes import Handshakes
 from wardian.tls import TlsStream
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ _NOBODY = -1
 class Relay(asyncio.Protocol):
     """The client's side: TLS bytes. `_Inner` is the pair's."""
 
-    def __init__(self, application: Application, context: ssl.SSLContext) -> None:
+    def __init__(self, application: Application, context: ssl.SSLContext, handshakes: Handshakes) -> None:
         self._application = application
+        self._context = context
+        self._handshakes = handshakes
         self._loop = asyncio.get_running_loop()
-        self._tls = TlsStream(context, server_side=True)
         self._inner: asyncio.Transport | None = None
         self._joining: asyncio.Task[None] | None = None
         self._early: list[bytes] = []
@@ -47,6 +49,8 @@ class Relay(asyncio.Protocol):
         host, port, *_ = transport.get_extra_info("peername") or ("an address unknown", 0)  # it may have left already
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._deadline = self._loop.call_later(_HANDSHAKE_SECONDS, transport.abort)
+        # A turn later, before anything is read: asyncio has yet to watch the socket, and would although it is held.
+        self._loop.call_soon(self._handshakes.enter, self)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -59,6 +63,7 @@ class Relay(asyncio.Protocol):
         self._flush()
         if self._tls.ready and self._joining is None:
             self._deadline.cancel()
+            self._handshakes.leave(self)
             self._joining = self._loop.create_task(self._join())
             self._joining.add_done_callback(self._joined)
         self._pass_on(clear)
@@ -69,6 +74,7 @@ class Relay(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._deadline.cancel()
+        self._handshakes.leave(self)
         if self._inner is not None:
             self._inner.abort()
 
@@ -118,6 +124,14 @@ class Relay(asyncio.Protocol):
         if data and not self._transport.is_closing():
             self._transport.write(data)
 
+    # What the handshakes call, and `hold`.
+
+    def begin(self) -> None:
+        self._tls = TlsStream(self._context, server_side=True)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
     # What the pair's side calls.
 
     def answer(self, clear: bytes) -> None:
@@ -134,7 +148,7 @@ class Relay(asyncio.Protocol):
         self._transport.close()
 
     def hold(self, on: bool) -> None:
-        """The container reads slower than the client writes."""
+        """The container reads slower than the client writes; or others shake hands."""
         if not self._transport.is_closing():
             (self._transport.pause_reading if on else self._transport.resume_reading)()
 
