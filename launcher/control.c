@@ -166,9 +166,9 @@ int control_read_attachers(struct supervision *supervision, int control_fd, uint
 
 static int attach(struct supervisor *s, const struct client *client, struct request *request) {
     int early = request->passed_count > 1 ? request->passed[1] : -1;
-    int added = s->phase == RECORDED ? (errno = ESRCH, -1)
-                                     : attacher_add(s, request->passed[0], early, request->numbers[0], request->rest,
-                                                    request->numbers[1]);
+    int added = s->phase >= ENDED ? (errno = ESRCH, -1)
+                                  : attacher_add(s, request->passed[0], early, request->numbers[0], request->rest,
+                                                 request->numbers[1]);
     int error = added < 0 ? errno : 0;
     if (added >= 0)
         request->passed_count = 0; /* they are the attacher's now */
@@ -210,7 +210,7 @@ static void answer_errno(int fd, uint32_t serial, int error) {
 
 static void answer_exited(const struct supervisor *s, int fd, uint32_t serial) {
     uint32_t body[2] = {serial, 0};
-    answer(fd, KIND_EXITED, body, sizeof body, s->record, s->record_length);
+    answer(fd, s->phase == ENDED ? KIND_ENDED : KIND_EXITED, body, sizeof body, s->record, s->record_length);
 }
 
 static void answer_state(const struct supervisor *s, int fd, uint32_t serial) {
@@ -273,6 +273,10 @@ static int carry_out(struct supervisor *s, const struct client *client, struct r
         return publish(s, request);
     case KIND_UNPUBLISH:
         return publish_remove(s, request->numbers[0]);
+    case KIND_LET_GO:
+        if (s->phase == ENDED)
+            s->due_at = 0;
+        return 0;
     default:
         return ENOSYS;
     }
@@ -292,7 +296,7 @@ static void client_request(struct supervisor *s, struct client *client, struct r
     } else if (request->kind == KIND_WAIT) {
         client->waits = true;
         client->serial = request->serial;
-        if (s->phase == RECORDED)
+        if (s->phase >= ENDED)
             answer_exited(s, client->fd, client->serial);
     } else {
         answer_errno(client->fd, request->serial, carry_out(s, client, request));

@@ -4,8 +4,9 @@
  *         │ the child ended: its status; in a shared PID namespace the rest of its group is killed
  *      DRAINING   what is in the pipes is taken, then for `GRACE_MS` what a process still writes that holds them;
  *         │       a slow attacher is waited for, but after `DRAIN_MS` no longer by the engine
- *      RECORDED   exit record on disk, groups removed, root let go, socket gone, waiters told; attachers get the rest
- *         │       and are closed
+ *      ENDED      exit record on disk, waiters told; attachers get the rest and are closed. What takes the kernel
+ *         │       longest comes after that, once the engine has had the processor or asks for it
+ *      RECORDED   groups removed, root let go, socket gone, waiters told of that
  *         │
  *        end
  *
@@ -24,7 +25,8 @@
 
 #include "supervisor.h"
 
-enum { GRACE_MS = 50, DRAIN_MS = 2000, DEAF_MS = 100, RELAY_MS = 3000, EVENTS = 32, TERMINAL_BUFFER = 65536 };
+enum { GRACE_MS = 50, DRAIN_MS = 2000, DEAF_MS = 100, RELAY_MS = 3000, REST_MS = 3 };
+enum { EVENTS = 32, TERMINAL_BUFFER = 65536 };
 
 static struct supervisor supervisor_;
 
@@ -145,8 +147,8 @@ static void child_ended(struct supervisor *s) {
 }
 
 /* The ended container's root and groups, or a slow attacher's supervisor would keep the old overlay mounted when the
- * next run mounts another one on the same upper directory (overlayfs.rst: undefined). Before the end is told. */
-static void let_container_go(struct supervision *supervision) {
+ * next run mounts another one on the same upper directory (overlayfs.rst: undefined). Before EXITED is told. */
+static void close_container(struct supervision *supervision) {
     for (uint32_t i = 0; i < supervision->cgroup_count; i++)
         close(supervision->cgroups[i]);
     supervision->cgroup_count = 0;
@@ -155,12 +157,11 @@ static void let_container_go(struct supervision *supervision) {
     supervision->root = -1;
 }
 
-static void record_exit(struct supervisor *s) {
-    for (int which = 0; which < SOURCES; which++)
-        log_end(which);
-    exit_record(s, s->timed_out && s->signal == SIGKILL ? "timeout" : NULL);
+/* An overlay's end writes out what the file system of its upper directory has in memory (syncfs(2)), and a group of
+ * cpuset waits for the whole machine: milliseconds, or with a busy disk many. */
+static void let_go(struct supervisor *s) {
     groups_remove(s->supervision);
-    let_container_go(s->supervision);
+    close_container(s->supervision);
     if (s->listener >= 0) {
         control_hear(s, false);
         unlinkat(s->supervision->run_dir, "supervisor.sock", 0);
@@ -169,6 +170,20 @@ static void record_exit(struct supervisor *s) {
         s->deaf = false;
     }
     s->phase = RECORDED;
+    control_announce_exit(s);
+}
+
+/* A rest before the root goes: the engine is often woken on this very processor. */
+static void record_exit(struct supervisor *s) {
+    for (int which = 0; which < SOURCES; which++)
+        log_end(which);
+    exit_record(s, s->timed_out && s->signal == SIGKILL ? "timeout" : NULL);
+    if (!(s->supervision->flags & SUPERVISE_TELLS_FIRST)) {
+        let_go(s);
+        return;
+    }
+    s->phase = ENDED;
+    s->due_at = now_ms() + REST_MS;
     control_announce_exit(s);
 }
 
@@ -205,12 +220,14 @@ static bool go_on(struct supervisor *s) {
     bool all = drained(s);
     if (s->phase == DRAINING && (all || now_ms() - s->exited_at >= DRAIN_MS))
         record_exit(s);
+    else if (s->phase == ENDED && now_ms() >= s->due_at)
+        let_go(s);
     if (!all)
         return true;
     for (int which = 0; which < SOURCES; which++)
         log_end(which); /* nothing, unless the record did not wait */
     attachers_end(s);
-    return attachers_count(s) > 0 || (publish_relays() && now_ms() - s->exited_at < RELAY_MS);
+    return s->phase == ENDED || attachers_count(s) > 0 || (publish_relays() && now_ms() - s->exited_at < RELAY_MS);
 }
 
 static int64_t due_at(uint64_t seconds) {
@@ -229,6 +246,8 @@ static int patience(struct supervisor *s) {
         return DEAF_MS;
     if (s->phase == RUNNING)
         return s->due_at ? sooner(rest, s->due_at - now_ms()) : rest;
+    if (s->phase == ENDED)
+        return sooner(-1, s->due_at - now_ms());
     int64_t since = now_ms() - s->exited_at;
     bool open = s->sources[SOURCE_OUT].fd >= 0 || s->sources[SOURCE_ERR].fd >= 0;
     if (open && since < GRACE_MS)

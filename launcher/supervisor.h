@@ -3,7 +3,7 @@
  *      container's stdout, stderr (or terminal) ──► source ──► log
  *                                                    └──────► attachers that want it (8-byte frames, or raw)
  *      attachers' sockets, early bytes ──► sink ──► container's stdin (or terminal)
- *      clients (engine) ──► control: ATTACH RELEASE RESIZE STATUS WAIT CLOSE_STDIN LOG_SYNC PUBLISH UNPUBLISH
+ *      clients (engine) ──► control: ATTACH RELEASE RESIZE STATUS WAIT CLOSE_STDIN LOG_SYNC PUBLISH UNPUBLISH LET_GO
  *      the host's sockets of published ports ──► publish: held; the first connection that reaches one starts the relay
  *
  * Everything is in fixed buffers: a source is read again only when its last chunk has gone to every attacher, so a slow
@@ -70,7 +70,7 @@ struct client {
     uint32_t serial; /* of its WAIT */
 };
 
-enum phase { RUNNING, DRAINING, RECORDED };
+enum phase { RUNNING, DRAINING, ENDED, RECORDED };
 
 struct supervisor {
     struct supervision *supervision;
@@ -87,7 +87,7 @@ struct supervisor {
     struct attacher attachers[MAX_ATTACHERS];
     struct client clients[MAX_CLIENTS];
     int64_t exited_at; /* CLOCK_MONOTONIC, ms */
-    int64_t due_at;    /* the same, of the timeout; 0: none */
+    int64_t due_at;    /* the same, of the timeout; 0: none. Of the ENDED: when all is let go */
     bool timed_out;
     uint64_t started_at, finished_at; /* Unix time, ns */
     int status, signal; /* how the child ended */

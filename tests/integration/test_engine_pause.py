@@ -157,7 +157,7 @@ def test_its_group_is_gone_after_it(bench: Bench) -> None:
     assert directory.endswith(create.cgroup_of(parts, container.config)) and os.path.isdir(directory)
     pause(bench, identity)
     bench.run(bench.engine.containers.kill(identity))
-    assert not os.path.exists(directory)
+    wait_for(lambda: not os.path.exists(directory))  # a moment after its end is told: see life/remains.py
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -261,6 +261,57 @@ def test_a_slow_client_keeps_neither_root_nor_groups(run_dir: str, group: tuple[
         slow.close()
 
     run(test())
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_end_is_told_before_the_groups_go(run_dir: str, group: tuple[str, ...], asked: bool) -> None:
+    """Nobody need ask for it: without an engine they go as well."""
+
+    async def test() -> None:
+        launched = await launch(plan(run_dir, "exit 4", STDIN | FLAGS["TELLS_FIRST"], group), {}, (), run_dir)
+        supervisor = launched.supervisor
+        assert await supervisor.wait_end() == read_exit(run_dir)
+        if asked:
+            supervisor.let_go()
+            assert (await supervisor.wait_exit()).exit_code == 4
+        else:
+            supervisor.close()
+        wait_until(lambda: not any(map(os.path.exists, group)))
+        wait_until(lambda: not os.path.exists(f"{run_dir}/supervisor.sock"))
+        supervisor.close()
+
+    run(test())
+
+
+def test_who_comes_between_is_told_the_end_and_then_that_all_is_gone(run_dir: str, group: tuple[str, ...]) -> None:
+    async def test() -> None:
+        os.mkfifo(go := f"{run_dir}/go")
+        made = plan(run_dir, f"read line <{go}; exit 4", STDIN | FLAGS["TELLS_FIRST"], group)
+        launched = await launch(made, {}, (), run_dir)
+        supervisor = parent_of(launched.pid)
+        later = await SupervisorClient.connect(run_dir)
+        os.kill(supervisor, signal.SIGSTOP)
+        with open(go, "w"):
+            pass
+        wait_until(lambda: procfs.status(launched.pid).get("State", "").startswith("Z"))
+        told = asyncio.ensure_future(later.wait_end())  # it hears of both at once
+        gone = later.gone()
+        await asyncio.sleep(0)
+        os.kill(supervisor, signal.SIGCONT)
+        assert (await told).exit_code == (await gone).exit_code == 4
+        assert (await launched.supervisor.wait_exit()).exit_code == 4
+        assert not any(map(os.path.exists, group))
+        later.close()
+        launched.supervisor.close()
+
+    run(test())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "not within 20 seconds"
+        time.sleep(0.005)
 
 
 def open_files(pid: int) -> set[str]:

@@ -186,6 +186,7 @@ class Engine:
                 steps.callback(_empty, parts.home.run_staging)
                 steps.callback(self.execs.close)
                 steps.push_async_callback(_until, end, "the health checks", self._health_checks.close)
+                steps.push_async_callback(_until, end, "what ended containers leave", self._lifecycle.remains.close)
                 steps.push_async_callback(_until, end, "the watch over exits", partial(_end_watches, parts.registry))
                 steps.push_async_callback(_until, end, "starts by restart policies", self._lifecycle.end_restarts)
 

@@ -22,7 +22,7 @@ class Container:
 
     __slots__ = (
         "attachers", "config", "departures", "execs", "exit_watch", "health", "holders", "kept", "launch_record",
-        "listed", "lock", "record", "sandbox", "state", "supervisor", "waiters",
+        "listed", "lock", "record", "remains", "sandbox", "state", "supervisor", "waiters",
     )  # fmt: skip
 
     def __init__(self, record: ContainerRecord, config: ContainerConfig, state: RunState) -> None:
@@ -38,6 +38,7 @@ class Container:
         self.holders: set[object] = set()  # operations for which it stands still
         self.kept = False  # its end is not the end of a --rm container: it is being restarted
         self.supervisor: Any = None
+        self.remains: Any = None  # the supervisor of the last run, until it has let go of all: see life/remains.py
         self.sandbox: Any = None
         self.exit_watch: asyncio.Task[None] | None = None
         self.launch_record: Any = None

@@ -20,6 +20,7 @@ class Supervision(NamedTuple):
     init: bool = False  # process 1 is the launcher's own code, and the command its child
     listener: str = ""  # what the launching side brings: run_dir's socket; "": the launcher makes one
     timeout: int = 0  # seconds after which it is ended; 0: never
+    tells_first: bool = False  # its end is told before its root and its groups are let go (SupervisorClient.wait_end)
 
 
 class ExecTarget(NamedTuple):

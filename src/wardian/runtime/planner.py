@@ -118,6 +118,7 @@ def _supervise(supervision: Supervision, groups: CgroupSteps, root: str, shared_
         ("OPEN_STDIN", supervision.open_stdin),
         ("STDIN_ONCE", supervision.stdin_once),
         ("SHARED_PID", shared_pid),
+        ("TELLS_FIRST", supervision.tells_first),
     ):
         flags |= SUPERVISE_FLAGS[name] if wanted else 0
     steps = [

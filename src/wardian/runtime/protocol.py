@@ -15,15 +15,20 @@
 After RUNNING this socket and every connection to RUN_DIR/supervisor.sock (SOCK_SEQPACKET) speak the same:
 
       │ ATTACH, RESIZE, CLOSE_STDIN, LOG_SYNC, RELEASE {header; serial, two numbers}  ──►   ◄── ANSWER{serial, errno}
+      │ LET_GO {header; serial, 0, 0}                                        ──►   ◄── ANSWER{serial, errno}
       │ PUBLISH {header; serial, n, sockets?; TARGET × n} + [n sockets]         ──►   ◄── ANSWER{serial, errno}
       │ UNPUBLISH {header; serial, key (NONE: all), 0}                       ──►   ◄── ANSWER{serial, errno}
       │ STATUS                                                               ──►   ◄── STATE {serial, 0, pid …}
-      │ WAIT (the first socket waits unasked, with serial 0)                 ──►   ◄── EXITED{serial, 0; exit record}
-      │                                           EOF with no EXITED before: the supervisor was lost
+      │ WAIT (the first socket waits unasked, with serial 0)                 ──►   ◄── ENDED {serial, 0; exit record}
+      │                                                                            ◄── EXITED{serial, 0; exit record}
+      │                                EOF with neither ENDED nor EXITED before: the supervisor was lost
 
 An attacher that is HELD gets nothing, and nothing is read from the container, until RELEASE names the serial of its
 ATTACH: what was written before is then in the log, and what comes after is in the stream. It ends with the connection
 that holds it.
+
+ENDED comes where the plan says TELLS_FIRST: the container has ended and its record is on disk, but its root and its
+groups are there for a moment yet (LET_GO: no longer than it takes). EXITED: they are gone.
 
 A published port is a bound socket of the host's, held under a key of the engine's choice. PUBLISH without sockets gives
 those that are held under its keys another target.
@@ -62,7 +67,7 @@ RUNNING = struct.Struct("<IIQQ")  # pid, 0, start time (field 22 of /proc/PID/st
 # PUBLISH_FLAGS; UNPUBLISH key; RELEASE serial of an ATTACH
 REQUEST = struct.Struct("<III")
 TARGET = struct.Struct("<IHH16s")  # key, family (AF_*), port, address (IPv4 in the first four bytes, network order)
-ANSWER = struct.Struct("<Ii")  # serial, errno (EXITED: then the exit record's JSON to the end)
+ANSWER = struct.Struct("<Ii")  # serial, errno (ENDED, EXITED: then the exit record's JSON to the end)
 STATE = struct.Struct("<IiIIQQ")  # serial, errno, pid, attachers, log bytes written, container's bytes that no log took
 
 HOST: Final = 0  # by the launcher, before clone
@@ -73,12 +78,12 @@ MAY_FAIL: Final = 1  # op flag: its failure is noted and the plan goes on
 
 KINDS: Final = {
     "HELLO": 1, "MORE": 2, "ATTACH": 3, "RESIZE": 4, "STATUS": 5, "WAIT": 6, "CLOSE_STDIN": 7, "LOG_SYNC": 8,
-    "PUBLISH": 9, "UNPUBLISH": 10, "RELEASE": 11,
+    "PUBLISH": 9, "UNPUBLISH": 10, "RELEASE": 11, "LET_GO": 12,
     "DONE": 16, "NOTE": 17, "FAILED": 18, "REFUSED": 19, "RUNNING": 20,
-    "ANSWER": 32, "STATE": 33, "EXITED": 34,
+    "ANSWER": 32, "STATE": 33, "EXITED": 34, "ENDED": 35,
 }  # fmt: skip
 
-SUPERVISE_FLAGS: Final = {"TTY": 1, "OPEN_STDIN": 2, "STDIN_ONCE": 4, "SHARED_PID": 8}
+SUPERVISE_FLAGS: Final = {"TTY": 1, "OPEN_STDIN": 2, "STDIN_ONCE": 4, "SHARED_PID": 8, "TELLS_FIRST": 16}
 
 # EARLY: a second descriptor, a memfd with what the engine had already read from the attacher's socket.
 ATTACHER_FLAGS: Final = {"STDIN": 1, "STDOUT": 2, "STDERR": 4, "FRAMED": 8, "EARLY": 16, "HELD": 32}

@@ -162,7 +162,8 @@ class SupervisorClient:
         self._run_dir = run_dir
         self._serial = 0
         self._answers: dict[int, asyncio.Future[bytes]] = {}
-        self._exit: asyncio.Future[ExitRecord] = self._loop.create_future()
+        self._end: asyncio.Future[ExitRecord] = self._loop.create_future()  # it has ended …
+        self._exit: asyncio.Future[ExitRecord] = self._loop.create_future()  # … and all that it had is gone
         self._waits = waits
         self._held = 0  # attachers that are, or are to be
         self._closed = False
@@ -246,15 +247,33 @@ class SupervisorClient:
         return SupervisorState(*protocol.STATE.unpack(data)[2:])
 
     async def wait_exit(self) -> ExitRecord:
-        """Wait until the container has ended, its output is drained and its record written."""
+        """Wait until the container has ended, its output is drained, its record written, and nothing is left."""
+        return await asyncio.shield(self.gone())
+
+    async def wait_end(self) -> ExitRecord:
+        """The same, but for root and groups where the plan says `tells_first`: those last until `gone` is done."""
+        self._wait()
+        return await asyncio.shield(self._end)
+
+    def gone(self) -> "asyncio.Future[ExitRecord]":
+        """Done when its root and its groups are no more. Not to be cancelled."""
+        self._wait()
+        return self._exit
+
+    def let_go(self) -> None:
+        """Of one that has ended: somebody waits until it is `gone`."""
+        with contextlib.suppress(WardianError):  # then it is
+            self._request("LET_GO", 0, 0)
+
+    def _wait(self) -> None:
         if not self._waits:
             self._waits = True
             self._request("WAIT", 0, 0)
-        return await asyncio.shield(self._exit)
 
     def close(self) -> None:
         """The container goes on; who waits for its end gets a CancelledError. Who has asked for something is answered
         first, and who is held gets the rest: with the connection both would end."""
+        self._end.cancel()
         self._exit.cancel()
         self._closed = True
         self._let_go(0)
@@ -334,8 +353,9 @@ class SupervisorClient:
         body = data[_HEADER:]
         if magic != protocol.CONTROL_MAGIC or version > protocol.VERSION:
             return
-        if kind == _KINDS["EXITED"]:
-            self._settle(lambda: parse_exit(body[protocol.ANSWER.size :]))
+        if kind in (_KINDS["ENDED"], _KINDS["EXITED"]):
+            told = (self._end,) if kind == _KINDS["ENDED"] else (self._end, self._exit)
+            self._settle(told, lambda: parse_exit(body[protocol.ANSWER.size :]))
             return
         serial, error = protocol.ANSWER.unpack_from(body)
         # What travelled with the launch: published ports. ESRCH: the container had ended by then, and needs none.
@@ -350,17 +370,23 @@ class SupervisorClient:
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(WardianError(CONFLICT, "the container has ended", errno=errno.ESRCH))
-        self._settle(lambda: read_exit(self._run_dir) if self._run_dir else None)
+        self._settle((self._end, self._exit), lambda: read_exit(self._run_dir) if self._run_dir else None)
 
-    def _settle(self, record_of: Callable[[], ExitRecord | None]) -> None:
+    def _settle(
+        self, futures: "Sequence[asyncio.Future[ExitRecord]]", record_of: Callable[[], ExitRecord | None]
+    ) -> None:
         """The end, or that it cannot be known: an error must reach who waits, and not the loop."""
-        if self._exit.done():
+        waiting = [future for future in futures if not future.done()]
+        if not waiting:
             return
         try:
             record = record_of()
             if record is None:
                 raise WardianError(UNAVAILABLE, "supervisor lost", subject=self._run_dir)
-            self._exit.set_result(record)
         except (OSError, WardianError) as error:
-            self._exit.set_exception(error)
-            self._exit.exception()  # an engine that is closing may have nobody who waits
+            for future in waiting:
+                future.set_exception(error)
+                future.exception()  # an engine that is closing may have nobody who waits
+            return
+        for future in waiting:
+            future.set_result(record)

@@ -4,6 +4,7 @@ What a container left is hostile: trees deeper than any stack or descriptor limi
 anywhere. Deleting goes by descriptor, follows nothing, keeps few descriptors open and never recurses.
 """
 
+import contextlib
 import logging
 import os
 import queue
@@ -126,7 +127,8 @@ def _open_level(dir_fd: int, name: bytes) -> tuple[int, bytes, list[bytes]]:
             if is_directory:
                 directories.append(child)
             else:
-                os.unlink(child, dir_fd=fd)
+                with contextlib.suppress(FileNotFoundError):  # whose it was took it along
+                    os.unlink(child, dir_fd=fd)
     except BaseException:
         os.close(fd)
         raise

@@ -139,7 +139,7 @@ class ContainerViews:
             process = _process(container)
             if process != _STOPPED:
                 return open_process_root(*process, lock), process
-            if trees is None:
+            if trees is None or container.remains is not None:
                 message = f"container {container.id[:12]} has just ended"
                 raise WardianError(CONFLICT, message, operation=purpose, subject=container.id, errno=errno.ESRCH)
             return self._stopped(container, lock, trees), process

@@ -5,6 +5,7 @@ import logging
 
 from wardian.engine.life import create
 from wardian.engine.life.reasons import reason_of
+from wardian.engine.life.remains import Remains
 from wardian.engine.life.state import Event, RunState
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
@@ -18,16 +19,20 @@ log = logging.getLogger(__name__)
 _LOST_PAUSE, _LOST_PAUSE_MAX = 1.0, 60.0
 
 
-async def of_supervisor(container: Container) -> ExitRecord | None:
+async def of_supervisor(container: Container, remains: Remains) -> ExitRecord | None:
     """Waits for it; None when the supervisor ends without one."""
     supervisor: SupervisorClient = container.supervisor
     try:
-        return await supervisor.wait_exit()
-    except (OSError, WardianError):
-        return None
+        record = await supervisor.wait_end()
+        remains.keep(container, supervisor)  # before its state says that it has ended
+        return record
+    except BaseException as error:
+        supervisor.close()
+        if isinstance(error, OSError | WardianError):
+            return None
+        raise
     finally:
         container.supervisor = None
-        supervisor.close()
 
 
 async def of_lost(parts: Parts, container: Container) -> ExitRecord:

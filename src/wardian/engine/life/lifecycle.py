@@ -20,6 +20,7 @@ from wardian.engine.life import exits, pausing, sandbox, start
 from wardian.engine.life.joined import needed
 from wardian.engine.life.reasons import Ask, dropped_note, with_ask
 from wardian.engine.life.record import Recorder
+from wardian.engine.life.remains import Remains
 from wardian.engine.life.restart_policy import comes_with_engine, wait_after, wait_after_failure
 from wardian.engine.life.restarts import Restarts
 from wardian.engine.life.signals import stop_signal
@@ -47,6 +48,7 @@ class Lifecycle:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._recorder = Recorder()
+        self.remains = Remains()
         self.followers: list[Callable[[Container, RunState], None]] = []  # told of each new state, and the one before
         self.pauses = pausing.Pauses(parts, self.change, self._publish)
         self._restarts = Restarts(partial(self.start, by_policy=True), self._is_free)
@@ -67,6 +69,7 @@ class Lifecycle:
         if container.exit_watch is not None:
             await container.exit_watch
         try:
+            await self.remains.gone(container)
             if by_policy:
                 refuse_without_descriptors("start")
             started = await start.start_container(self._parts, container)
@@ -188,7 +191,7 @@ class Lifecycle:
         container.exit_watch = asyncio.get_running_loop().create_task(self._watch(container))
 
     async def _watch(self, container: Container) -> None:
-        record = await exits.of_supervisor(container)
+        record = await exits.of_supervisor(container, self.remains)
         await self.exited(container, record or await exits.of_lost(self._parts, container))
 
     def watch_lost(self, container: Container) -> "asyncio.Task[None]":

@@ -87,6 +87,9 @@ async def _reconnect(parts: Parts, lifecycle: Lifecycle, container: Container) -
     supervisor = await _reached(parts, container)
     if supervisor is None:
         return False
+    if not container.state.live and _exit_in(parts.home.run_container(container.id)) is not None:
+        lifecycle.remains.keep(container, supervisor)  # it has ended, and is not gone yet
+        return False
     if not container.state.live:
         try:
             await _take_up(parts, lifecycle, container, supervisor)

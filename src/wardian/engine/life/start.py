@@ -23,6 +23,7 @@ from wardian.engine.files import roots
 from wardian.engine.files.names import write_all_names, write_timezone
 from wardian.engine.life import create, sandbox
 from wardian.engine.life.record import LaunchRecord, Phases
+from wardian.engine.life.remains import tells_first
 from wardian.engine.life.rootfacts import facts_of_image, facts_of_root
 from wardian.engine.life.sandbox import Sandbox
 from wardian.engine.logging import check_reachable, has_file, line_attributes, log_path, log_rotation
@@ -250,6 +251,7 @@ def supervision_of(parts: Parts, config: ContainerConfig, run_dir: str, attribut
         console_size=(height, width),
         init=_has_init(parts, config),
         timeout=config["Wardian.Timeout"],
+        tells_first=tells_first(config),
     )
 
 
