@@ -34,6 +34,24 @@ if "wardian.server" in sys.orig_argv:
 
     connections.hand_over = killed
 """
+# The same before or after a method of the networks.
+KILLED_AT = """
+import sys
+if "wardian.server" in sys.orig_argv:
+    import os
+    from wardian.network.attachments import Attachments
+    from wardian.network.plumbing import Plumbing
+    from wardian.network.state import NetworkRows
+
+    real = {where}
+
+    def killed(*given):
+        if "{when}" == "after":
+            real(*given)
+        os.kill(os.getpid(), 9)
+
+    {where} = killed
+"""
 
 
 @pytest.fixture
@@ -121,6 +139,8 @@ def test_an_engine_killed_before_it_told_the_supervisor(
     own.kill()
     own.start()
     assert on(docker, "b-net") == []
+    assert list(settings(docker, "web")["Networks"]) == ["a-net"][: len(more) // 2], "what was begun is ended"
+    assert len(addresses(docker, "web")) == len(more) // 2
     if change == "led elsewhere":
         assert page("[::1]", port)
     else:
@@ -128,8 +148,32 @@ def test_an_engine_killed_before_it_told_the_supervisor(
             page("[::1]", port)
         listening = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True).stdout
         assert f"[::1]:{port} " not in listening, "released"
-    docker("network", "disconnect", "b-net", "web", status=None)
-    assert len(addresses(docker, "web")) == len(more) // 2
+    docker("network", "connect", "b-net", "web")
+    assert len(addresses(docker, "web")) == len(more) // 2 + 1
+
+
+@pytest.mark.parametrize(("where", "when"), [
+    ("Attachments._disconnect", "before"), ("Plumbing._disconnect", "before"), ("Plumbing._disconnect", "after"),
+    ("NetworkRows.release", "after"),
+])  # fmt: skip
+def test_an_engine_killed_amid_disconnect(
+    own: TestEngine, docker: Command, where: str, when: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever that was: it is off the network, in the kernel and in inspect, and may come back."""
+    docker("run", "-d", "--name", "web", "--network", "b-net", "--network", "a-net", IMAGE, *WEB)
+    (tmp_path / "sitecustomize.py").write_text(KILLED_AT.format(where=where, when=when))
+    own.terminate()
+    with monkeypatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(tmp_path))
+        own.start()
+    docker("network", "disconnect", "b-net", "web", status=1)
+    own.kill()
+    own.start()
+    assert list(settings(docker, "web")["Networks"]) == ["a-net"] and on(docker, "b-net") == []
+    assert addresses(docker, "web") == {settings(docker, "web")["Networks"]["a-net"]["IPAddress"]}
+    docker("network", "connect", "b-net", "web")
+    assert addresses(docker, "web") == {one["IPAddress"] for one in settings(docker, "web")["Networks"].values()}
+    assert len(settings(docker, "web")["Networks"]) == 2
 
 
 def test_a_connection_that_is_relayed_goes_on_when_an_engine_comes(own: TestEngine, docker: Command) -> None:

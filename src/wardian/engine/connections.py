@@ -1,7 +1,8 @@
 """connect and disconnect: what a container asks of the networks, changed after its creation; while it runs, done too.
 
 Both hold the container's lock. What is stored is durable before the caller hears of it; a change that cannot be stored
-is taken back.
+is taken back. In between, an endpoint may be there that is not asked for, and never the other way round: an engine that
+was killed there has its half change ended by the next one, which takes such endpoints away (network/recall.py).
 """
 
 import logging
@@ -20,11 +21,12 @@ from wardian.engine.options.table import ENDPOINTS
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.errors import FORBIDDEN, NOT_FOUND, SYSTEM, WardianError
-from wardian.network import Changed, NetworkConfig, SandboxWant, close_ports
+from wardian.network import Changed, Endpoint, NetworkConfig, SandboxWant, close_ports
 
 log = logging.getLogger(__name__)
 
 Step = Callable[[int], Awaitable[Changed]]
+Endpoints = Mapping[str, Settings]
 
 
 async def connect(parts: Parts, container: Container, ref: str, body: Mapping[str, Any] | None) -> None:
@@ -35,10 +37,11 @@ async def connect(parts: Parts, container: Container, ref: str, body: Mapping[st
         config = container.config
         refuse_connect(config, network.name)
         check_settings(network, settings)
+        before, after = wanted(config), wanted(config) | {network.name: settings}
         if container.state.live:
-            await _connect_live(parts, container, network, settings)
-            undo.push_async_callback(_disconnect_live, parts, container, network)
-        _store(parts, container, wanted(config) | {network.name: settings})
+            await _connect_live(parts, container, network, before, after)
+            undo.push_async_callback(_disconnect_live, parts, container, network, after, before)
+        _store(parts, container, after)
         undo.pop_all()
     if container.state.live:
         publish(parts, container, "connect", network)
@@ -49,14 +52,14 @@ async def disconnect(parts: Parts, container: Container, ref: str, force: bool =
     network = _known(parts, ref, force)
     name = network.name if network is not None else ref
     async with _changing(container, parts) as undo:
-        left = wanted(container.config)
-        _refuse_disconnect(container, name, left, network is not None)
-        settings = left.pop(name)
+        before = wanted(container.config)
+        _refuse_disconnect(container, name, before, network is not None)
+        after = {key: settings for key, settings in before.items() if key != name}
         was_live = container.state.live
+        _store(parts, container, after)
         if was_live and network is not None:
-            await _disconnect_live(parts, container, network)
-            undo.push_async_callback(_connect_live, parts, container, network, settings)
-        _store(parts, container, left)
+            undo.callback(_store_if_there, parts, container, network, before)
+            await _disconnect_live(parts, container, network, before, after)
         undo.pop_all()
     if was_live and network is not None:
         publish(parts, container, "disconnect", network)
@@ -110,39 +113,50 @@ def _refuse_disconnect(container: Container, name: str, connected: Mapping[str, 
     raise WardianError(kind, message, operation="disconnect", subject=container.id)
 
 
-async def _connect_live(parts: Parts, container: Container, network: NetworkConfig, settings: Settings) -> None:
-    if any(one.network.id == network.id for one in parts.networks.endpoints(container.id)):
+async def _connect_live(
+    parts: Parts, container: Container, network: NetworkConfig, before: Endpoints, after: Endpoints
+) -> None:
+    if _endpoint(parts, container, network) is not None:
         message = f"endpoint with name {container.name} already exists in network {network.name}"
         raise WardianError(FORBIDDEN, message, operation="connect", subject=container.id)
-    want = as_want(network.id, settings)
-    whole = _whole(parts, container, wanted(container.config) | {network.name: settings})
-    before = _whole(parts, container, wanted(container.config))
+    want, back, whole = as_want(network.id, after[network.name]), *_wholes(parts, container, before, after)
     await _changed(
         parts,
         container,
         lambda fd: parts.networks.connect(container.id, want, fd, whole),
-        lambda fd: parts.networks.disconnect(container.id, network.id, fd, before),
+        lambda fd: parts.networks.disconnect(container.id, network.id, fd, back),
         ("connect", network.name),
     )
 
 
-async def _disconnect_live(parts: Parts, container: Container, network: NetworkConfig) -> None:
-    given = next((one for one in parts.networks.endpoints(container.id) if one.network.id == network.id), None)
-    if given is None:  # an engine was killed in the middle of a disconnect
+async def _disconnect_live(
+    parts: Parts, container: Container, network: NetworkConfig, before: Endpoints, after: Endpoints
+) -> None:
+    given = _endpoint(parts, container, network)
+    if given is None:  # an earlier version's engine was killed in the middle of a disconnect
         return
-    left = {name: one for name, one in wanted(container.config).items() if name != network.name}
-    whole, before = _whole(parts, container, left), _whole(parts, container, wanted(container.config))
+    back, whole = _wholes(parts, container, before, after)
     await _changed(
         parts,
         container,
         lambda fd: parts.networks.disconnect(container.id, network.id, fd, whole),
-        lambda fd: parts.networks.connect(container.id, given.want, fd, before),
+        lambda fd: parts.networks.connect(container.id, given.want, fd, back),
         ("disconnect", network.name),
     )
 
 
-def _whole(parts: Parts, container: Container, endpoints: Mapping[str, Settings]) -> SandboxWant:
-    """What the container asks of all its networks after the change."""
+def _endpoint(parts: Parts, container: Container, network: NetworkConfig) -> Endpoint | None:
+    return next((one for one in parts.networks.endpoints(container.id) if one.network.id == network.id), None)
+
+
+def _wholes(
+    parts: Parts, container: Container, before: Endpoints, after: Endpoints
+) -> tuple[SandboxWant, SandboxWant]:
+    return _whole(parts, container, before), _whole(parts, container, after)
+
+
+def _whole(parts: Parts, container: Container, endpoints: Endpoints) -> SandboxWant:
+    """What the container asks of all its networks with these."""
     config = container.config.replaced({ENDPOINTS: dict(endpoints)})
     return sandbox_want(config, container.name, parts.networks)
 
@@ -184,7 +198,13 @@ async def hand_over(container: Container, changed: Changed) -> None:
         close_ports(changed.held)
 
 
-def _store(parts: Parts, container: Container, endpoints: Mapping[str, Settings]) -> None:
+def _store_if_there(parts: Parts, container: Container, network: NetworkConfig, endpoints: Endpoints) -> None:
+    """After a disconnect that failed: one that went through, and was not heard of, stays."""
+    if _endpoint(parts, container, network) is not None:
+        _store(parts, container, endpoints)
+
+
+def _store(parts: Parts, container: Container, endpoints: Endpoints) -> None:
     values = {**container.record.values, ENDPOINTS: dict(endpoints)}
     record = container.record._replace(values=values)
     parts.store.replace(record)

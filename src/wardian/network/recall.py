@@ -38,7 +38,8 @@ class Recall:
         return Recalled(gone, {sandbox: self._attachments.standing(sandbox) for sandbox in publishing})
 
     async def _leave_strays(self, sandbox: str, want: SandboxWant) -> None:
-        """An endpoint is a stray that is not asked for, or whose link went before an engine ended in a disconnect."""
+        """An endpoint is a stray that is not asked for (any more), or, of an earlier version, whose link went before an
+        engine ended in a disconnect."""
         given, asked = self._attachments.endpoints(sandbox), {one.network for one in want.endpoints}
         if not given:
             return

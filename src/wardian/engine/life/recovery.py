@@ -76,7 +76,7 @@ async def _tell_standing(parts: Parts, identity: str, changed: Changed | None) -
     try:
         if changed is not None:
             await connections.hand_over(container, changed)
-        if sandbox.has_links(container.config):
+        if sandbox.has_links(container.config) or sandbox.left_all(container.config):
             lines = links.host_lines(links.linked(parts, container))
             write_hosts(container.config, parts.networks.endpoints(identity), parts.networks.host_gateway, lines)
     except (OSError, WardianError) as error:

@@ -63,6 +63,11 @@ def has_links(config: ContainerConfig) -> bool:
     return any(name not in WITHOUT_LINKS for name in wanted(config))
 
 
+def left_all(config: ContainerConfig) -> bool:
+    """Whether it was taken off all its networks; of who has another's they are no matter."""
+    return bool(network_of(config)) and not wanted(config)
+
+
 async def acquire(container: Container, registry: Registry, networks: Networks) -> Sandbox:
     """Open what is joined, and attach what is the container's own to its networks. On failure nothing is held."""
     config = container.config
