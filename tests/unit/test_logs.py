@@ -4,7 +4,10 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+
 from wardian.engine.logging import LogOptions, LogReader
+from wardian.engine.logging.reader import End
 
 LINE = r'{"log":"%07d\n","stream":"stdout","time":"2026-11-21T03:49:52.643422431Z"}' + "\n"
 LINES = 100_000  # 7.8 MB
@@ -81,6 +84,40 @@ def test_a_tail_has_no_line_too_many_of_who_writes_on(tmp_path: Path) -> None:
     assert asyncio.run(read(1)) == [-2]
     assert asyncio.run(read(2)) == [-1, -2]
     assert asyncio.run(read(-1)) == [-2, -1, -2]
+
+
+@pytest.mark.parametrize(("files", "told"), [(3, 1), (1, 0)])
+def test_who_follows_more_slowly_than_it_rotates(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, files: int, told: int
+) -> None:
+    """It goes on with the oldest that is left, and the engine's log says once that there may be a gap."""
+    path = tmp_path / "log"
+    path.write_text(LINE % 0)
+
+    def rotate(number: int) -> None:
+        for older in range(files - 1, 0, -1):
+            newer = tmp_path / f"log.{older - 1}" if older > 1 else path
+            if newer.exists():
+                newer.rename(tmp_path / f"log.{older}")
+        (tmp_path / "new").write_text(LINE % number)
+        (tmp_path / "new").rename(path)
+
+    async def follow() -> list[int]:
+        end: End = asyncio.get_running_loop().create_future()
+        reader = LogReader(str(path), LogOptions(stdout=True, follow=True), tty=True, end=lambda: end)
+        found, number = [], 0
+        async for chunk in reader.chunks():
+            found += [int(line) for line in chunk.split()]
+            if found[-1] == number and number >= 20:
+                break
+            if found[-1] == number:
+                number += 10
+                for newest in range(number - 9, number + 1):
+                    rotate(newest)
+        return found
+
+    assert asyncio.run(follow()) == [0, *range(11 - files, 11), *range(21 - files, 21)]
+    assert caplog.text.count("lines may have been skipped") == told
 
 
 def test_a_tail_of_a_log_that_rotates_all_the_time(tmp_path: Path) -> None:

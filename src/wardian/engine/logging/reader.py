@@ -2,6 +2,7 @@
 polls."""
 
 import asyncio
+import logging
 import math
 import os
 import time
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 from wardian.engine.logging.chain import Chain
 from wardian.engine.logging.entries import Renderer, Rendering
 from wardian.kernel import inotify
+
+log = logging.getLogger(__name__)
 
 End = asyncio.Future[dict[str, Any]]
 
@@ -63,12 +66,15 @@ class LogReader:
             return
         chain = Chain(self._path)
         watch = Watch(os.path.dirname(self._path), self._end()) if self._end is not None else None
+        told = False
         try:
             await chain.seek_tail(self._options.tail, until_now=watch is None)
             while True:
                 # asked before the read: what came before the end of the container is then surely read
                 more = watch is not None and not watch.ended() and self._seconds_left() > 0
                 async for data in self._rendered(chain):
+                    if chain.gaps and not told:
+                        told = self._tell_gap()
                     yield data
                 if not more:
                     return
@@ -98,6 +104,14 @@ class LogReader:
             if data:
                 yield data
             await asyncio.sleep(0)
+
+    def _tell_gap(self) -> bool:
+        """Where Docker's says it too: the client gets lines, and nothing that is none. Of a log that has one file each
+        rotation takes the file from under its readers, and whether that was read through nobody knows."""
+        several = os.path.exists(f"{self._path}.1")
+        if several:
+            log.warning("%s: rotated faster than somebody follows: lines may have been skipped", self._path)
+        return several
 
     def _seconds_left(self) -> float:
         """Who follows up to a moment is told what came until then, and no more."""
