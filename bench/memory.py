@@ -40,8 +40,8 @@ def supervisors(program: str) -> set[int]:
     return found
 
 
-def private(pid: int) -> int:
-    with open(f"/proc/{pid}/smaps_rollup") as file:
+def private(pid: int, proc: str = "/proc") -> int:
+    with open(f"{proc}/{pid}/smaps_rollup") as file:
         return sum(int(line.split()[1]) for line in file if line.startswith(("Private_Clean:", "Private_Dirty:")))
 
 

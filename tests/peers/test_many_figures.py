@@ -42,6 +42,6 @@ def test_five_hundred(tmp_path: Path) -> None:
 
 
 def test_the_list_beside_docker(peers: Peers, tmp_path: Path) -> None:
-    figures = _measure(tmp_path, "--network", "none", "--docker", peers.socket)
+    figures = _measure(tmp_path, "--network", "none", "--at-once", "8", "--docker", peers.socket)
     ours, theirs = figures["wardian"]["ps"], figures["docker"]["ps"]
     assert ours <= theirs * LISTED, figures
