@@ -5,7 +5,8 @@ in a descriptor: the archive is as hostile as that of a layer, and here the tree
 meanwhile. Otherwise in that files are there already, whiteouts mean nothing, and the archive lands below a directory.
 
 Several at once may write the same names: a name is cleared and made anew in one turn, so that each finds it there or
-makes it, and the last one's stays. What goes into a file is nobody's turn: clients may be slow.
+makes it, and the last one's stays. What goes into a file is nobody's turn: clients may be slow. Nor is emptying a tree
+that gives way to something else: it may be large.
 """
 
 import errno
@@ -17,8 +18,9 @@ from wardian.errors import INVALID, SYSTEM, WardianError
 from wardian.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, open_in_root, openat2
 from wardian.storage.ids import IdMap
 from wardian.storage.naming import Naming
-from wardian.storage.tar import DIRECTORY, TarEntry, TarReader
-from wardian.storage.unpack import Unpacker
+from wardian.storage.tar import DIRECTORY, HARD_LINK, TarEntry, TarReader
+from wardian.storage.trash import empty_at
+from wardian.storage.unpack import Unpacker, status_of
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _ON_ONE_MOUNT = RESOLVE_NO_XDEV | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
@@ -102,20 +104,25 @@ class _Extractor(Unpacker):
         parent = self.directory(parent_path)
         if self._keep_kinds:
             self._check_kind(parent, name, entry)
+        if entry.kind not in (DIRECTORY, HARD_LINK):  # a hard link to itself changes nothing
+            self._empty(parent, name)
         self.place(path, parent, name, entry, reader)
+
+    def _empty(self, parent: int, name: bytes) -> None:
+        """A tree, before the turn in which it is replaced; what is left of it then is cleared there."""
+        status = status_of(parent, name)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            _refuse_mount(parent, name)
+            empty_at(parent, name)
 
     def _clear(self, parent: int, name: bytes) -> None:
         """A mount stays. unlink(2) in somebody else's mount namespace would take it away without a word."""
-        if _holds_mount(parent, name):
-            shown = name.decode(errors="replace")
-            message = f"RemoveAll {shown}: {os.strerror(errno.EBUSY).lower()}"
-            raise WardianError(SYSTEM, message, operation="cp", subject=shown, errno=errno.EBUSY)
+        _refuse_mount(parent, name)
         super()._clear(parent, name)
 
     def _check_kind(self, parent: int, name: bytes, entry: TarEntry) -> None:
-        try:
-            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        except FileNotFoundError:
+        status = status_of(parent, name)
+        if status is None:
             return
         is_directory, wanted = stat.S_ISDIR(status.st_mode), entry.kind == DIRECTORY
         if is_directory == wanted:
@@ -124,6 +131,13 @@ class _Extractor(Unpacker):
         shown, destination = _clean(entry.name).decode(errors="replace"), self._destination.decode(errors="replace")
         message = f'cannot overwrite {there} "{shown}" with {comes} "{destination}"'
         raise WardianError(SYSTEM, message, operation="cp", subject=shown)
+
+
+def _refuse_mount(parent: int, name: bytes) -> None:
+    if _holds_mount(parent, name):
+        shown = name.decode(errors="replace")
+        message = f"RemoveAll {shown}: {os.strerror(errno.EBUSY).lower()}"
+        raise WardianError(SYSTEM, message, operation="cp", subject=shown, errno=errno.EBUSY)
 
 
 def _holds_mount(parent: int, name: bytes) -> bool:

@@ -91,6 +91,18 @@ def remove_at(dir_fd: int, name: bytes) -> None:
         _remove_one(dir_fd, pending.pop(), pending)
 
 
+def empty_at(dir_fd: int, name: bytes) -> None:
+    """Delete what is in a directory, as far as that goes: others may write there meanwhile, or do the same."""
+    with contextlib.suppress(OSError):
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        try:
+            for child in os.listdir(fd):
+                with contextlib.suppress(OSError):
+                    remove_at(fd, os.fsencode(child))
+        finally:
+            os.close(fd)
+
+
 def _remove_one(top_fd: int, name: bytes, deeper: list[bytes]) -> None:
     """Delete one entry of `top_fd`; what lies below _MAX_DEPTH is renamed into `top_fd` and appended to `deeper`."""
     if not _is_directory(top_fd, name):

@@ -258,7 +258,7 @@ class Unpacker:
         hidden = name[len(_WHITEOUT) :]
         if hidden in (b"", b".", b".."):
             raise refused(name, "a whiteout that names no entry")
-        status = _status(parent, hidden)
+        status = status_of(parent, hidden)
         if status is None:
             os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
         elif stat.S_ISDIR(status.st_mode):  # hides what is below, not what this layer brings itself
@@ -305,7 +305,7 @@ class Unpacker:
             try:
                 name = path[before + 1 : at]
                 with self._turn(parent):
-                    status = _status(parent, name)
+                    status = status_of(parent, name)
                     if status is None or _is_whiteout(status):
                         self._make_directory(parent, name)
             finally:
@@ -317,7 +317,7 @@ class Unpacker:
             os.mkdir(name, 0o755, dir_fd=parent)
             return
         except FileExistsError:
-            status = _status(parent, name)
+            status = status_of(parent, name)
         if status is not None and stat.S_ISDIR(status.st_mode):
             return
         self._clear(parent, name)
@@ -332,7 +332,7 @@ class Unpacker:
 
     def _clear(self, parent: int, name: bytes) -> None:
         """Remove what an earlier entry of this archive made here."""
-        status = _status(parent, name)
+        status = status_of(parent, name)
         if status is None:
             return
         if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
@@ -361,7 +361,7 @@ def _clean(name: bytes) -> bytes:
     return b"/".join(parts)
 
 
-def _status(dir_fd: int, name: bytes) -> os.stat_result | None:
+def status_of(dir_fd: int, name: bytes) -> os.stat_result | None:
     try:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
