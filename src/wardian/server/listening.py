@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from wardian.errors import CONFLICT, INVALID, NOT_IMPLEMENTED, SYSTEM, WardianError
+from wardian.server.accepting import Acceptor
 from wardian.server.handshakes import Handshakes
 from wardian.tls import server_context
 
@@ -97,7 +98,7 @@ class Listeners:
         self._context = _context(endpoints.tls)
         self._group = _group_id(endpoints.group)
         self._made: list[tuple[str, int]] = []
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
         if endpoints.inherited and not inherited:
             raise WardianError(
                 INVALID, "no sockets found via socket activation: -H fd:// is for systemd", operation="serve"
@@ -116,7 +117,6 @@ class Listeners:
         """Listens, and says on what. The unix sockets come last: who waits for one finds all the others open."""
         from wardian.server.connection import Connection  # an engine's start loads it beside other things: serve()
 
-        loop = asyncio.get_running_loop()
         self._handshakes = Handshakes()
         said = []
         for sock in self._inherited:
@@ -129,21 +129,20 @@ class Listeners:
         for path in self._paths:
             sock = _listen(path, self._group)
             self._made.append((path, os.stat(path).st_ino))
-            self._servers.append(
-                await loop.create_unix_server(lambda: Connection(application), sock=sock, backlog=_BACKLOG)
-            )
+            self._servers.append(Acceptor(sock, lambda: Connection(application)))
             said.append(path)
         return said
 
-    async def _serve(self, application: Application, sock: socket.socket) -> asyncio.Server:
+    async def _serve(self, application: Application, sock: socket.socket) -> asyncio.Server | Acceptor:
         from wardian.server.connection import Connection
         from wardian.server.relay import Relay
 
-        loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(lambda: Connection(application), sock=sock, backlog=_BACKLOG)
+            sock.listen(_BACKLOG)
+            return Acceptor(sock, lambda: Connection(application))
         context, handshakes = self._context, self._handshakes
         assert context is not None
+        loop = asyncio.get_running_loop()
         return await loop.create_server(lambda: Relay(application, context, handshakes), sock=sock, backlog=_BACKLOG)
 
     def close(self) -> None:
