@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_caller: ContextVar[str] = ContextVar("caller", default="")
+_caller: ContextVar[object] = ContextVar("caller", default="")
 
 
-def calling(text: str) -> None:
-    """From here on, in this task, `text` asks ("uid 1000 pid 77 (docker)")."""
-    _caller.set(text)
+def calling(who: object) -> None:
+    """From here on, in this task, `who` asks: in words, `str(who)` ("uid 1000 pid 77 (docker)")."""
+    _caller.set(who)
 
 
 def caller() -> str:
     """Who asks; "" for the engine itself."""
-    return _caller.get()
+    return str(_caller.get())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ name in its certificate. Without a policy, whoever may open the socket may do ev
 
 from __future__ import annotations
 
+import functools
 import socket
 import struct
 from collections.abc import Iterable, Mapping
@@ -36,6 +37,20 @@ class Caller(NamedTuple):
             return f"tls {self.name or '?'} from {self.address}"
         program = _program(self.pid)
         return f"uid {self.uid} pid {self.pid}" + (f" ({program})" if program else "")
+
+
+class Told:
+    """A caller in words, which are found when somebody asks for them first: its program's name is a file's content."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    @functools.cached_property
+    def _text(self) -> str:
+        return str(self._caller)
+
+    def __str__(self) -> str:
+        return self._text
 
 
 def peer(sock: socket.socket) -> Caller:

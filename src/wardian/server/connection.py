@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 from wardian.caller import calling
 from wardian.errors import NOT_IMPLEMENTED, STATUS, WardianError
 from wardian.server.body import Body
-from wardian.server.callers import Caller, peer
+from wardian.server.callers import Caller, Told, peer
 from wardian.server.errors import explain_error, log_error
 from wardian.server.handover import ClientGone, detach
 from wardian.server.heads import Head, Refused, encode_fields
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, application: Application, caller: Caller | None = None) -> None:
         self._application = application
         self._caller = caller
-        self._caller_text = ""
+        self._told: Told | None = None
         self._loop = asyncio.get_running_loop()
         self._http = Http1()
         self._task: asyncio.Task[None] | None = None
@@ -235,12 +235,12 @@ class Connection(asyncio.Protocol):
         heard = log.isEnabledFor(logging.DEBUG)
         if request.route.access == READ and not heard:
             return  # nobody asks who looked
-        if not self._caller_text:
-            self._caller_text = str(request.caller)
-        calling(self._caller_text)
+        if self._told is None:
+            self._told = Told(caller)
+        calling(self._told)
         if heard:
             named = " ".join(request.parameters.values())
-            log.debug("%s %s %s by %s", request.route.method, request.route.template, named, self._caller_text)
+            log.debug("%s %s %s by %s", request.route.method, request.route.template, named, self._told)
 
     async def _answer_error(self, error: Exception, what: str) -> None:
         log_error(what, error)
