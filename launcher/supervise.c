@@ -5,7 +5,8 @@
  *      DRAINING   what is in the pipes is taken, then for `GRACE_MS` what a process still writes that holds them;
  *         │       a slow attacher is waited for, but after `DRAIN_MS` no longer by the engine
  *      ENDED      exit record on disk, waiters told; attachers get the rest and are closed. What takes the kernel
- *         │       longest comes after that, once the engine has had the processor or asks for it
+ *         │       longest comes after that, once the engine has had the processor or asks for it. With STREAMS_FIRST
+ *         │       waiters are not told yet: who was attached asks the engine at once, which reads the record
  *      RECORDED   groups removed, root let go, socket gone, waiters told of that
  *         │
  *        end
@@ -178,13 +179,15 @@ static void record_exit(struct supervisor *s) {
     for (int which = 0; which < SOURCES; which++)
         log_end(which);
     exit_record(s, s->timed_out && s->signal == SIGKILL ? "timeout" : NULL);
-    if (!(s->supervision->flags & SUPERVISE_TELLS_FIRST)) {
+    bool tells = s->supervision->flags & SUPERVISE_TELLS_FIRST;
+    if (!tells && !(s->supervision->flags & SUPERVISE_STREAMS_FIRST && attachers_count(s))) {
         let_go(s);
         return;
     }
     s->phase = ENDED;
     s->due_at = now_ms() + REST_MS;
-    control_announce_exit(s);
+    if (tells)
+        control_announce_exit(s);
 }
 
 /* After the grace a stray process's pipe is closed once what was there at the end is read. True: all is sent. */

@@ -5,9 +5,12 @@ import os
 import time
 from typing import NamedTuple
 
+import msgspec
+
 from wardian.errors import CONFLICT, SYSTEM, WardianError
 
 VERSION = 1
+_MOST = 1 << 16  # bytes of a record
 SUPERVISOR_LOST = "supervisor lost"
 TIMEOUT = "timeout"  # its time was over: --timeout
 UNREADABLE = "exit record unreadable"
@@ -34,12 +37,12 @@ def parse_exit(data: bytes) -> ExitRecord:
     """The record that a supervisor wrote or sent. Raises WardianError: CONFLICT when it is of a newer version, SYSTEM
     when it is damaged."""
     try:
-        fields = json.loads(data)
+        fields = msgspec.json.decode(data)
         version = fields["version"]
         if version > VERSION:
             raise WardianError(CONFLICT, f"an exit record of version {version}: this Wardian reads up to {VERSION}")
         return ExitRecord(**{name: fields[name] for name in ExitRecord._fields if name in fields})
-    except (ValueError, KeyError, TypeError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
         raise WardianError(SYSTEM, f"a damaged exit record: {error!r}") from error
 
 
@@ -47,10 +50,13 @@ def read_exit(run_dir: str) -> ExitRecord | None:
     """The record of a container that has ended, None while it runs (or when its supervisor was lost). Raises OSError,
     and WardianError as `parse_exit` does."""
     try:
-        with open(os.path.join(run_dir, "exit"), "rb") as file:
-            return parse_exit(file.read())
+        fd = os.open(os.path.join(run_dir, "exit"), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    try:
+        return parse_exit(os.read(fd, _MOST))
+    finally:
+        os.close(fd)
 
 
 def lost_exit(started_at: int = 0, reason: str = SUPERVISOR_LOST) -> ExitRecord:

@@ -16,6 +16,7 @@ class Supervision(NamedTuple):
     terminal: bool = False
     open_stdin: bool = False
     stdin_once: bool = False
+    streams_first: bool = False  # those who are attached hear of its end before who launched it
     console_size: tuple[int, int] = (0, 0)  # rows, columns
     init: bool = False  # process 1 is the launcher's own code, and the command its child
     listener: str = ""  # what the launching side brings: run_dir's socket; "": the launcher makes one

@@ -34,6 +34,8 @@ from wardian.runtime.protocol import CHILD, HOST, SUPERVISE_FLAGS
 from wardian.runtime.rootfacts import RootFacts
 from wardian.runtime.spec import Linux, Process, Spec
 
+RUN_DIRECTORY = "run directory"  # a handle
+
 
 def plan(
     spec: Spec, host: HostFacts, root: RootFacts, rootfs: Mount, supervision: Supervision, placement: Placement
@@ -119,16 +121,17 @@ def _supervise(supervision: Supervision, groups: CgroupSteps, root: str, shared_
         ("STDIN_ONCE", supervision.stdin_once),
         ("SHARED_PID", shared_pid),
         ("TELLS_FIRST", supervision.tells_first),
+        ("STREAMS_FIRST", supervision.streams_first),
     ):
         flags |= SUPERVISE_FLAGS[name] if wanted else 0
     steps = [
         Step(ops.Open(handle, path, ops.O_DIRECTORY), HOST)
-        for handle, path in (("run directory", supervision.run_dir), ("log directory", supervision.log_dir))
+        for handle, path in ((RUN_DIRECTORY, supervision.run_dir), ("log directory", supervision.log_dir))
         if path
     ]
     op = ops.Supervise(
         flags,
-        "run directory" if supervision.run_dir else "",
+        RUN_DIRECTORY if supervision.run_dir else "",
         "log directory" if supervision.log_dir else "",
         supervision.log_max_size,
         supervision.log_max_files,

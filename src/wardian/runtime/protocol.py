@@ -83,7 +83,10 @@ KINDS: Final = {
     "ANSWER": 32, "STATE": 33, "EXITED": 34, "ENDED": 35,
 }  # fmt: skip
 
-SUPERVISE_FLAGS: Final = {"TTY": 1, "OPEN_STDIN": 2, "STDIN_ONCE": 4, "SHARED_PID": 8, "TELLS_FIRST": 16}
+# STREAMS_FIRST: attachers hear of the end a moment before the engine does, which finds it on record when they ask.
+SUPERVISE_FLAGS: Final = {
+    "TTY": 1, "OPEN_STDIN": 2, "STDIN_ONCE": 4, "SHARED_PID": 8, "TELLS_FIRST": 16, "STREAMS_FIRST": 32,
+}  # fmt: skip
 
 # EARLY: a second descriptor, a memfd with what the engine had already read from the attacher's socket.
 ATTACHER_FLAGS: Final = {"STDIN": 1, "STDOUT": 2, "STDERR": 4, "FRAMED": 8, "EARLY": 16, "HELD": 32}

@@ -116,6 +116,7 @@ def _supervision(found: Exec, kept: RunDirectory | None, size: tuple[int, int]) 
         terminal=found.options.get("Tty", False),
         open_stdin=found.options.get("AttachStdin", False),
         stdin_once=True,
+        streams_first=kept is not None,
         console_size=size,
         listener=_LISTENER if kept else "",
         timeout=found.backstop,
