@@ -7,6 +7,7 @@ from wardian.runtime.inputs import ExecTarget, Placement, Supervision
 from wardian.runtime.launch import Launched, LaunchError, Record, launch
 from wardian.runtime.live_group import Write, carry_out, freezer_directory, limit_writes, take_back
 from wardian.runtime.lost import end_lost
+from wardian.runtime.mould import Mould
 from wardian.runtime.plan import Plan
 from wardian.runtime.plan_cgroups import group_path
 from wardian.runtime.planner import plan, plan_exec
@@ -31,6 +32,7 @@ __all__ = [
     "HostFacts",
     "LaunchError",
     "Launched",
+    "Mould",
     "Placement",
     "Plan",
     "Publication",

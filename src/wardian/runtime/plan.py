@@ -24,22 +24,13 @@ class Plan(NamedTuple):
 
     def encode(self, fail_step: int | None = None) -> bytes:
         """The launcher's bytes (`protocol`). `fail_step` makes that step fail with ECANCELED: a test's hook."""
-        numbers = {name: slot for slot, name in enumerate(self.descriptors)}
-        body = b"".join([_encode_step(step, numbers) for step in self.ops])
-        return (
-            protocol.PLAN_HEADER.pack(
-                protocol.PLAN_MAGIC,
-                protocol.VERSION,
-                0,
-                protocol.PLAN_HEADER.size + len(body),
-                len(self.ops),
-                len(self.descriptors),
-                len(numbers),
-                protocol.NONE if fail_step is None else fail_step,
-                0,
-            )
-            + body
-        )
+        numbers = self.slots()
+        body = b"".join([encode_step(step, numbers) for step in self.ops])
+        return encode_header(self, len(body), len(numbers), fail_step) + body
+
+    def slots(self) -> dict[str, int]:
+        """The handles that are there before the first step."""
+        return {name: slot for slot, name in enumerate(self.descriptors)}
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads: kept beside the container, for `explain`."""
@@ -59,7 +50,22 @@ class Plan(NamedTuple):
         return Plan(steps, tuple(data["descriptors"]), tuple(data["warnings"]))
 
 
-def _encode_step(step: Step, numbers: dict[str, int]) -> bytes:
+def encode_header(plan: Plan, length: int, handles: int, fail_step: int | None = None) -> bytes:
+    """What stands before `length` bytes of steps, which know so many handles."""
+    return protocol.PLAN_HEADER.pack(
+        protocol.PLAN_MAGIC,
+        protocol.VERSION,
+        0,
+        protocol.PLAN_HEADER.size + length,
+        len(plan.ops),
+        len(plan.descriptors),
+        handles,
+        protocol.NONE if fail_step is None else fail_step,
+        0,
+    )
+
+
+def encode_step(step: Step, numbers: dict[str, int]) -> bytes:
     """Handles become numbers; one that the step makes gets the next."""
     op = step.op
     number, types, handles = _CODINGS[type(op)]

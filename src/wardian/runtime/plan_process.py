@@ -215,10 +215,9 @@ def plan_identity(
     arguments = tuple(process.get("args") or ())
     if not arguments:
         raise WardianError(INVALID, "the process has no arguments", operation="plan", subject="process.args")
-    environment = tuple(_environment(process.get("env") or [], root.home))
     if init:
         steps.append(Step(ops.Init(), CHILD))
-    return (*steps, Step(ops.Exec(root.command, arguments, environment), CHILD))
+    return (*steps, Step(ops.Exec(root.command, arguments, environment_of(process, root)), CHILD))
 
 
 def _capabilities(sets: dict[str, int], uid: int) -> Step:
@@ -240,9 +239,10 @@ def _capability_sets(wanted: CapabilitySets | None, host: HostFacts) -> dict[str
     return result
 
 
-def _environment(env: list[str], home: str) -> list[str]:
+def environment_of(process: Process, root: RootFacts) -> tuple[str, ...]:
     """HOME comes from the root's passwd file unless it is said."""
-    return env if not home or any(item.startswith("HOME=") for item in env) else [*env, f"HOME={home}"]
+    env, home = process.get("env") or [], root.home
+    return tuple(env) if not home or any(item.startswith("HOME=") for item in env) else (*env, f"HOME={home}")
 
 
 def plan_label(process: Process, host: HostFacts) -> tuple[Step, ...]:

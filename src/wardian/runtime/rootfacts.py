@@ -83,19 +83,22 @@ def read_root_facts(
     mounts: Mapping[str, str] | None = None,
     *,
     at_once: bool = False,
+    check: bool = True,
 ) -> RootFacts:
     """The facts for this process in the root open as `root_fd`.
 
     `user` is Docker's "", NAME, UID, with ":GROUP"; `groups` are further names or numbers. Raises WardianError(INVALID)
     for a user, group, command or interpreter that is not there, one that cannot be executed, a foreign architecture,
-    and with `at_once` OSError with one of NOT_AT_ONCE when something of it may have to be waited for.
+    and with `at_once` OSError with one of NOT_AT_ONCE when something of it may have to be waited for. Without `check`
+    it is left to execve(2) to refuse the command's file.
     """
     root = _Root(root_fd, mounts or {}, at_once)
     uid, gid, more, home = resolve_user(root_fd, user, groups, at_once=at_once)
     cwd = cwd or "/"
     cwd_exists = _is_directory(root, cwd)
     command = _find_command(root, args[0], env, cwd)
-    _check_runnable(root, args[0], command, os.uname().machine)
+    if check:
+        _check_runnable(root, args[0], command, os.uname().machine)
     return RootFacts(uid, gid, more, home, command, cwd_exists)
 
 

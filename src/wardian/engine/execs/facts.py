@@ -31,9 +31,11 @@ _MAY_HANG = (
 )
 
 
-async def facts_of(container: Container, options: Mapping[str, Any], process: Mapping[str, Any]) -> RootFacts:
-    """Raises WardianError."""
-    read = partial(_facts, container, options, process)
+async def facts_of(
+    container: Container, options: Mapping[str, Any], process: Mapping[str, Any], check: bool = False
+) -> RootFacts:
+    """Raises WardianError. With `check` also for what execve(2) would refuse, of which it says what is wrong."""
+    read = partial(_facts, container, options, process, check)
     if _is_ours_alone(container, process):
         try:
             return read(lambda path: None, at_once=True)
@@ -54,6 +56,7 @@ def _facts(
     container: Container,
     options: Mapping[str, Any],
     process: Mapping[str, Any],
+    check: bool,
     at: At,
     at_once: bool = False,
 ) -> RootFacts:
@@ -62,7 +65,7 @@ def _facts(
     with _own_root(container, at) as root:
         if at_once:
             _refuse_changed_root(root)
-        return read_root_facts(root, user, args, env, process["cwd"], groups, at_once=at_once)
+        return read_root_facts(root, user, args, env, process["cwd"], groups, at_once=at_once, check=check)
 
 
 def _refuse_changed_root(root: int) -> None:

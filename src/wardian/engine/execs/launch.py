@@ -10,29 +10,19 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from wardian.engine.execs.facts import facts_of
-from wardian.engine.execs.process import Template, exec_process, template_in
-from wardian.engine.life import create
+from wardian.engine.execs.plans import plan_of
+from wardian.engine.execs.process import exec_process, template_in
 from wardian.engine.life.start import say_launch_error
 from wardian.engine.links import with_links
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.engine.userns.choice import ids_of
 from wardian.errors import INVALID, REFUSED, SYSTEM, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import send_signal
-from wardian.runtime import (
-    Attacher,
-    ExecTarget,
-    Launched,
-    LaunchError,
-    Supervision,
-    SupervisorClient,
-    launch,
-    plan_exec,
-)
+from wardian.runtime import Attacher, Launched, LaunchError, Supervision, SupervisorClient, launch
 
 _LISTENER = "@listener"
 
@@ -98,10 +88,14 @@ async def launch_exec(
     kept = keep(found)
     with kept.listener if kept else nullcontext():
         supervision = _supervision(found, kept, size)
-        plan = plan_exec(cast(Any, process), parts.host, facts, _target(parts, container, template), supervision)
-        if kept is None:
-            return await launch(plan, {}, attachers)
-        return await launch(plan, {_LISTENER: kept.listener.fileno()}, attachers, kept.path)
+        plan = plan_of(parts, container, template, options, process, facts, supervision)
+        brought = {_LISTENER: kept.listener.fileno()} if kept else {}
+        try:
+            return await launch(plan, brought, attachers, kept.path if kept else "")
+        except LaunchError as error:
+            if error.step == len(plan.ops) - 1:  # execve(2) itself: what the file lacks is looked for now
+                await facts_of(container, options, process, check=True)
+            raise
 
 
 def _refuse_relative(directory: str) -> None:
@@ -120,20 +114,6 @@ def _supervision(found: Exec, kept: RunDirectory | None, size: tuple[int, int]) 
         console_size=size,
         listener=_LISTENER if kept else "",
         timeout=found.backstop,
-    )
-
-
-def _target(parts: Parts, container: Container, template: Template) -> ExecTarget:
-    state, ids = container.state, ids_of(container.config)
-    return ExecTarget(
-        state.pid,
-        state.start_time,
-        cgroup=create.cgroup_of(parts, container.config),
-        supervisor_cgroup=f"{parts.home.cgroup_base}/supervisors",
-        user_namespace=bool(ids.uids),
-        uids=ids.uids,
-        seccomp=template.seccomp,
-        open_files=state.open_files,
     )
 
 
