@@ -95,11 +95,12 @@ def test_the_last_ones_are_for_the_end_of_containers(started: TestEngine) -> Non
     client = started.client
     running, waiting = (str(_create(client, "sleep", "1000").json()["Id"]) for _ in range(2))
     client.call("POST", f"/containers/{running}/start")
+    executed = client.call("POST", f"/containers/{running}/exec", {"Cmd": ["true"]})["Id"]
     _leave(started, KEPT - 8)
     refused = [
         _create(client, "true"),
         client.request("POST", f"/containers/{waiting}/start"),
-        client.request("POST", f"/containers/{running}/exec", {"Cmd": ["true"]}),
+        client.request("POST", f"/exec/{executed}/start", {}),
     ]
     for answer in refused:
         assert answer.status == 503 and b"keeps the last" in answer.body, answer.body

@@ -52,7 +52,6 @@ class Execs:
             raise WardianError(INVALID, "No exec command specified", operation="exec", subject=ref)
         container = self._parts.registry.find(ref)
         _refuse_stopped(container, ref)
-        refuse_without_descriptors("exec")
         options = decode_exec(body)
         if options.get("User"):  # Docker refuses an unknown one here, and not when it starts
             await look(partial(check_user, container, options["User"]), "exec", f"container {container.id}")
@@ -115,7 +114,8 @@ class Execs:
         """
         _refuse_second(found)  # another client's start may have come between
         found.started = found.running = True
-        self._publish(found, f"exec_start: {found.command_line()}")
+        # told while the launcher is at work
+        asyncio.get_running_loop().call_soon(self._publish, found, f"exec_start: {found.command_line()}")
         try:
             launched = await launch_exec(self._parts, found, self._keep, size, attachers)
         except BaseException as error:
