@@ -14,20 +14,59 @@ def same_process(pid: int, start_time: int) -> bool:
         return False
 
 
-def send_signal(pid: int, start_time: int, number: int) -> bool:
-    """Signal exactly this process; False when it is gone. The descriptor is open before the start time is compared."""
+class Held:
+    """A process that is exactly the one that was asked for: its descriptor was open before its start time was compared.
+    Whoever has it closes it."""
+
+    def __init__(self, pid: int, fd: int, stat: procfs.Stat) -> None:
+        self._pid = pid
+        self._fd = fd
+        self._stat = stat
+
+    def drops(self, number: int) -> bool:
+        """procfs.drops_signal, which reads more of it: not of a process that has a handler, as most do who are asked
+        to end."""
+        return not (number < 32 and self._stat.caught >> (number - 1) & 1) and procfs.drops_signal(self._pid, number)
+
+    def send(self, number: int) -> bool:
+        """False when it is gone."""
+        try:
+            signal.pidfd_send_signal(self._fd, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def hold(pid: int, start_time: int) -> Held | None:
+    """None when it is gone."""
     if pid <= 0:
-        return False
+        return None
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
+        return None
+    try:
+        stat = procfs.stat(pid)
+        if stat.start_time == start_time:
+            return Held(pid, fd, stat)
+    except ProcessLookupError:
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def send_signal(pid: int, start_time: int, number: int) -> bool:
+    """Signal exactly this process; False when it is gone."""
+    process = hold(pid, start_time)
+    if process is None:
         return False
     try:
-        if not same_process(pid, start_time):
-            return False
-        signal.pidfd_send_signal(fd, number)
-    except ProcessLookupError:
-        return False
+        return process.send(number)
     finally:
-        os.close(fd)
-    return True
+        process.close()

@@ -113,10 +113,23 @@ def drops_signal(pid: int, number: int) -> bool:
 
 def start_time(pid: "int | str" = "self") -> int:
     """When a process started, in clock ticks since boot: with the pid, its identity. Raises ProcessLookupError."""
+    return stat(pid).start_time
+
+
+class Stat(NamedTuple):
+    """Of /proc/PID/stat: when it started, and the signals that it has a handler for, a bit each, up to the 31st."""
+
+    start_time: int
+    caught: int
+
+
+def stat(pid: "int | str" = "self") -> Stat:
+    """Raises ProcessLookupError."""
     text = read(f"/proc/{pid}/stat")
     if not text:
         raise ProcessLookupError(3, os.strerror(3), f"/proc/{pid}")
-    return int(text.rpartition(")")[2].split()[19])
+    fields = text.rpartition(")")[2].split()
+    return Stat(int(fields[19]), int(fields[31]))
 
 
 def _unescape(text: str) -> str:

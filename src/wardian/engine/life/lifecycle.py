@@ -30,8 +30,7 @@ from wardian.engine.registry import Container
 from wardian.engine.volumes import use as volume_use
 from wardian.errors import CONFLICT, SYSTEM, UNAVAILABLE, WardianError
 from wardian.failed_start import failed_start_code
-from wardian.kernel import procfs
-from wardian.kernel.pidfd import send_signal
+from wardian.kernel.pidfd import hold
 from wardian.runtime import ExitRecord
 from wardian.storage import lock_root
 
@@ -312,25 +311,35 @@ class Lifecycle:
         return self._signal(container, number, by)
 
     def _signal(self, container: Container, number: int, by: str, ends: bool = False) -> str:
-        """`ends`: it is sent to end the container, whatever signal it is. Returns a note on one that does nothing."""
+        """`ends`: it is sent to end the container, whatever signal it is. Returns a note on one that does nothing. What
+        need not be said before is said while the container takes the signal in."""
         state = container.state
-        dropped = state.live and procfs.drops_signal(state.pid, number)
-        ask = Ask(by, number, caller(), time.time_ns(), dropped)
+        process = hold(state.pid, state.start_time) if state.live else None
+        try:
+            dropped = process is not None and process.drops(number)
+            ask = Ask(by, number, caller(), time.time_ns(), dropped)
+            has_policy = container.config["HostConfig.RestartPolicy"]["Name"] != "no"
+            if state.live and has_policy:
+                self._asked(container, ask, ends or pausing.wakes(container, number), has_policy)
+            if process is not None:
+                process.send(number)
+        finally:
+            if process is not None:
+                process.close()
         self._publish(container, "kill", signal=str(number), **({"dropped": "true"} if dropped else {}))
-        if state.live:
-            self._asked(container, ask, ends or pausing.wakes(container, number))
-            send_signal(state.pid, state.start_time, number)
+        if state.live and not has_policy:
+            self._asked(container, ask, ends or pausing.wakes(container, number), has_policy)
         if state.state is State.PAUSED and pausing.wakes(container, number):
             self.pauses.unpause(container)
         return dropped_note(ask)
 
-    def _asked(self, container: Container, ask: Ask, ends: bool) -> None:
-        """On record before the signal goes. That a policy must leave it down is safe from a power loss too."""
+    def _asked(self, container: Container, ask: Ask, ends: bool, has_policy: bool) -> None:
+        """On record: that a policy must leave it down before the signal goes, and safe from a power loss; what only the
+        reason of the end is made of (reasons.py) while the container takes it in."""
         state = container.state
         after = state._replace(asks=with_ask(state.asks, ask))
         if ask.operation != UNHEALTHY:
             after = after._replace(stopped_by_user=True, stays_down=state.stays_down or ends)
-        has_policy = container.config["HostConfig.RestartPolicy"]["Name"] != "no"
         self.change(container, after, durable=has_policy and after.stopped_by_user > state.stopped_by_user)
 
     async def _ended(self, container: Container, timeout: float | None) -> bool:
