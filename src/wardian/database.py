@@ -156,15 +156,29 @@ class Database:
         """One transaction without a sync, seen by every later reader; a power loss may undo it."""
         return _Transaction(self, self._volatile, False)
 
-    def begin(self, connection: sqlite3.Connection, adds: bool) -> bool:
+    def write(self, sql: str, parameters: Sequence[object], durable: bool = False, adds: bool = False) -> None:
+        """A transaction of one statement, which needs no words around it. Raises WardianError as a block does."""
+        try:
+            short = self.prepare(adds)
+            (self._durable if durable else self._volatile).execute(sql, parameters)
+        except sqlite3.Error as error:
+            self.explain(error)
+            raise
+        self.committed(short)
+
+    def prepare(self, adds: bool) -> bool:
         """Whether the disk is nearly full: an `adds` is refused then with ENOSPC, and the log begins anew."""
         short = self._reserve.short
         if short and adds:
             raise _disk_full(os.path.dirname(self.path))
         if short:
             self._empty_log()
-        connection.execute("BEGIN IMMEDIATE")
         return short
+
+    def explain(self, error: BaseException) -> None:
+        """Raises WardianError for one that has to do with the disk or the file."""
+        _raise_if_full(error, os.path.dirname(self.path))
+        _raise_if_of_the_file(error, self.path)
 
     def committed(self, short: bool) -> None:
         if not short:
@@ -188,7 +202,8 @@ class _Transaction:
 
     def __enter__(self) -> sqlite3.Connection:
         try:
-            self._short = self._database.begin(self._connection, self._adds)
+            self._short = self._database.prepare(self._adds)
+            self._connection.execute("BEGIN IMMEDIATE")
         except BaseException as error:
             self._undo(error)
             raise
@@ -209,8 +224,7 @@ class _Transaction:
         """SQLite itself has rolled back after some errors of a disk (https://www.sqlite.org/lang_transaction.html)."""
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-        _raise_if_full(error, os.path.dirname(self._database.path))
-        _raise_if_of_the_file(error, self._database.path)
+        self._database.explain(error)
 
 
 def _sync(path: str) -> None:

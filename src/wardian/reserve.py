@@ -19,6 +19,7 @@ class Reserve:
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._path = os.path.join(directory, "reserve")
+        self._seen = False  # it is there: asked at every step of a container's life
 
     @property
     def short(self) -> bool:
@@ -28,15 +29,16 @@ class Reserve:
 
     @property
     def held(self) -> bool:
-        try:
-            return os.stat(self._path).st_size >= _SIZE
-        except OSError:
-            return False
+        if not self._seen:
+            with contextlib.suppress(OSError):
+                self._seen = os.stat(self._path).st_size >= _SIZE
+        return self._seen
 
     def give_up(self) -> bool:
         """False when there is none. What it is given up for must come at once: a container may be writing, too."""
         if not self.held:
             return False
+        self._seen = False
         with contextlib.suppress(OSError):
             os.truncate(self._path, 0)
         return True

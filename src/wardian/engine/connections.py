@@ -149,9 +149,7 @@ def _endpoint(parts: Parts, container: Container, network: NetworkConfig) -> End
     return next((one for one in parts.networks.endpoints(container.id) if one.network.id == network.id), None)
 
 
-def _wholes(
-    parts: Parts, container: Container, before: Endpoints, after: Endpoints
-) -> tuple[SandboxWant, SandboxWant]:
+def _wholes(parts: Parts, container: Container, before: Endpoints, after: Endpoints) -> tuple[SandboxWant, SandboxWant]:
     return _whole(parts, container, before), _whole(parts, container, after)
 
 

@@ -71,15 +71,11 @@ class EngineStore:
         return [Stored(_record(row["record"], row["name"]), _state(row["state"])) for row in rows]
 
     def add(self, record: ContainerRecord) -> None:
-        with self._database.durable(adds=True) as db:
-            db.execute(
-                "INSERT INTO container VALUES (?, ?, ?, ?)",
-                (record.id, record.name, record.created, msgspec.json.encode(record._asdict()).decode()),
-            )
+        row = (record.id, record.name, record.created, msgspec.json.encode(record._asdict()).decode())
+        self._database.write("INSERT INTO container VALUES (?, ?, ?, ?)", row, durable=True, adds=True)
 
     def rename(self, identity: str, name: str) -> None:
-        with self._database.durable() as db:
-            db.execute("UPDATE container SET name = ? WHERE id = ?", (name, identity))
+        self._database.write("UPDATE container SET name = ? WHERE id = ?", (name, identity), durable=True)
 
     def replace(self, record: ContainerRecord) -> None:
         """What it asks of the networks was changed. Fields of another Wardian stay."""
@@ -102,10 +98,8 @@ class EngineStore:
     def set_state(self, identity: str, state: RunState, durable: bool = False) -> None:
         """`durable`: a power loss must not take it."""
         fields = state._asdict() | {"state": state.state.value}
-        with self._database.durable() if durable else self._database.volatile() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO container_state VALUES (?, ?)", (identity, msgspec.json.encode(fields).decode())
-            )
+        row = (identity, msgspec.json.encode(fields).decode())
+        self._database.write("INSERT OR REPLACE INTO container_state VALUES (?, ?)", row, durable)
 
     def take_events(self) -> list[dict[str, Any]]:
         """Those that an earlier version kept here; they are kept in files now."""

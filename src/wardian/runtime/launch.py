@@ -67,9 +67,7 @@ class LaunchError(WardianError):
 
     records: tuple[Record, ...] = ()
 
-    def __init__(
-        self, text: str, step: int = -1, failed: Step | None = None, errno: int = 0, detail: str = ""
-    ) -> None:
+    def __init__(self, text: str, step: int = -1, failed: Step | None = None, errno: int = 0, detail: str = "") -> None:
         self.op = failed.describe() if failed is not None else ""
         super().__init__(SYSTEM, text, operation="launch", subject=self.op, errno=errno)
         self.step = step
