@@ -121,8 +121,11 @@ def _read(path: str) -> str:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return ""
-    with open(fd, "rb", buffering=0) as file:
-        return (file.read(_MOST) or b"").decode(errors="surrogateescape")
+    try:
+        size = os.fstat(fd).st_size  # none before a first start: four empty files of each
+        return os.read(fd, min(size, _MOST)).decode(errors="surrogateescape") if size else ""
+    finally:
+        os.close(fd)
 
 
 def _write(path: str, text: str, before: str) -> None:

@@ -35,14 +35,15 @@ def _memory_rule(config: ContainerConfig) -> None:
 
 def _cpu_rule(config: ContainerConfig) -> None:
     nano = config[HOST + "NanoCpus"]
-    count = os.cpu_count() or 1
     if nano and config[HOST + "CpuPeriod"]:
         _refuse(HOST + "NanoCpus", "Conflicting options: Nano CPUs and CPU Period cannot both be set")
     if nano and config[HOST + "CpuQuota"]:
         _refuse(HOST + "NanoCpus", "Conflicting options: Nano CPUs and CPU Quota cannot both be set")
-    if nano and not 10_000_000 <= nano <= count * 1_000_000_000:
-        message = f"range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available"
-        _refuse(HOST + "NanoCpus", message)
+    if nano:
+        count = os.cpu_count() or 1
+        if not 10_000_000 <= nano <= count * 1_000_000_000:
+            message = f"range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available"
+            _refuse(HOST + "NanoCpus", message)
     period = config[HOST + "CpuPeriod"]
     if period and not 1000 <= period <= 1_000_000:
         _refuse(
