@@ -1,7 +1,8 @@
 """What a start leaves for `explain`: plan.json (what was to be done) and explain.json (what was, and how long it took).
 
 Written a moment after the start, off its way (it takes longer than some containers live, and what is gone by then
-needs none); until then `explain` finds it in memory, and an engine that is told to end writes it first.
+needs none), once no other starts: soon where one does alone, later where many do. Until then `explain` finds it in
+memory, and an engine that is told to end writes it first.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from wardian.runtime import Plan, Record
 
 log = logging.getLogger(__name__)
 
-_WRITE_AFTER = 0.1
+_QUIET = 0.05  # seconds without another start
+_LATEST = 0.25  # after its own
 
 
 class Phases:
@@ -82,12 +84,25 @@ class Recorder:
 
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[Container, asyncio.TimerHandle]] = {}
+        self._kept_at = 0.0  # the newest, in the loop's time
 
     def keep(self, container: Container, record: LaunchRecord) -> None:
         self._cancel(container.id)
         container.launch_record = record
-        timer = asyncio.get_running_loop().call_later(_WRITE_AFTER, self._write_in_thread, container)
+        self._kept_at = asyncio.get_running_loop().time()
+        self._wait(container, self._kept_at, _QUIET)
+
+    def _wait(self, container: Container, kept_at: float, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, self._write_when_quiet, container, kept_at)
         self._waiting[container.id] = (container, timer)
+
+    def _write_when_quiet(self, container: Container, kept_at: float) -> None:
+        now = asyncio.get_running_loop().time()
+        quiet_at = min(self._kept_at + _QUIET, kept_at + _LATEST)
+        if now < quiet_at:
+            self._wait(container, kept_at, quiet_at - now)
+        else:
+            self._write_in_thread(container)
 
     def forget(self, container: Container) -> None:
         """It is being removed."""
