@@ -239,7 +239,7 @@ def test_plan_and_explain_show_the_networks(wardian: Command) -> None:
     planned = wardian.out("plan", "-p", "127.0.0.1:18077:80", IMAGE, "true")
     wardian("run", "--name", "web", "-p", "127.0.0.1:18077:80", IMAGE, "true")
     explained = wardian.out("explain", "web")
-    for words in ("default route via", "announce", "eth0"):
+    for words in ("default route via", "knows 02:42:", "eth0"):
         assert words in planned and words in explained
     assert "18077 of 127.0.0.1 for 80/tcp" in planned
     assert "127.0.0.1:18077 leads to" in explained and "nft:" in explained

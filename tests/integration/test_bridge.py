@@ -1,8 +1,10 @@
 """The default bridge on a host of its own: addresses, reach, neighbours, other firewalls, crashes, and what is left."""
 
 import asyncio
+import json
 import os
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -72,8 +74,8 @@ class Given(NamedTuple):
     mac: str
 
 
-async def acquire(made: Networks, sandbox: str, mac: str = "") -> Given:
-    want = EndpointWant(made.network("bridge").id, mac=mac)
+async def acquire(made: Networks, sandbox: str, mac: str = "", ipv4: str = "") -> Given:
+    want = EndpointWant(made.network("bridge").id, mac=mac, ipv4=ipv4)
     attachment = await made.attach(sandbox, SandboxWant((want,)))
     (one,) = attachment.endpoints
     return Given(attachment.netns_fd, one.ipv4, one.prefix4, one.gateway4, one.mac)
@@ -475,6 +477,33 @@ def test_a_reused_address_is_announced(home: Home) -> None:
             close(ears, one, two, third)
 
     asyncio.run(story())
+
+
+def test_an_address_that_always_was_at_its_mac_is_announced_to_nobody(home: Home) -> None:
+    """The bridge knows the new one's port all the same: packets go there alone, before it has said anything."""
+
+    async def story() -> None:
+        async with networks(home) as made:
+            one = await acquire(made, "one")
+            ears = netns.run_inside(one.netns_fd, listen_arp)
+            two = await acquire(made, "two")
+            asked = await acquire(made, "asked", ipv4="172.17.0.77")  # others may wait for it: they hear of it
+            assert ears.recv(100)[28:32] == socket.inet_aton(asked.address), "two's would have come before"
+            behind = {link["ifname"] for link in ip("link", "show", "master", BRIDGE)}
+            for given in (two, asked):
+                (known,) = [one for one in forwarding() if one["mac"] == given.mac and "vlan" not in one]
+                assert known["ifname"] in behind and known["state"] == ""
+            assert len({one["ifname"] for one in forwarding() if one["mac"] in (two.mac, asked.mac)}) == 2
+            close(ears, one, two, asked)
+
+    asyncio.run(story())
+
+
+def forwarding() -> list[dict[str, Any]]:
+    """bridge(8), fdb."""
+    shown = subprocess.run(["bridge", "-j", "fdb", "show", "br", BRIDGE], check=True, capture_output=True, text=True)
+    found: list[dict[str, Any]] = json.loads(shown.stdout)
+    return found
 
 
 def listen_arp() -> socket.socket:

@@ -58,6 +58,7 @@ IPVLAN = config(V4, V6, driver="ipvlan", link="eth7")
 CASES: Mapping[str, tuple[Step, ...]] = {
     "default-bridge": plan.bridge_endpoint(endpoint(config()), BOTH, ready=JOINED),
     "bridge-from-pool": plan.bridge_endpoint(endpoint(config(V4, V6)), BOTH, ready=FREE),
+    "bridge-familiar": plan.bridge_endpoint(endpoint(config(), familiar=True), BOTH, ready=JOINED),
     "bridge-published-without-icc": plan.bridge_endpoint(
         endpoint(config(options={"com.docker.network.bridge.enable_icc": "false"})), BOTH, hairpin=True, ready=FREE
     ),

@@ -76,6 +76,36 @@ BOTH = NetworkConfig(
 DEFAULT = {"com.docker.network.bridge.default_bridge": "true"}
 
 
+def test_nobody_is_told_of_an_address_that_can_be_remembered_at_one_mac_only(database: Database) -> None:
+    """On a network on which somebody had another MAC than follows from the address all are told, by later engines too:
+    the address is somebody else's one day."""
+    rows = NetworkRows(database, "wtunit")
+    rows.add(SMALL)
+    rows.add(BOTH)
+    assert rows.is_familiar(give(rows, "one"))
+    assert not rows.is_familiar(give(rows, "asked", ipv4="10.9.0.6")), "others may wait for it there"
+    assert not rows.is_familiar(give(rows, "one", BOTH)), "one MAC cannot follow from two addresses"
+    planned = rows.proposed("other", EndpointWant(SMALL.id, mac="02:42:00:00:00:aa"), "eth0")
+    assert not rows.is_familiar(planned)
+    assert rows.is_familiar(give(rows, "two")), "nothing was given"
+    give(rows, "other", mac="02:42:00:00:00:aa")
+    for engine in (rows, NetworkRows(database, "wtunit")):
+        engine.release("other", SMALL.id)
+        engine.release("two", SMALL.id)
+        assert not engine.is_familiar(give(engine, "two"))
+        assert not engine.is_familiar(engine.proposed("three", EndpointWant(SMALL.id), "eth0"))
+
+
+def test_what_was_remembered_before_the_boot_nobody_remembers(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = NetworkRows(database, "wtunit")
+    rows.add(SMALL)
+    give(rows, "other", mac="02:42:00:00:00:aa")
+    monkeypatch.setattr(state, "boot_id", lambda: "another boot")
+    assert (again := NetworkRows(database, "wtunit")).is_familiar(give(again, "one"))
+
+
 def give(rows: NetworkRows, sandbox: str, network: NetworkConfig = SMALL, **asked: str) -> EndpointRow:
     return rows.allocate(sandbox, EndpointWant(network.id, **asked), "eth0")
 

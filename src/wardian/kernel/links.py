@@ -4,6 +4,7 @@ A link with `netns` is born in that namespace, so its name never stands on the h
 """
 
 import socket
+import struct
 
 from wardian.kernel.attributes import NLA_F_NESTED, attribute, byte, link_header, mac_bytes, number, short, text
 from wardian.kernel.netlink import (
@@ -20,12 +21,14 @@ from wardian.kernel.netlink import (
     IFLA_NET_NS_FD,
     NLM_F_CREATE,
     NLM_F_EXCL,
+    NLM_F_REPLACE,
     RTM_NEWLINK,
     RTM_SETLINK,
     Message,
 )
 
 IFLA_PROTINFO = 12
+RTM_NEWNEIGH, NDA_LLADDR, NUD_REACHABLE, NTF_MASTER = 28, 2, 0x02, 0x04  # linux/neighbour.h
 RTM_NEWLINKPROP, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 108, 52, 53
 IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_MACVLAN_MODE = 1
@@ -34,6 +37,7 @@ IFLA_VLAN_ID = 1
 IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")  # struct ndmsg
 IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
 
 
@@ -79,6 +83,14 @@ def set_port_flags(index: int, name: str, isolated: bool, hairpin: bool) -> Mess
     flags = byte(IFLA_BRPORT_ISOLATED, isolated) + byte(IFLA_BRPORT_MODE, hairpin)
     payload = link_header(index, 0, 0, socket.AF_BRIDGE) + attribute(IFLA_PROTINFO | NLA_F_NESTED, flags)
     return Message(RTM_SETLINK, 0, payload, f"set port flags of link {name}")
+
+
+def set_forwarding(index: int, name: str, mac: str) -> Message:
+    """The bridge sends what is for `mac` by this port of its, until it learns better or forgets (`bridge fdb replace …
+    master dynamic`). EPERM: the port does not forward."""
+    header = _NEIGHBOUR.pack(socket.AF_BRIDGE, index, NUD_REACHABLE, NTF_MASTER, 0)
+    payload = header + attribute(NDA_LLADDR, mac_bytes(mac))
+    return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, payload, f"say that {mac} is behind link {name}")
 
 
 def rename(index: int, name: str, new: str) -> Message:

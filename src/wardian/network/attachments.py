@@ -75,7 +75,7 @@ class Attachments:
             name = interface_name(config, one, [other.interface for other in endpoints]) if config is not None else ""
             row = self._rows.proposed(sandbox, one, name)
             assert config is not None, "an address of it was proposed"
-            endpoints.append(named(endpoint_of(config, row), want.names))
+            endpoints.append(named(self._new_endpoint(config, row), want.names))
         steps = [_given(one, 0) for one in endpoints]
         steps += [Done(step.kind, step.describe(), 0) for step in self._plumbing.planned(_placed(endpoints, want))]
         if leads_somewhere(target_of(gateways(endpoints))):
@@ -257,7 +257,10 @@ class Attachments:
         row = self._rows.allocate(sandbox, want, interface)
         undo.callback(self._rows.release, sandbox, want.network)
         assert config is not None, "an address of it was given"
-        return named(endpoint_of(config, row), names)
+        return named(self._new_endpoint(config, row), names)
+
+    def _new_endpoint(self, config: NetworkConfig, row: EndpointRow) -> Endpoint:
+        return endpoint_of(config, row)._replace(familiar=self._rows.is_familiar(row))
 
     async def _tell(
         self,

@@ -1,7 +1,8 @@
 """From endpoints to steps. Pure: what was asked and given goes in, what the kernel will be told comes out.
 
 The order on a bridge: the port's flags before anything can pass, the MAC before IPv6 (its link-local address follows
-from the MAC), addresses, then the announcement, when the port forwards, then routes.
+from the MAC), addresses, then the announcement, when the port forwards, then routes. Who is familiar is announced to
+the bridge alone.
 """
 
 import ipaddress
@@ -13,6 +14,7 @@ from wardian.network.steps import (
     Address,
     AlsoNamed,
     Announce,
+    Behind,
     Forwarding,
     Join,
     Mac,
@@ -77,7 +79,8 @@ def bridge_endpoint(
     else:
         quiet = _ipv6(endpoint) if endpoint.ipv6 else (_no_ipv6(name),)
         steps += [*quiet, *own_sysctls(endpoint), Up(name)]
-    steps += [*_addresses(endpoint), Forwarding(port, config.link), *_announced(endpoint)]
+    steps += [*_addresses(endpoint), Forwarding(port, config.link)]
+    steps += (Behind(port, config.link, endpoint.mac),) if endpoint.familiar else _announced(endpoint)
     return (*steps, *routes(endpoint, gateways))
 
 

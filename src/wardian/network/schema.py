@@ -1,6 +1,7 @@
 """The tables of networks and endpoints, and how an earlier engine's become today's: see `state`.
 
-network    one row for each; `config` is JSON; `last4` and `last6` are where the rounds of addresses stand
+network    one row for each; `config` is JSON; `last4` and `last6` are where the rounds of addresses stand;
+           `other_macs`: somebody there had a MAC that does not follow from its address, in this boot
 endpoint   one row for each sandbox on a network; (network, ipv4) and (network, ipv6) are unique, so the file itself
            refuses to give an address twice; `want` is JSON: what the sandbox asked
 published  the host's ports of each sandbox that has some, as the firewall knows them
@@ -82,5 +83,7 @@ SCHEMA = Schema(
         );
         CREATE INDEX published_by_sandbox ON published (sandbox);
         """,
+        # Nobody kept count before: 1 until the next boot.
+        "ALTER TABLE network ADD COLUMN other_macs INTEGER NOT NULL DEFAULT 1",
     ],
 )

@@ -49,6 +49,7 @@ class NetworkRows:
         self._configs: dict[str, NetworkConfig] = {}
         self._given: dict[str, Given] = {}
         self._endpoints: dict[tuple[str, str], EndpointRow] = {}
+        self._other_macs: set[str] = set()  # networks on which somebody had a MAC that does not follow from its address
         self._forgotten: set[tuple[str, str]] = set()  # whose rows could not be deleted yet
         self._unpublished: set[str] = set()  # the same of published ports
         self.leaving: set[str] = set()  # networks that are being removed: nobody comes in any more
@@ -76,7 +77,7 @@ class NetworkRows:
         boot = boot_id()
         rows = [(config.id, config.name, encode_config(config), boot) for config in configs]
         with self._database.durable(adds=True) as db:
-            db.executemany("INSERT INTO network VALUES (?, ?, ?, '', '', ?)", rows)
+            db.executemany("INSERT INTO network VALUES (?, ?, ?, '', '', ?, 0)", rows)
         for config in configs:
             self._configs[config.id] = config
             self._given[config.id] = Given(config)
@@ -102,6 +103,7 @@ class NetworkRows:
         self._forgotten.clear()
         self._configs.pop(identity, None)
         self._given.pop(identity, None)
+        self._other_macs.discard(identity)
 
     # endpoints
 
@@ -123,6 +125,12 @@ class NetworkRows:
                 given = ipaddress.ip_address(address)
                 self._given[row.network].last[given.version] = given
         return row
+
+    def is_familiar(self, row: EndpointRow) -> bool:
+        """Whether nobody on its network can remember its address at another MAC: all there ever had the one that
+        follows. Who asked for the address may be awaited there by others, and they are to hear of it at once."""
+        asked = row.want.ipv4 or row.want.ipv6 or row.want.link_local
+        return not asked and row.network not in self._other_macs and _mac_follows(row)
 
     def proposed(self, sandbox: str, want: EndpointWant, interface: str) -> EndpointRow:
         """What `allocate` would give now. Nothing is written."""
@@ -157,7 +165,11 @@ class NetworkRows:
                     "UPDATE network SET last4 = ifnull(?, last4), last6 = ifnull(?, last6) WHERE id = ?",
                     (last4 or None, last6 or None, row.network),
                 )
+            if other_macs := row.network not in self._other_macs and not _mac_follows(row):
+                db.execute("UPDATE network SET other_macs = 1 WHERE id = ?", (row.network,))
         self._forgotten.clear()
+        if other_macs:
+            self._other_macs.add(row.network)
 
     def release(self, sandbox: str, network: str) -> bool:
         """Forget what `sandbox` has on `network`; False when it has nothing. Cannot fail."""
@@ -213,13 +225,15 @@ class NetworkRows:
         with self._database.durable() as db:
             db.execute("DELETE FROM endpoint")
             db.execute("DELETE FROM published")
-            db.execute("UPDATE network SET boot = ?", (boot,))
+            db.execute("UPDATE network SET boot = ?, other_macs = 0", (boot,))
 
     def _load(self) -> None:
         for row in self._database.read("SELECT * FROM network ORDER BY rowid"):
             config = decode_config(row["id"], row["name"], row["config"])
             self._configs[config.id] = self._as_default(config) if config.name == "bridge" else config
             self._given[config.id] = Given(config, row["last4"], row["last6"])
+            if row["other_macs"]:
+                self._other_macs.add(config.id)
         for row in self._database.read("SELECT * FROM endpoint ORDER BY rowid"):
             want = decode_want(row["network"], row["want"])
             sandbox, network, identity = row["sandbox"], row["network"], row["id"]
@@ -246,6 +260,12 @@ class NetworkRows:
     def _delete_forgotten(self, db: sqlite3.Connection) -> None:
         for key in self._forgotten:
             db.execute("DELETE FROM endpoint WHERE sandbox = ? AND network = ?", key)
+
+
+def _mac_follows(row: EndpointRow) -> bool:
+    """From each of its addresses: of two families it can follow from one only."""
+    given = [ipaddress.ip_address(text) for text in (row.ipv4, row.ipv6) if text]
+    return all(row.mac == addresses.mac_of(address) for address in given)
 
 
 def now() -> str:

@@ -267,6 +267,27 @@ class Announce(NamedTuple):
         place.announcements.append(Announcement(self.interface, self.mac, self.addresses))
 
 
+class Behind(NamedTuple):
+    """The bridge knows at once behind which of its ports a MAC is: one that had it before may not be gone yet. To
+    announce it would teach the bridge the same, and each of its ports would pass that on."""
+
+    link: str
+    master: str
+    mac: str
+    kind: str = "link"
+
+    def describe(self) -> str:
+        return f"{self.master} knows {self.mac} behind {self.link}"
+
+    def do(self, place: Place) -> None:
+        """A port that does not pass packets yet learns nothing: the first packet teaches it."""
+        try:
+            place.host.send([links.set_forwarding(place.outside(self.link), self.link, self.mac)])
+        except OSError as error:
+            if error.errno != errno.EPERM:
+                raise
+
+
 class Up(NamedTuple):
     interface: str
     kind: str = "link"

@@ -165,7 +165,10 @@ class EndpointWant(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """A sandbox's place on a network. Addresses without a prefix; "" where the family is not there."""
+    """A sandbox's place on a network. Addresses without a prefix; "" where the family is not there.
+
+    `familiar`: whoever on the network remembers the address remembers it at this MAC, so nobody need be told.
+    """
 
     id: str
     sandbox: str
@@ -180,6 +183,7 @@ class Endpoint(NamedTuple):
     prefix6: int = 0
     gateway6: str = ""
     dns_names: tuple[str, ...] = ()
+    familiar: bool = False
 
     def settings(self) -> dict[str, Any]:
         """The value of `NetworkSettings.Networks[NAME]` in `GET /containers/{id}/json` (EndpointSettings)."""

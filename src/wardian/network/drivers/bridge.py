@@ -78,6 +78,9 @@ class Bridge:
     def endpoint_steps(
         self, endpoint: Endpoint, gateways: Collection[int], hairpin: bool = False, ready: Ready | None = None
     ) -> tuple[Step, ...]:
+        """On a bridge of the host's own there are others, of whom we know nothing."""
+        if self._indices.get(endpoint.network.id) not in self._host.kept:
+            endpoint = endpoint._replace(familiar=False)
         return plan.bridge_endpoint(endpoint, gateways, hairpin, ready)
 
     def leaving_steps(self, endpoint: Endpoint) -> tuple[Step, ...]:
