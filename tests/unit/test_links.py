@@ -4,9 +4,11 @@ import ipaddress
 
 import pytest
 
-from wardian.engine.links import settle_links
+from wardian.engine.life.state import RunState
+from wardian.engine.links import names_by_links, settle_links
 from wardian.engine.options.config import ContainerConfig
-from wardian.engine.registry import Registry
+from wardian.engine.registry import Container, Registry
+from wardian.engine.store import ContainerRecord
 from wardian.errors import INVALID, WardianError
 from wardian.network import EndpointWant, NetworkConfig, SandboxWant, check_links, read_link
 from wardian.network.naming import view_of
@@ -76,3 +78,15 @@ def test_on_a_network_that_somebody_made_they_are_the_endpoints() -> None:
     config = ContainerConfig(values)
     assert config["HostConfig.Links"] == []
     assert config["NetworkingConfig.EndpointsConfig"] == {"one-net": {"Links": ["db:y", "db:x"]}, "two-net": {}}
+
+
+def test_who_is_tied_to_another_is_found_without_a_look_at_all() -> None:
+    registry = Registry()
+    tied = {"b": {"HostConfig.Links": ["a:db"]}, "c": {"HostConfig.NetworkMode": "container:a"}}
+    for name in "abcd":
+        record = ContainerRecord(name, name, 1, "sha256:1", "bb", (), tied.get(name, {}))
+        registry.add(Container(record, ContainerConfig(record.values, name), RunState()))
+    assert [one.id for one in registry.tied] == ["b", "c"]
+    assert names_by_links(registry) == {"a": ["/b/db"]}
+    registry.discard(registry.find("b"))
+    assert [one.id for one in registry.tied] == ["c"]

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 from wardian.engine.files.names import write_hosts
 from wardian.engine.options.config import ContainerConfig
 from wardian.engine.options.endpoints import WITHOUT_LINKS, network_of
-from wardian.engine.options.table import ENDPOINTS, HOST
+from wardian.engine.options.table import ENDPOINTS
 from wardian.engine.parts import Parts
-from wardian.engine.registry import Container, Registry
+from wardian.engine.registry import LINKS, Container, Registry
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, SYSTEM, WardianError
 from wardian.network import Endpoint, read_link
 
-LINKS = HOST + "Links"
 _BRIDGE = "bridge"
 # A build sets these; they say nothing of who is linked.
 _UNTOLD = ("HOME", "PATH")
@@ -99,7 +98,7 @@ def shown(registry: Registry, container: Container) -> list[str] | None:
 def names_by_links(registry: Registry) -> dict[str, list[str]]:
     """By the id of who is linked, what it is called by others: `/web/db`."""
     found: dict[str, list[str]] = {}
-    for container in registry:
+    for container in registry.tied:
         for one in links_of(registry, container):
             found.setdefault(one.other.id, []).append(f"/{container.name}/{one.alias}")
     return found
@@ -205,7 +204,7 @@ def tell_linking(parts: Parts, container: Container) -> None:
     """It came to the default bridge: those that run and link to it hear of its address."""
     if _on_bridge(parts, container) is None:
         return
-    for one in parts.registry:
+    for one in parts.registry.tied:
         if (
             one.state.live
             and one.config[LINKS]

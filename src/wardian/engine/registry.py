@@ -7,9 +7,11 @@ from typing import Any
 from wardian.engine.health.rules import Health
 from wardian.engine.life.state import RunState, State
 from wardian.engine.options.config import ContainerConfig
+from wardian.engine.options.table import HOST
 from wardian.engine.store import ContainerRecord
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
 
+LINKS = HOST + "Links"
 Waiter = tuple[str, "asyncio.Future[dict[str, Any]]"]
 
 
@@ -84,11 +86,16 @@ class Container:
 
 
 class Registry:
-    """By id, by name, by unique prefix of an id: docker's order of looking."""
+    """By id, by name, by unique prefix of an id: docker's order of looking.
+
+    `tied`: those that were made with a link to another or in its network, which few are: who looks for them, at each
+    start and each end, need not look at all.
+    """
 
     def __init__(self) -> None:
         self._by_id: dict[str, Container] = {}
         self.names: dict[str, str] = {}
+        self._tied: dict[str, Container] = {}
 
     def __iter__(self) -> Iterator[Container]:
         return iter(list(self._by_id.values()))
@@ -99,11 +106,18 @@ class Registry:
     def add(self, container: Container) -> None:
         self._by_id[container.id] = container
         self.names[container.name] = container.id
+        if container.config[LINKS] or container.config.joins("network"):
+            self._tied[container.id] = container
 
     def discard(self, container: Container) -> None:
         self._by_id.pop(container.id, None)
+        self._tied.pop(container.id, None)
         if self.names.get(container.name) == container.id:
             del self.names[container.name]
+
+    @property
+    def tied(self) -> list[Container]:
+        return list(self._tied.values())
 
     def get(self, identity: str) -> Container | None:
         return self._by_id.get(identity)

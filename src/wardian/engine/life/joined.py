@@ -28,7 +28,7 @@ def open_left_behind(registry: Registry, identity: str) -> list[int]:
     One that an earlier run of it left may be among them; never one with a living owner, nor the host's.
     """
     joiners = [
-        one for one in registry if one.config.joins("network") and network_owner(registry, one) in (identity, "")
+        one for one in registry.tied if one.config.joins("network") and network_owner(registry, one) in (identity, "")
     ]
     if not joiners:
         return []
