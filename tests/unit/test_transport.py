@@ -173,3 +173,19 @@ def test_all_who_wait_are_taken() -> None:
         await asyncio.gather(*(one.lost for one in heard))
 
     asyncio.run(go())
+
+
+def test_one_that_closes_when_it_may_write_on_leaves_nothing_in_the_loop() -> None:
+    """Its descriptor's number is the next connection's, which could not be watched."""
+
+    async def go() -> None:
+        client, transport, heard = _open()
+        descriptor = transport.get_extra_info("socket").fileno()
+        heard.resume_writing = transport.close  # type: ignore[method-assign]
+        transport.set_write_buffer_limits(0)
+        transport.write(bytes(1 << 20))
+        assert await _read(client) == bytes(1 << 20)
+        assert await heard.lost is None
+        assert not asyncio.get_running_loop().remove_writer(descriptor)  # type: ignore[func-returns-value]
+
+    asyncio.run(go())

@@ -110,13 +110,13 @@ class SocketTransport(asyncio.Transport):
         if sent < 0:
             return
         del self._unsent[:sent]
+        if not self._unsent:  # before the protocol is called: it may write, close, or find that nobody is there
+            self._loop.remove_writer(self._fd)
         if self._protocol_pauses and len(self._unsent) <= self._empty:
             self._protocol_pauses = False
             self._protocol.resume_writing()
-        if not self._unsent and not self._lost:
-            self._loop.remove_writer(self._fd)
-            if self._closing:
-                self._lose(None)
+        if self._closing and not self._unsent:
+            self._lose(None)
 
     def get_write_buffer_size(self) -> int:
         return len(self._unsent)
