@@ -11,20 +11,19 @@
 
 /* exit.tmp may be there: empty, made ahead, or of one that was killed here. Not O_TRUNC: ext4 then writes to the disk
  * at close(2) what is in it by then (auto_da_alloc). */
-static void write_record(const struct supervisor *s) {
+static bool write_record(const struct supervisor *s) {
     int dir = s->supervision->run_dir;
     if (dir < 0)
-        return;
+        return false;
     int fd = openat(dir, "exit.tmp", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return;
+        return false;
     ssize_t n = write(fd, s->record, s->record_length);
     struct stat there;
     if (n >= 0 && (fstat(fd, &there) < 0 || (there.st_size > n && ftruncate(fd, n) < 0)))
         n = -1;
     close(fd);
-    if (n == (ssize_t)s->record_length)
-        renameat(dir, "exit.tmp", dir, "exit");
+    return n == (ssize_t)s->record_length && renameat(dir, "exit.tmp", dir, "exit") == 0;
 }
 
 static const char *memory_group(const struct supervision *supervision) {
@@ -42,7 +41,7 @@ static uint64_t rusage_ns(const struct rusage *usage) {
            ((uint64_t)usage->ru_utime.tv_usec + (uint64_t)usage->ru_stime.tv_usec) * 1000;
 }
 
-void exit_record(struct supervisor *s, const char *failure) {
+bool exit_record(struct supervisor *s, const char *failure) {
     struct group_usage usage = {0};
     char victim[128] = "", escaped[6 * sizeof victim];
     groups_read(s->supervision, &usage);
@@ -64,5 +63,5 @@ void exit_record(struct supervisor *s, const char *failure) {
                      (unsigned long long)s->started_at, (unsigned long long)s->finished_at,
                      (unsigned long long)log_lost(), reason);
     s->record_length = n > 0 && (size_t)n < sizeof s->record ? (size_t)n : 0;
-    write_record(s);
+    return write_record(s);
 }

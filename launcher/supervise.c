@@ -178,9 +178,10 @@ static void let_go(struct supervisor *s) {
 static void record_exit(struct supervisor *s) {
     for (int which = 0; which < SOURCES; which++)
         log_end(which);
-    exit_record(s, s->timed_out && s->signal == SIGKILL ? "timeout" : NULL);
+    bool kept = exit_record(s, s->timed_out && s->signal == SIGKILL ? "timeout" : NULL);
     bool tells = s->supervision->flags & SUPERVISE_TELLS_FIRST;
-    if (!tells && !(s->supervision->flags & SUPERVISE_STREAMS_FIRST && attachers_count(s))) {
+    bool streams = s->supervision->flags & SUPERVISE_STREAMS_FIRST && kept && attachers_count(s);
+    if (!tells && !streams) {
         let_go(s);
         return;
     }

@@ -181,6 +181,6 @@ void groups_remove(const struct supervision *supervision);
 void oom_victim(const char *path, char *victim, size_t size);
 
 /* exit.c */
-void exit_record(struct supervisor *s, const char *failure);
+bool exit_record(struct supervisor *s, const char *failure); /* false: none is on disk (it is full, say) */
 
 #endif

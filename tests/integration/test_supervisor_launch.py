@@ -307,6 +307,26 @@ def test_who_comes_between_is_told_the_end_and_then_that_all_is_gone(run_dir: st
     run(test())
 
 
+def test_streams_do_not_end_first_where_no_record_can_be_kept(run_dir: str) -> None:
+    """On a full disk, say: who was attached asks at once, and the message alone knows the answer."""
+
+    async def test() -> None:
+        client = Client()
+        os.mkdir(f"{run_dir}/exit.tmp")
+        made = plan(run_dir, "exit 6", STDIN | FLAGS["STREAMS_FIRST"])
+        launched = await launch(made, {}, [client.attacher()], run_dir)
+        client.theirs.close()
+        client.socket.setblocking(True)
+        assert client.socket.recv(4096) == b"" and read_exit(run_dir) is None  # no turn of the loop until here
+        told = launched.supervisor._control.recv(4096, socket.MSG_PEEK)
+        assert protocol.CONTROL_HEADER.unpack_from(told)[2] == protocol.KINDS["EXITED"]
+        assert (await launched.supervisor.wait_exit()).exit_code == 6
+        launched.supervisor.close()
+        client.close()
+
+    run(test())
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
     while not condition():
