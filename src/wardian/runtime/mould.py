@@ -46,7 +46,8 @@ class Mould:
         steps = list(self._plan.ops)
         pieces = [self._between[0]]
         for (place, numbers), after in zip(self._own, self._between[1:], strict=True):
-            steps[place] = step = Step(_own(steps[place].op, process, root, supervision), steps[place].phase)
+            step = steps[place]
+            steps[place] = step = step._replace(op=_own(step.op, process, root, supervision))
             pieces += (encode_step(step, dict(numbers)), after)
         body = b"".join(pieces)
         cast = _Cast(tuple(steps), self._plan.descriptors, self._plan.warnings)
