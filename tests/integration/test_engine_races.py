@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import signal
 import socket
 import subprocess
 import tarfile
@@ -16,6 +17,8 @@ import pytest
 
 from benches import Bench, refused
 from wardian.engine import AttachOptions, LogOptions
+from wardian.engine.execs.launch import Exec, RunDirectory
+from wardian.engine.execs.session import ExecSession
 from wardian.engine.files.commit import Asked
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_MODIFIED, WardianError
 
@@ -164,6 +167,50 @@ def test_removal_ends_what_is_attached(bench: Bench) -> None:
         return {name: (await asyncio.wait_for(ended, 5))["StatusCode"] for name, ended in conditions.items()}
 
     assert bench.run(run()) == {"not-running": 137, "next-exit": 137, "removed": 137}
+
+
+def _exec_that_fails(bench: Bench, made: str, session: ExecSession) -> tuple[str, int]:
+    """What its stream says, and its exit code."""
+
+    async def start() -> str:
+        ours, theirs = _pair()
+        with ours:
+            with pytest.raises(WardianError) as caught:
+                await session.hand_over(theirs, b"")
+            assert caught.value.kind == CONFLICT
+            return (await asyncio.get_running_loop().sock_recv(ours, 4096))[8:].decode()
+
+    said = bench.run(start())
+    found = bench.engine.execs.inspect(made)
+    assert not found["Running"]
+    return said, found["ExitCode"]
+
+
+def test_an_exec_whose_container_ends_before_its_client_is_there_is_known(bench: Bench) -> None:
+    """The head of the answer is out by then: its client asks for the exit code, and must not hear of none."""
+    identity = bench.start("sleep", "60")
+    made = bench.run(bench.engine.execs.create(identity, {"Cmd": ["true"], "AttachStdout": True}))["Id"]
+    session = bench.engine.execs.start(made, {})
+    bench.run(bench.engine.containers.remove(identity, force=True))
+    said, code = _exec_that_fails(bench, made, session)
+    assert said == f"container {identity} is not running\r\n" and code == 126
+
+
+def test_an_exec_whose_container_ends_beneath_its_launch_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not which of its groups or namespaces was missed first."""
+    identity = bench.start("sleep", "60")
+    execs, keep, pid = bench.engine.execs, bench.engine.execs._keep, bench.state(identity)["Pid"]
+
+    def ending(found: Exec) -> RunDirectory | None:
+        os.kill(pid, signal.SIGKILL)
+        while os.path.exists(f"/proc/{pid}"):
+            time.sleep(0.001)
+        return keep(found)
+
+    monkeypatch.setattr(execs, "_keep", ending)
+    made = bench.run(execs.create(identity, {"Cmd": ["true"], "AttachStdout": True}))["Id"]
+    said, code = _exec_that_fails(bench, made, execs.start(made, {}))
+    assert said == "OCI runtime exec failed: exec failed: cannot exec in a stopped container\r\n" and code == 128
 
 
 def test_who_attaches_while_the_container_starts_sees_what_comes(bench: Bench) -> None:

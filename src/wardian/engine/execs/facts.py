@@ -80,6 +80,15 @@ def check_user(container: Container, user: str, at: At) -> None:
         resolve_user(root, user)
 
 
+def has_left(container: Container) -> bool:
+    """Whether its first process has let go of its root: it ends (exit(2)), and its mounts, groups and namespaces go."""
+    try:
+        os.readlink(f"/proc/{container.state.pid}/root")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return not same_process(container.state.pid, container.state.start_time)
+
+
 @contextmanager
 def _own_root(container: Container, at: At) -> Iterator[int]:
     """The root as the container's own processes see it, mounts and all; of that process, and no later one with its

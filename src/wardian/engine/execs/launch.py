@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
-from wardian.engine.execs.facts import facts_of
+from wardian.engine.execs.facts import facts_of, has_left
 from wardian.engine.execs.plans import plan_of
 from wardian.engine.execs.process import exec_process, template_in
 from wardian.engine.life.start import say_launch_error
 from wardian.engine.links import with_links
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
-from wardian.errors import INVALID, REFUSED, SYSTEM, WardianError
+from wardian.errors import CONFLICT, INVALID, REFUSED, SYSTEM, WardianError
 from wardian.failed_start import failed_start_code
 from wardian.kernel.pidfd import send_signal
 from wardian.runtime import Attacher, Launched, LaunchError, Supervision, SupervisorClient, launch
@@ -93,6 +93,9 @@ async def launch_exec(
         try:
             return await launch(plan, brought, attachers, kept.path if kept else "")
         except LaunchError as error:
+            if has_left(container):  # which step met that first says nothing to anybody
+                message = "cannot exec in a stopped container"
+                raise _RefusedUnstarted(CONFLICT, message, operation="exec", subject=container.id) from error
             if error.step == len(plan.ops) - 1:  # execve(2) itself: what the file lacks is looked for now
                 await facts_of(container, options, process, check=True)
             raise

@@ -112,7 +112,7 @@ class Execs:
 
         It counts as running from here on: a short command's stream may end, and its client ask, before we hear of it.
         """
-        _refuse_second(found)  # another client's start may have come between
+        self._refuse_late(found)
         found.started = found.running = True
         # told while the launcher is at work
         asyncio.get_running_loop().call_soon(self._publish, found, f"exec_start: {found.command_line()}")
@@ -128,6 +128,17 @@ class Execs:
         found.running = found.exit_code is None  # by then a client may have asked, and the record been read
         found.start_time = launched.start_time
         self._follow(found, launched.pid, launched.supervisor)
+
+    def _refuse_late(self, found: Exec) -> None:
+        """Another client's start may have come between, or the container's end: then how it ended is asked for as of
+        any other, since this client's answer has begun."""
+        try:
+            _refuse_second(found)
+        except WardianError as error:
+            if not found.started and not found.container.state.live:
+                found.started, found.exit_code = True, code_of(error)
+                self._forget_later(found)
+            raise
 
     def _keep(self, found: Exec) -> RunDirectory | None:
         """With the record of it. A probe has none: no later engine asks for it."""
