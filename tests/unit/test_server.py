@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import pytest
 
 from wardian.client import ApiError, Client, Target
@@ -58,8 +59,8 @@ class Containers:
             raise WardianError(CONFLICT, 'Conflict. The container name "/taken" is already in use')
         return {"Id": "a" * 64, "Warnings": []}
 
-    def list(self, every: bool, limit: int, size: bool, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
-        return [{"all": every, "limit": limit, "filters": filters}]
+    def list_as_json(self, every: bool, limit: int, filters: dict[str, list[str]]) -> msgspec.Raw:
+        return msgspec.Raw(msgspec.json.encode([{"all": every, "limit": limit, "filters": filters}]))
 
     def inspect(self, ref: str, size: bool) -> dict[str, Any]:
         raise WardianError(NOT_FOUND, f"No such container: {ref}")

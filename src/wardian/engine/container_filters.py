@@ -42,7 +42,7 @@ class Selection:
         self._tests = [_MAKERS[key](parts, values, look) for key, values in filters.items() if values]
 
     def takes(self, container: Container) -> bool:
-        return all(test(container) for test in self._tests)
+        return not self._tests or all(test(container) for test in self._tests)
 
 
 def _label(parts: Parts, values: list[str], look: Look) -> Takes:

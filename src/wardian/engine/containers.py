@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from wardian.engine.attach import AttachOptions, AttachSession
 from wardian.engine.changes import changes_of, described
 from wardian.engine.deadline import At, look
@@ -315,6 +317,10 @@ class Containers:
         filters: Filters | None = None,
     ) -> Bodies:
         return self._reading.list(all, limit, size, filters or {})
+
+    def list_as_json(self, every: bool, limit: int, filters: Filters) -> msgspec.Raw:
+        """`list` without sizes, as it is sent."""
+        return self._reading.list_as_json(every, limit, filters)
 
     # --- seeing into it ---
 

@@ -1,10 +1,13 @@
 """Reads of containers: one as inspect shows it, and those that a list's filters choose. Snapshots; nothing waits."""
 
 import contextlib
+import itertools
 import operator
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
 
 from wardian.engine import inspect
 from wardian.engine.container_filters import Look, Selection
@@ -20,6 +23,15 @@ from wardian.images import ImageStore
 from wardian.network import HeldPort, dns_names, has_names, wanted_settings
 
 Bodies = list[dict[str, Any]]
+
+
+class Line(NamedTuple):
+    """A container's line of a list as JSON, `before` and `after` its status, which the clock makes. `values`: what it
+    was made of."""
+
+    values: tuple[object, ...]
+    before: bytes
+    after: bytes
 
 
 class NamesOfImages:
@@ -61,39 +73,50 @@ class Reading:
         found = inspect.render_container(container, self._network_settings(container), self._ports(container), root)
         found["HostConfig"]["Links"] = shown(self._registry, container)
         if size:
-            found |= self._sizes(container)
+            found |= self._sizes(container.id, container.record.image)
         return found
 
     def list(self, every: bool, limit: int, size: bool, filters: Filters) -> Bodies:
-        selection = Selection(self._parts, filters, Look(self._network_settings, self._ports))
-        every = every or limit > 0 or selection.everything
+        found: Bodies = msgspec.json.decode(self.list_as_json(every, limit, filters))
+        return [line | self._sizes(line["Id"], line["ImageID"]) for line in found] if size else found
+
+    def list_as_json(self, every: bool, limit: int, filters: Filters) -> msgspec.Raw:
+        """As it is sent, without sizes."""
         linked = names_by_links(self._registry)
         now = time.time_ns()
-        found: Bodies = []
-        for container in sorted(self._registry, key=_created, reverse=True):
-            if not (every or container.state.running) or not selection.takes(container):
-                continue
-            line = self._line(container, now)
-            if container.id in linked:
-                line["Names"] = [*line["Names"], *linked[container.id]]
-            found.append(line | self._sizes(container) if size else line)
-            if 0 < limit <= len(found):
-                break
-        return found
+        found = []
+        for container in self._chosen(every, limit, filters):
+            line = self._line(container)
+            status = msgspec.json.encode(inspect.status_text(container.state, now, container.health))
+            text = line.before + status + line.after
+            found.append(_with_names(text, linked[container.id]) if container.id in linked else text)
+        return msgspec.Raw(b"[" + b",".join(found) + b"]")
 
-    def _line(self, container: Container, now: int) -> dict[str, Any]:
+    def _chosen(self, every: bool, limit: int, filters: Filters) -> Iterator[Container]:
+        selection = Selection(self._parts, filters, Look(self._network_settings, self._ports))
+        every = every or limit > 0 or selection.everything
+        chosen = (
+            container
+            for container in sorted(self._registry, key=_created, reverse=True)
+            if (every or container.state.running) and selection.takes(container)
+        )
+        return itertools.islice(chosen, limit if limit > 0 else None)
+
+    def _line(self, container: Container) -> Line:
         """Made anew only when something that it is made of was replaced: all of that are values."""
-        endpoints = self._parts.networks.endpoints(container.id) if container.state.live else ()
-        ports = self._ports(container)
+        networks = self._parts.networks
+        live = container.state.live
+        endpoints = networks.endpoints(container.id) if live else ()
+        ports = networks.published(container.id) if live else ()
         image = self._called.now(container.record)
         values = (container.record, container.config, container.state, endpoints, ports, image)
-        kept = container.listed
-        if kept is None or not all(map(operator.is_, kept[0], values)):
-            networks = self._network_settings(container)
-            kept = values, inspect.render_summary(container, image, networks, ports)
+        kept: Line | None = container.listed
+        if kept is None or not all(map(operator.is_, kept.values, values)):
+            settings = self._network_settings(container)
+            kept = _encoded(values, inspect.render_summary(container, image, settings, ports))
             # of one that is on no network now it shows what its networks are, and they may change without it
-            container.listed = kept if len(endpoints) == len(networks) or not container.state.started_at else None
-        return {**kept[1], "Status": inspect.status_text(container.state, now, container.health)}
+            container.listed = kept if len(endpoints) == len(settings) or not container.state.started_at else None
+        return kept
 
     def _network_settings(self, container: Container) -> dict[str, dict[str, Any]]:
         """Network name → EndpointSettings: what it has, and what it asks for where it is not."""
@@ -123,10 +146,10 @@ class Reading:
     def _ports(self, container: Container) -> Sequence[HeldPort]:
         return self._parts.networks.published(container.id) if container.state.live else ()
 
-    def _sizes(self, container: Container) -> dict[str, int]:
-        written = self._parts.snapshots.size(container.id)
+    def _sizes(self, identity: str, image: str) -> dict[str, int]:
+        written = self._parts.snapshots.size(identity)
         try:
-            base = self._parts.images.resolve(container.record.image).size
+            base = self._parts.images.resolve(image).size
         except WardianError:
             base = 0
         return {"SizeRw": written, "SizeRootFs": base + written}
@@ -134,3 +157,15 @@ class Reading:
 
 def _created(container: Container) -> int:
     return container.record.created
+
+
+def _encoded(values: tuple[object, ...], body: dict[str, Any]) -> Line:
+    fields = list(body.items())
+    place = list(body).index("Status")
+    before, after = (msgspec.json.encode(dict(some)) for some in (fields[:place], fields[place + 1 :]))
+    return Line(values, before[:-1] + b',"Status":', b"," + after[1:])
+
+
+def _with_names(line: bytes, more: Sequence[str]) -> bytes:
+    body = msgspec.json.decode(line)
+    return msgspec.json.encode({**body, "Names": [*body["Names"], *more]})

@@ -33,8 +33,10 @@ async def index(request: Request) -> Answer:
             filters.setdefault(name, []).append(query.text(name))
     limit = query.number("limit", 0) or 0
     every, size = query.flag("all"), query.flag("size")
+    if not size:
+        return json_answer(request.engine.containers.list_as_json(every, limit, filters))
     listed = partial(request.engine.containers.list, every, limit, size, filters)
-    return json_answer(await asyncio.to_thread(listed) if size else listed())  # sizes are walks over trees
+    return json_answer(await asyncio.to_thread(listed))  # sizes are walks over trees
 
 
 async def create(request: Request) -> Answer:

@@ -72,7 +72,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.DEAD: {Event.REMOVING: State.REMOVING},
 }
 
-LIVE = frozenset({State.RUNNING, State.PAUSED})
+LIVE = (State.RUNNING, State.PAUSED)  # no set: to hash a member costs more than to look at two
 
 
 class RunState(NamedTuple):
