@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from benches import Bench, refused
+from launched import parent_of
 from wardian.engine import AttachOptions, LogOptions
 from wardian.engine.execs.launch import Exec, RunDirectory
 from wardian.engine.execs.session import ExecSession
 from wardian.engine.files.commit import Asked
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, NOT_MODIFIED, WardianError
+from wardian.kernel import procfs
 
 
 async def kind_of(operation: Any) -> str:
@@ -211,6 +213,31 @@ def test_an_exec_whose_container_ends_beneath_its_launch_says_so(bench: Bench, m
     made = bench.run(execs.create(identity, {"Cmd": ["true"], "AttachStdout": True}))["Id"]
     said, code = _exec_that_fails(bench, made, execs.start(made, {}))
     assert said == "OCI runtime exec failed: exec failed: cannot exec in a stopped container\r\n" and code == 128
+
+
+def test_an_exec_whose_supervisor_is_lost_has_ended_when_its_stream_has(bench: Bench) -> None:
+    """Its client asks at once, and makes 0 of an exit code that is not there."""
+    identity = bench.start("sleep", "60")
+    execs = bench.engine.execs
+    made = bench.run(execs.create(identity, {"Cmd": ["sleep", "60"], "AttachStdout": True}))["Id"]
+    ours, theirs = _pair()
+    with ours:
+        bench.run(execs.start(made, {}).hand_over(theirs, b""))
+        pid = execs.inspect(made)["Pid"]
+        supervisor = parent_of(pid)
+        os.kill(supervisor, signal.SIGKILL)
+        ours.setblocking(True)
+        assert ours.recv(10) == b""  # no turn of the loop until here
+    os.waitid(os.P_PID, supervisor, os.WEXITED | os.WNOWAIT)  # its sockets are closed one after the other
+    found = execs.inspect(made)
+    assert found["ExitCode"] == 137 and not found["Running"]
+
+    async def gone() -> None:
+        async with asyncio.timeout(10):
+            while procfs.status(pid).get("State", "Z")[0] not in "ZX":
+                await asyncio.sleep(0.01)
+
+    bench.run(gone())
 
 
 def test_who_attaches_while_the_container_starts_sees_what_comes(bench: Bench) -> None:

@@ -255,6 +255,12 @@ class SupervisorClient:
         self._wait()
         return await asyncio.shield(self._end)
 
+    def told(self) -> ExitRecord | None:
+        """How it ended, by what has come until now; None while it runs. Raises WardianError as `wait_exit` does."""
+        if not self._end.done():
+            self._readable()
+        return self._end.result() if self._end.done() else None
+
     def gone(self) -> "asyncio.Future[ExitRecord]":
         """Done when its root and its groups are no more. Not to be cancelled."""
         self._wait()

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,6 +27,7 @@ from wardian.engine.life.state import RunState, State
 from wardian.engine.parts import Parts
 from wardian.engine.registry import Container
 from wardian.errors import CONFLICT, INVALID, NOT_FOUND, WardianError
+from wardian.kernel.pidfd import send_signal
 from wardian.runtime import Attacher, SupervisorClient, read_exit
 from wardian.storage import Spares
 
@@ -158,6 +160,8 @@ class Execs:
         except WardianError as error:
             log.warning("exec %s: how it ended is not known: %s", found.id[:12], error)
             found.exit_code = _LOST
+            if found.start_time:  # it ends as is said: nobody sees to it any more
+                send_signal(found.pid, found.start_time, signal.SIGKILL)
         finally:
             supervisor.close()
             found.supervisor = None
@@ -167,9 +171,11 @@ class Execs:
 
     def _settle(self, found: Exec) -> None:
         """A client whose stream has ended asks at once: the record on disk is there before the stream ends, the message
-        of it may still be unread."""
+        of it may still be unread. Where none could be kept, or its supervisor was lost, that is read now."""
         if found.running and not found.backstop:
             code = self._recorded(found)
+            if code is None:
+                code = _told(found)
             if code is not None:
                 found.running, found.exit_code = False, code
 
@@ -264,6 +270,15 @@ class Execs:
         container = found.container
         attributes = container.event_attributes() | {"execID": found.id} | more
         self._parts.events.publish("container", action, container.id, attributes)
+
+
+def _told(found: Exec) -> int | None:
+    """None while it runs."""
+    try:
+        record = found.supervisor.told() if found.supervisor is not None else None
+    except (OSError, WardianError):
+        return _LOST
+    return record.exit_code if record is not None else None
 
 
 def _refuse_second(found: Exec) -> None:
