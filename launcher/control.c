@@ -275,7 +275,7 @@ static int carry_out(struct supervisor *s, const struct client *client, struct r
         return publish_remove(s, request->numbers[0]);
     case KIND_LET_GO:
         if (s->phase == ENDED)
-            s->due_at = 0;
+            s->rest_until = 0;
         return 0;
     default:
         return ENOSYS;

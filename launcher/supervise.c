@@ -186,7 +186,7 @@ static void record_exit(struct supervisor *s) {
         return;
     }
     s->phase = ENDED;
-    s->due_at = now_ms() + REST_MS;
+    s->rest_until = now_ms() + REST_MS;
     if (tells)
         control_announce_exit(s);
 }
@@ -224,7 +224,7 @@ static bool go_on(struct supervisor *s) {
     bool all = drained(s);
     if (s->phase == DRAINING && (all || now_ms() - s->exited_at >= DRAIN_MS))
         record_exit(s);
-    else if (s->phase == ENDED && now_ms() >= s->due_at)
+    else if (s->phase == ENDED && now_ms() >= s->rest_until)
         let_go(s);
     if (!all)
         return true;
@@ -251,7 +251,7 @@ static int patience(struct supervisor *s) {
     if (s->phase == RUNNING)
         return s->due_at ? sooner(rest, s->due_at - now_ms()) : rest;
     if (s->phase == ENDED)
-        return sooner(-1, s->due_at - now_ms());
+        return sooner(-1, s->rest_until - now_ms());
     int64_t since = now_ms() - s->exited_at;
     bool open = s->sources[SOURCE_OUT].fd >= 0 || s->sources[SOURCE_ERR].fd >= 0;
     if (open && since < GRACE_MS)

@@ -87,7 +87,8 @@ struct supervisor {
     struct attacher attachers[MAX_ATTACHERS];
     struct client clients[MAX_CLIENTS];
     int64_t exited_at; /* CLOCK_MONOTONIC, ms */
-    int64_t due_at;    /* the same, of the timeout; 0: none. Of the ENDED: when all is let go */
+    int64_t due_at;     /* the same, of the timeout; 0: none */
+    int64_t rest_until; /* the same, of what has ENDED: then all is let go */
     bool timed_out;
     uint64_t started_at, finished_at; /* Unix time, ns */
     int status, signal; /* how the child ended */
