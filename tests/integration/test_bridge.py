@@ -139,6 +139,21 @@ def test_an_endpoint_is_what_it_says(home: Home) -> None:
     asyncio.run(story())
 
 
+def test_ports_have_no_routes_on_the_host(home: Home) -> None:
+    """ff00::/8 of each would be walked over whenever any link of the host changes: starts would cost more and more."""
+
+    async def story() -> None:
+        async with networks(home) as made:
+            given = [await acquire(made, name) for name in ("one", "two")]
+            await full(made)
+            ports = {link["ifname"] for link in ip("link", "show", "master", BRIDGE)}
+            assert len(ports) >= 2
+            assert not ports & {route.get("dev") for route in ip("-6", "route", "show", "table", "all")}
+            close(*given)
+
+    asyncio.run(story())
+
+
 def test_everything_is_as_before_after_a_purge(home: Home) -> None:
     before = ip("link"), ip("address"), ip("route"), nft("list", "ruleset")
     descriptors = leaks.descriptors()

@@ -14,6 +14,7 @@ container's first packet would be lost, and asked again a second later. It keeps
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -63,12 +64,9 @@ def prepare(outer: netlink.Netlink, master: int, alias: str = "") -> Prepared:
     prepared = prepare_bare()
     try:
         name = f"vethw{secrets.token_hex(4)}"
-        outer.send(
-            [
-                netlink.new_veth(name, master, INTERFACE, prepared.netns_fd),
-                links.settle_port(name, alias),
-            ]
-        )
+        outer.send([netlink.new_veth(name, master, INTERFACE, prepared.netns_fd)])
+        _without_ipv6(name)
+        outer.send([links.settle_port(name, alias)])
         netns.run_inside(prepared.netns_fd, _settle_link)
         eth0 = prepared.inner.link(INTERFACE)
         assert eth0 is not None, "it was just made"
@@ -112,6 +110,13 @@ def _with_loopback() -> netlink.Netlink:
         inner.close()
         raise
     return inner
+
+
+def _without_ipv6(port: str) -> None:
+    """A port of a bridge needs none of its own, but has a route for multicast, ff00::/8, as soon as its other end is
+    up. Whatever changes on any link of the host walks all of those: 0.3 ms with 500, at each start twice."""
+    with contextlib.suppress(OSError):  # /proc/sys may be for reading only: then that is what it costs
+        netns.write_sysctl(f"ipv6/conf/{port}/disable_ipv6", "1")
 
 
 def _settle_link() -> None:
