@@ -208,7 +208,7 @@ def test_it_waits_for_who_looks_at_its_files(bench: Bench) -> None:
         bench.loop.run_until_complete(asyncio.sleep(0.6))
         assert (status(bench, identity), restarts(bench, identity)) == ("restarting", 1)
     wait_until(bench, lambda: status(bench, identity) == "running", "it comes back")
-    with lock_root(bench.home, identity, "cp"):
+    with lock_root(bench.home, identity, "cp", 5.0):
         wait_until(bench, lambda: status(bench, identity) == "restarting", "it ends again")
         bench.loop.run_until_complete(asyncio.sleep(0.4))
         bench.run(bench.engine.containers.stop(identity))

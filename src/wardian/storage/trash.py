@@ -5,16 +5,20 @@ anywhere. Deleting goes by descriptor, follows nothing, keeps few descriptors op
 """
 
 import contextlib
+import errno
 import logging
 import os
 import queue
 import secrets
 import stat
 import threading
+import time
 
 log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
+_TRIES = 20
+_AGAIN = 0.005
 _MAX_DEPTH = 64  # a directory that lies deeper is first moved up to the trash itself
 
 
@@ -68,11 +72,24 @@ class Trash:
     def _work(self) -> None:
         while (place := self._queue.get()) is not None:
             try:
-                remove_tree(*place)
+                _remove_as_it_fills(*place)
             except FileNotFoundError:
                 pass
             except OSError as error:  # an immutable file, say: it stays here and the next start tries again
                 log.warning("trash: cannot delete %s: %s", place[1], error)
+
+
+def _remove_as_it_fills(parent: str, name: str) -> None:
+    """Somebody may have been about to write there when it was taken away: the record of a start, say."""
+    for left in reversed(range(_TRIES)):
+        try:
+            remove_tree(parent, name)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not left:
+                raise
+            time.sleep(_AGAIN)
+        else:
+            return
 
 
 def remove_tree(parent: str, name: str) -> None:
